@@ -1,0 +1,126 @@
+//! The two kinds of id: one a client chooses for a backup, one the daemon draws for a request.
+//!
+//! A [`BackupId`] is a file name by its type: it cannot hold `/`, be `..`, begin with `-`, or be empty. Whatever is joined to
+//! a path or an argument from a client's word is one of these.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The longest id, in bytes: half of what Linux allows a file name, so that a suffix always fits.
+pub const MAX_ID: usize = 128;
+
+/// Folders that the daemon itself uses inside `backup_dir`.
+const RESERVED: [&str; 2] = ["tmp", "restores"];
+
+/// The id of a backup, and the name of its folder in `backup_dir`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct BackupId(String);
+
+/// Why a text is no id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadId {
+    /// No character at all.
+    #[error("it is empty")]
+    Empty,
+    /// More than [`MAX_ID`] bytes.
+    #[error("it is longer than 128 bytes")]
+    TooLong,
+    /// A byte outside `A-Z a-z 0-9 . _ -`.
+    #[error("it may hold A-Z a-z 0-9 . _ - only")]
+    Character,
+    /// `.` or `-` at its front.
+    #[error("it may not begin with '.' or '-'")]
+    Front,
+    /// A name the daemon needs for itself.
+    #[error("the daemon uses this name itself")]
+    Reserved,
+}
+
+impl BackupId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BackupId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if text.is_empty() {
+            Err(BadId::Empty)
+        } else if text.len() > MAX_ID {
+            Err(BadId::TooLong)
+        } else if !text.bytes().all(allowed) {
+            Err(BadId::Character)
+        } else if text.starts_with(['.', '-']) {
+            Err(BadId::Front)
+        } else if RESERVED.contains(&text) {
+            Err(BadId::Reserved)
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for BackupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of one accepted request: a UUID v4, by which the APIs poll the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandId(Uuid);
+
+impl CommandId {
+    /// Draws a new one.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BackupId, BadId};
+
+    #[test]
+    fn ids_that_the_apis_make_are_taken() {
+        for text in ["2026-11-22-08-46-51", "20261122-084651", "kebab-case-name", "a", "A.b_c", &"x".repeat(128)] {
+            assert_eq!(text.parse::<BackupId>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn ids_that_would_leave_the_backup_directory_are_refused() {
+        let cases = [
+            ("", BadId::Empty),
+            (&"x".repeat(129), BadId::TooLong),
+            ("../etc", BadId::Character),
+            ("a/b", BadId::Character),
+            ("a b", BadId::Character),
+            ("a\0", BadId::Character),
+            ("ä", BadId::Character),
+            ("a\n", BadId::Character),
+            ("..", BadId::Front),
+            (".hidden", BadId::Front),
+            ("-rf", BadId::Front),
+            ("tmp", BadId::Reserved),
+            ("restores", BadId::Reserved),
+        ];
+        for (text, why) in cases {
+            assert_eq!(text.parse::<BackupId>(), Err(why), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a client may ask for, as values that cannot hold an unchecked argument.
+//!
+//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`]. [`parse`] looks at shapes alone.
+
+pub mod id;
+pub mod parse;
+mod rejection;
+
+pub use id::{BackupId, CommandId};
+pub use rejection::Rejection;
+use serde::Serialize;
+
+/// One of the three things a client may ask for; nothing else is ever run on its word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `full_backup` (no base) or `incremental_backup`.
+    Backup(Backup),
+    /// `restore_backup`.
+    Restore(Restore),
+}
+
+/// A backup to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Its id.
+    pub id: BackupId,
+    /// What an incremental is taken from; a full backup has none.
+    pub base: Option<BackupId>,
+    /// The schedule of the API that asked for it.
+    pub schedule_id: Option<i64>,
+}
+
+/// A chain to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    /// The first of the chain.
+    pub full: BackupId,
+    /// Those after it, in the order in which they were taken.
+    pub incrementals: Vec<BackupId>,
+    /// Where to.
+    pub target: Target,
+}
+
+impl Restore {
+    /// The whole chain, oldest first.
+    pub fn chain(&self) -> impl Iterator<Item = &BackupId> {
+        std::iter::once(&self.full).chain(&self.incrementals)
+    }
+
+    /// The youngest of the chain: the moment that is restored.
+    pub fn last(&self) -> &BackupId {
+        self.incrementals.last().unwrap_or(&self.full)
+    }
+}
+
+/// Where a chain is restored to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The server's data directory.
+    Database,
+    /// A folder under `<backup_dir>/restores`, which is kept.
+    Folder,
+}
+
+impl Command {
+    /// The name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Backup(Backup { base: None, .. }) => parse::FULL_BACKUP,
+            Self::Backup(_) => parse::INCREMENTAL_BACKUP,
+            Self::Restore(_) => parse::RESTORE_BACKUP,
+        }
+    }
+
+    /// The backup that a log line is about: the one to take, or the last of the chain to restore.
+    pub fn subject(&self) -> &BackupId {
+        match self {
+            Self::Backup(backup) => &backup.id,
+            Self::Restore(restore) => restore.last(),
+        }
+    }
+}

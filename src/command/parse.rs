@@ -1,0 +1,236 @@
+//! From a [`Request`] to a [`Command`]: names, types and shapes; no look at the world.
+
+use serde_json::{Map, Value};
+
+use super::{Backup, BackupId, Command, Rejection, Restore, Target};
+use crate::wire::Request;
+
+/// The wire's name for a full backup.
+pub const FULL_BACKUP: &str = "full_backup";
+/// The wire's name for an incremental backup.
+pub const INCREMENTAL_BACKUP: &str = "incremental_backup";
+/// The wire's name for a restore.
+pub const RESTORE_BACKUP: &str = "restore_backup";
+
+/// The most of a client's own text that is given back to it, in characters: a reply has to fit in 4096 bytes.
+const MAX_QUOTE: usize = 64;
+
+/// The arguments of one command: the required ones in the order in which a missing one is named, then the optional.
+struct Shape {
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+const FULL: Shape = Shape { required: &["id"], optional: &["schedule_id"] };
+const INCREMENTAL: Shape = Shape { required: &["id", "from_backup_id"], optional: &["schedule_id"] };
+const RESTORE: Shape = Shape { required: &["id_list", "target"], optional: &[] };
+
+impl Command {
+    /// Reads a request as a command.
+    pub fn parse(request: &Request) -> Result<Self, Rejection> {
+        let args = &request.args;
+        match request.cmd.as_str() {
+            FULL_BACKUP => {
+                FULL.check(args)?;
+                Ok(Self::Backup(Backup { id: id(args, "id")?, base: None, schedule_id: schedule_id(args)? }))
+            }
+            INCREMENTAL_BACKUP => {
+                INCREMENTAL.check(args)?;
+                let (id, base) = (id(args, "id")?, id(args, "from_backup_id")?);
+                if id == base {
+                    return Err(malformed(format!(
+                        "a backup cannot be its own base: id and from_backup_id are '{id}'"
+                    )));
+                }
+                Ok(Self::Backup(Backup { id, base: Some(base), schedule_id: schedule_id(args)? }))
+            }
+            RESTORE_BACKUP => {
+                RESTORE.check(args)?;
+                let (full, incrementals) = id_list(args)?;
+                Ok(Self::Restore(Restore { full, incrementals, target: target(args)? }))
+            }
+            _ => Err(Rejection::InvalidCommand),
+        }
+    }
+}
+
+impl Shape {
+    fn check(&self, args: &Map<String, Value>) -> Result<(), Rejection> {
+        if let Some(name) = self.required.iter().find(|name| present(args, name).is_none()) {
+            return Err(Rejection::MissingArgument(name));
+        }
+        let known = |name: &str| self.required.contains(&name) || self.optional.contains(&name);
+        match args.keys().find(|name| !known(name)) {
+            Some(name) => Err(malformed(format!("unknown argument {}", quote(name)))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The argument of this name; null is the same as absent.
+fn present<'a>(args: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    args.get(name).filter(|value| !value.is_null())
+}
+
+fn required<'a>(args: &'a Map<String, Value>, name: &'static str) -> Result<&'a Value, Rejection> {
+    present(args, name).ok_or(Rejection::MissingArgument(name))
+}
+
+fn id(args: &Map<String, Value>, name: &'static str) -> Result<BackupId, Rejection> {
+    parse_id(required(args, name)?, name)
+}
+
+fn parse_id(value: &Value, name: &str) -> Result<BackupId, Rejection> {
+    let text = value.as_str().ok_or_else(|| wrong_type(name, "a string", value))?;
+    text.parse().map_err(|why| malformed(format!("{name} {} is not a backup id: {why}", quote(text))))
+}
+
+fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
+    let Some(value) = present(args, "schedule_id") else { return Ok(None) };
+    value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "an integer of 64 bits", value))
+}
+
+fn id_list(args: &Map<String, Value>) -> Result<(BackupId, Vec<BackupId>), Rejection> {
+    let value = required(args, "id_list")?;
+    let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
+    let mut ids = items.iter().map(|item| parse_id(item, "in id_list,")).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let full = ids.next().ok_or_else(|| malformed("id_list is empty: name the chain, oldest first".to_owned()))?;
+    Ok((full, ids.collect()))
+}
+
+fn target(args: &Map<String, Value>) -> Result<Target, Rejection> {
+    let value = required(args, "target")?;
+    match value.as_str().ok_or_else(|| wrong_type("target", "a string", value))? {
+        "database" => Ok(Target::Database),
+        "folder" => Ok(Target::Folder),
+        other => Err(malformed(format!("unknown target {}: it is \"database\" or \"folder\"", quote(other)))),
+    }
+}
+
+fn malformed(text: String) -> Rejection {
+    Rejection::Malformed(text)
+}
+
+fn wrong_type(name: &str, wanted: &str, value: &Value) -> Rejection {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    malformed(format!("{name} must be {wanted}, not {found}"))
+}
+
+/// A client's own text, bounded and with nothing in it that could break a line of a log.
+fn quote(text: &str) -> String {
+    let mut quoted: String = text.chars().take(MAX_QUOTE).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_QUOTE).is_some() {
+        quoted.push('…');
+    }
+    format!("'{quoted}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::{Backup, Command, Restore, Target};
+    use crate::wire::Request;
+
+    fn parse(json: &str) -> Result<Command, String> {
+        let request = Request::parse(json.as_bytes()).map_err(|why| why.to_string())?;
+        Command::parse(&request).map_err(|why| format!("{} {why}", why.code()))
+    }
+
+    fn refused(json: &str) -> String {
+        parse(json).expect_err(json)
+    }
+
+    #[test]
+    fn the_three_commands() {
+        let id = |text: &str| text.parse().unwrap();
+        assert_eq!(
+            parse(r#"{"cmd":"full_backup","args":{"id":"a"}}"#),
+            Ok(Command::Backup(Backup { id: id("a"), base: None, schedule_id: None }))
+        );
+        assert_eq!(
+            parse(r#"{"args":{"schedule_id":7,"from_backup_id":"a","id":"b"},"cmd":"incremental_backup"}"#),
+            Ok(Command::Backup(Backup { id: id("b"), base: Some(id("a")), schedule_id: Some(7) })),
+            "arguments go by name, in any order"
+        );
+        assert_eq!(
+            parse(r#"{"cmd":"restore_backup","args":{"target":"folder","id_list":["a","b"]}}"#),
+            Ok(Command::Restore(Restore { full: id("a"), incrementals: vec![id("b")], target: Target::Folder }))
+        );
+    }
+
+    #[test]
+    fn null_is_the_same_as_absent() {
+        assert_eq!(refused(r#"{"cmd":"full_backup","args":{"id":null}}"#), "400 Missing required argument id");
+        assert!(parse(r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":null}}"#).is_ok());
+        assert_eq!(refused(r#"{"cmd":"full_backup","args":null}"#), "400 Missing required argument id");
+        assert_eq!(refused(r#"{"cmd":"full_backup"}"#), "400 Missing required argument id");
+    }
+
+    #[test]
+    fn missing_arguments_are_named_in_the_order_of_the_contract() {
+        let cases = [
+            (r#"{"cmd":"incremental_backup","args":{}}"#, "id"),
+            (r#"{"cmd":"incremental_backup","args":{"id":"a"}}"#, "from_backup_id"),
+            (r#"{"cmd":"restore_backup","args":{}}"#, "id_list"),
+            (r#"{"cmd":"restore_backup","args":{"id_list":["a"]}}"#, "target"),
+        ];
+        for (json, name) in cases {
+            assert_eq!(refused(json), format!("400 Missing required argument {name}"), "{json}");
+        }
+    }
+
+    #[test]
+    fn bad_arguments_get_a_clear_400() {
+        let cases = [
+            (r#"{"cmd":"nope","args":{}}"#, "Invalid command"),
+            (r#"{"cmd":"","args":{}}"#, "Invalid command"),
+            (r#"{"cmd":"full_backup","args":{"id":""}}"#, "id '' is not a backup id: it is empty"),
+            (r#"{"cmd":"full_backup","args":{"id":5}}"#, "id must be a string, not a number"),
+            (r#"{"cmd":"full_backup","args":{"id":"a","x":1}}"#, "unknown argument 'x'"),
+            (r#"{"cmd":"full_backup","args":{"id":"a","from_backup_id":"b"}}"#, "unknown argument 'from_backup_id'"),
+            (
+                r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":7.5}}"#,
+                "schedule_id must be an integer of 64 bits, not a number",
+            ),
+            (
+                r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":true}}"#,
+                "schedule_id must be an integer of 64 bits, not a boolean",
+            ),
+            (
+                r#"{"cmd":"incremental_backup","args":{"id":"a","from_backup_id":"a"}}"#,
+                "a backup cannot be its own base: id and from_backup_id are 'a'",
+            ),
+            (
+                r#"{"cmd":"restore_backup","args":{"id_list":[],"target":"folder"}}"#,
+                "id_list is empty: name the chain, oldest first",
+            ),
+            (
+                r#"{"cmd":"restore_backup","args":{"id_list":"a","target":"folder"}}"#,
+                "id_list must be an array of strings, not a string",
+            ),
+            (
+                r#"{"cmd":"restore_backup","args":{"id_list":["a","../b"],"target":"folder"}}"#,
+                "in id_list, '../b' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+            ),
+            (
+                r#"{"cmd":"restore_backup","args":{"id_list":["a"],"target":"elsewhere"}}"#,
+                "unknown target 'elsewhere': it is \"database\" or \"folder\"",
+            ),
+        ];
+        for (json, text) in cases {
+            assert_eq!(refused(json), format!("400 {text}"), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_not_given_back_whole() {
+        let text = refused(&format!(r#"{{"cmd":"full_backup","args":{{"id":"a","{}":1}}}}"#, "y".repeat(5000)));
+        assert!(text.len() < 200, "{text}");
+    }
+}

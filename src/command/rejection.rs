@@ -1,0 +1,68 @@
+//! Why a request is refused: the only error that reaches a client.
+//!
+//! Some texts are frozen, since users and test suites of the APIs match on them; they are marked. Every text names what the
+//! person who reads it can change.
+
+use super::id::BackupId;
+
+/// A refusal. Its `Display` is the `status` of the reply, [`Rejection::code`] the `code`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Frozen. The command is none of the three.
+    #[error("Invalid command")]
+    InvalidCommand,
+    /// Frozen. The argument of this name is absent or null.
+    #[error("Missing required argument {0}")]
+    MissingArgument(&'static str),
+    /// The request is not what it should be; the text says how.
+    #[error("{0}")]
+    Malformed(String),
+    /// Frozen. The base of an incremental is not known or its folder is gone.
+    #[error("Base backup with id {0} not found")]
+    BaseNotFound(BackupId),
+    /// Frozen. A backup to restore is not known or its folder is gone.
+    #[error("Backup with id {0} not found")]
+    BackupNotFound(BackupId),
+    /// Frozen. The id is recorded, in flight, or the name of something in `backup_dir`.
+    #[error("Backup with id {0} already exists")]
+    AlreadyExists(BackupId),
+    /// Frozen. No credentials to reach the server with.
+    #[error("credentials file not found or missing [client-dbcalm] section")]
+    Credentials,
+    /// Frozen. A backup needs a server that answers.
+    #[error("cannot create backup, MySQL/MariaDB server is not running")]
+    ServerNotRunning,
+    /// Frozen. A database restore needs a server that is surely stopped.
+    #[error("cannot restore to database, MySQL/MariaDb server is not stopped")]
+    ServerNotStopped,
+    /// Frozen. The data directory holds something.
+    #[error("cannot restore to database, mysql/mariadb data directory is not empty (usually /var/lib/mysql)")]
+    DataDirNotEmpty,
+    /// Another database restore is under way.
+    #[error("cannot restore to database, another restore holds the data directory")]
+    DataDirBusy,
+    /// The daemon has been told to stop.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    /// Something that the client cannot mend: the tool, the records, the backup directory.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Rejection {
+    /// The code of the reply, after HTTP's.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) => 400,
+            Self::BaseNotFound(_) | Self::BackupNotFound(_) => 404,
+            Self::AlreadyExists(_) => 409,
+            Self::Broken(_) => 500,
+            Self::Credentials
+            | Self::ServerNotRunning
+            | Self::ServerNotStopped
+            | Self::DataDirNotEmpty
+            | Self::DataDirBusy
+            | Self::ShuttingDown => 503,
+        }
+    }
+}

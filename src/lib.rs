@@ -1,0 +1,32 @@
+//! The privileged command daemon of `DBCalm`: full, incremental and restored backups of MariaDB and MySQL.
+//!
+//! **bytes → [`wire::Request`] → [`command::Command`] → [`job::Job`] (with its [`plan::Plan`]) → [`exec::Invocation`]s →
+//! [`store`] records → [`wire::Response`]**
+//!
+//! One direction: a stage is a function from the type before it to its own, and calls nothing before it.
+//!
+//! - [`wire`]: the socket, framing, requests and replies.
+//! - [`command`]: what may be asked for, and whether it may be done now.
+//!
+//! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
+//! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
+
+pub mod command;
+pub mod json;
+pub mod wire;
+
+/// An error and all its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}

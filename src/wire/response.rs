@@ -1,0 +1,72 @@
+//! A reply: `{"code": 202, "status": "Accepted", "id": "<uuid>"}` or `{"code": <n>, "status": "<reason>"}`.
+//!
+//! The keys stand in that order and there are no others. The reason is in `status`, since that is the field the Python API
+//! shows to people.
+
+use serde::Serialize;
+
+use crate::command::{CommandId, Rejection};
+use crate::json;
+
+/// The Go API reads once, at most 4096 bytes: a reply is smaller.
+pub const MAX_REPLY: usize = 4096;
+
+/// The longest reason, in characters: each may take 6 bytes (`\u00e9`), and the whole stays under [`MAX_REPLY`].
+const MAX_STATUS: usize = 600;
+
+/// One reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Response {
+    /// After HTTP's codes.
+    pub code: u16,
+    /// "Accepted", or the reason of the refusal.
+    pub status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+impl Response {
+    /// The command runs; its records carry this id.
+    pub fn accepted(id: CommandId) -> Self {
+        Self { code: 202, status: "Accepted".to_owned(), id: Some(id.to_string()) }
+    }
+
+    /// The command does not run, and why.
+    pub fn rejected(rejection: &Rejection) -> Self {
+        let mut status = rejection.to_string();
+        if let Some((cut, _)) = status.char_indices().nth(MAX_STATUS) {
+            status.truncate(cut);
+            status.push('…');
+        }
+        Self { code: rejection.code(), status, id: None }
+    }
+
+    /// The bytes on the wire.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        json::python(self).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_REPLY, Response};
+    use crate::command::{CommandId, Rejection};
+
+    #[test]
+    fn the_bytes_are_the_contracts() {
+        let id = CommandId::random();
+        let reply = Response::accepted(id).to_bytes();
+        assert_eq!(
+            String::from_utf8(reply).unwrap(),
+            format!(r#"{{"code": 202, "status": "Accepted", "id": "{id}"}}"#)
+        );
+        let reply = Response::rejected(&Rejection::InvalidCommand).to_bytes();
+        assert_eq!(String::from_utf8(reply).unwrap(), r#"{"code": 400, "status": "Invalid command"}"#);
+    }
+
+    #[test]
+    fn the_longest_reason_fits_in_one_read_of_the_go_client() {
+        let reply = Response::rejected(&Rejection::Broken("é".repeat(100_000))).to_bytes();
+        assert!(reply.len() < MAX_REPLY, "{} bytes", reply.len());
+    }
+}
