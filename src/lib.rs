@@ -5,14 +5,20 @@
 //!
 //! One direction: a stage is a function from the type before it to its own, and calls nothing before it.
 //!
+//! - [`config`]: the settings, each checked once; the credentials file.
 //! - [`wire`]: the socket, framing, requests and replies.
 //! - [`command`]: what may be asked for, and whether it may be done now.
+//! - [`plan`]: what will run, as values.
+//! - [`exec`]: external programs, and those that a dead daemon left.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
 
 pub mod command;
+pub mod config;
+pub mod exec;
 pub mod json;
+pub mod plan;
 pub mod wire;
 
 /// An error and all its causes, in one line.

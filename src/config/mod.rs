@@ -1,0 +1,51 @@
+//! The settings, each checked once and typed from then on.
+//!
+//! In: the YAML file that the daemon shares with the API. Out: a [`Config`], or a [`ConfigError`] that names the key, its
+//! line and what to write instead. What the API keeps there for itself is neither read nor logged.
+
+pub mod credentials;
+mod file;
+
+use std::path::{Path, PathBuf};
+
+pub use file::ConfigError;
+use tracing::level_filters::LevelFilter;
+
+use crate::plan::tool::Flavour;
+
+/// Where the settings are, unless a flag says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";
+
+/// Every setting of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `db_type`: which server, and so which tools.
+    pub flavour: Flavour,
+    /// `backup_dir`: absolute, without a `/` at its end.
+    pub backup_dir: PathBuf,
+    /// `backup_credentials_file`: read afresh for every request.
+    pub credentials: PathBuf,
+    /// `backup_bin`: the backup tool, if it is not to be looked for.
+    pub backup_bin: Option<PathBuf>,
+    /// `admin_bin`: the admin tool, if it is not to be looked for.
+    pub admin_bin: Option<PathBuf>,
+    /// `data_dir`: the server's data directory.
+    pub data_dir: PathBuf,
+    /// `host`: where the backup tool finds the server.
+    pub host: String,
+    /// `database_path`: the records, shared with the API.
+    pub database_path: PathBuf,
+    /// `log_file`, beside stderr.
+    pub log_file: PathBuf,
+    /// `log_level`.
+    pub log_level: LevelFilter,
+}
+
+impl Config {
+    /// Reads and checks the settings in the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|problem| ConfigError::Bad { path: path.to_owned(), problem })
+    }
+}

@@ -1,0 +1,145 @@
+//! What a program writes, kept within bounds: the beginning, the end, and the lines that were asked for.
+//!
+//! In: bytes as they come, for as long as they come. Out: [`Captured`] text. A log without an end takes no more memory than
+//! [`HEAD`] + [`TAIL`]. What is left out is left out by whole lines, so that a secret is never cut into two harmless halves.
+
+use std::collections::VecDeque;
+
+/// How much of the beginning is kept, in bytes.
+pub(super) const HEAD: usize = 64 * 1024;
+/// How much of the end is kept, in bytes.
+pub(super) const TAIL: usize = 192 * 1024;
+/// A line longer than this is taken as several.
+const MAX_LINE: usize = 16 * 1024;
+/// How many watched lines are kept.
+const MAX_WATCHED: usize = 16;
+
+/// Takes in output.
+#[derive(Debug, Default)]
+pub struct Capture {
+    watch: Option<&'static str>,
+    line: Vec<u8>,
+    head: Vec<u8>,
+    tail: VecDeque<Vec<u8>>,
+    tail_size: usize,
+    left_out: usize,
+    watched: Vec<String>,
+}
+
+/// Output as text; bytes that are not UTF-8 have become U+FFFD.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// The beginning and the end, with a line between them that says how much is missing, if something is.
+    pub text: String,
+    /// The lines that hold the watched text, the first 16 of them, wherever they stood.
+    pub watched: Vec<String>,
+}
+
+impl Capture {
+    /// Keeps the lines that hold `watch`, beside the beginning and the end.
+    pub fn watching(watch: Option<&'static str>) -> Self {
+        Self { watch, ..Self::default() }
+    }
+
+    /// Takes in the next bytes.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = MAX_LINE - self.line.len();
+            let end =
+                bytes.iter().take(room).position(|&byte| byte == b'\n').map_or(room.min(bytes.len()), |at| at + 1);
+            let (piece, rest) = bytes.split_at(end);
+            self.line.extend_from_slice(piece);
+            if self.line.ends_with(b"\n") || self.line.len() >= MAX_LINE {
+                self.end_line();
+            }
+            bytes = rest;
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        if let Some(watch) = self.watch
+            && self.watched.len() < MAX_WATCHED
+            && contains(&line, watch.as_bytes())
+        {
+            self.watched.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        if self.tail.is_empty() && self.left_out == 0 && self.head.len() + line.len() <= HEAD {
+            self.head.extend_from_slice(&line);
+            return;
+        }
+        self.tail_size += line.len();
+        self.tail.push_back(line);
+        while self.tail_size > TAIL {
+            let Some(dropped) = self.tail.pop_front() else { return };
+            self.tail_size -= dropped.len();
+            self.left_out += dropped.len();
+        }
+    }
+
+    /// Everything there is to keep.
+    pub fn finish(mut self) -> Captured {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        let mut bytes = self.head;
+        if self.left_out > 0 {
+            bytes.extend_from_slice(format!("[… {} bytes left out …]\n", self.left_out).as_bytes());
+        }
+        bytes.extend(self.tail.into_iter().flatten());
+        Captured { text: String::from_utf8_lossy(&bytes).into_owned(), watched: self.watched }
+    }
+}
+
+fn contains(line: &[u8], needle: &[u8]) -> bool {
+    line.windows(needle.len()).any(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Capture, HEAD, TAIL};
+
+    fn captured(pieces: &[&[u8]]) -> super::Captured {
+        let mut capture = Capture::watching(Some("LSN="));
+        for piece in pieces {
+            capture.push(piece);
+        }
+        capture.finish()
+    }
+
+    #[test]
+    fn what_is_short_is_kept_whole() {
+        assert_eq!(captured(&[]).text, "");
+        assert_eq!(captured(&[b"a\nb", b"c\n", b"\xff no end"]).text, "a\nbc\n\u{fffd} no end");
+    }
+
+    #[test]
+    fn of_an_endless_log_the_beginning_and_the_end_are_kept_by_whole_lines() {
+        let mut capture = Capture::watching(Some("LSN="));
+        capture.push(b"first\n");
+        for number in 0..1_000_000 {
+            capture.push(format!("line {number}\n").as_bytes());
+            if number == 500_000 {
+                capture.push(b"End of log at LSN=42\n");
+            }
+        }
+        capture.push(b"completed OK!\n");
+        let captured = capture.finish();
+        assert!(captured.text.starts_with("first\nline 0\n"));
+        assert!(captured.text.ends_with("line 999999\ncompleted OK!\n"));
+        assert!(captured.text.len() <= HEAD + TAIL + 64, "{} bytes", captured.text.len());
+        let gap = captured.text.lines().position(|line| line.contains("bytes left out")).unwrap();
+        assert!(captured.text.lines().nth(gap - 1).unwrap().starts_with("line "));
+        assert!(captured.text.lines().nth(gap + 1).unwrap().starts_with("line "));
+        assert_eq!(captured.watched, ["End of log at LSN=42"]);
+    }
+
+    #[test]
+    fn a_log_without_line_ends_is_bounded_too() {
+        let mut capture = Capture::default();
+        for _ in 0..1000 {
+            capture.push(&[b'x'; 10_000]);
+        }
+        assert!(capture.finish().text.len() <= HEAD + TAIL + 64);
+    }
+}
