@@ -10,6 +10,7 @@
 //! - [`command`]: what may be asked for, and whether it may be done now.
 //! - [`plan`]: what will run, as values.
 //! - [`exec`]: external programs, and those that a dead daemon left.
+//! - [`store`]: the records.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
@@ -19,6 +20,7 @@ pub mod config;
 pub mod exec;
 pub mod json;
 pub mod plan;
+pub mod store;
 pub mod wire;
 
 /// An error and all its causes, in one line.

@@ -1,0 +1,149 @@
+//! The records, in the SQLite file that the daemon shares with the API: the only module that knows SQL.
+//!
+//! In: what has begun and what has ended. Out: rows that never say more than is true. A step's end and the next one's
+//! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
+//! of a request never says `success` before all of it is done.
+
+pub mod process;
+mod records;
+mod schema;
+pub mod time;
+mod worker;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use process::{Begun, Ended, Interrupted};
+pub use records::{Known, Success};
+use rusqlite::{Connection, OpenFlags};
+use thiserror::Error;
+use time::Moment;
+use worker::{Patience, Worker};
+
+/// Why a record could not be read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite's own reason.
+    #[error("the database cannot be used")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file could not be made.
+    #[error("the database file cannot be opened")]
+    Io(#[from] std::io::Error),
+    /// Another daemon works on it.
+    #[error("another daemon works on this database")]
+    Taken,
+    /// The daemon is ending and the records did not take it in time.
+    #[error("the records are closed")]
+    Closed,
+}
+
+/// The records. Clones are the same store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    worker: Worker,
+}
+
+impl Store {
+    /// Opens the file at `path`, makes what is missing in it, and keeps other daemons from it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { worker: Worker::start(path)? })
+    }
+
+    /// What is known of these backups; an id that is not in the answer is not known.
+    pub async fn known(&self, ids: Vec<String>, until: Instant) -> Result<HashMap<String, Known>, StoreError> {
+        self.worker
+            .call(Patience::Until(until), move |connection| {
+                let mut found = HashMap::with_capacity(ids.len());
+                for id in &ids {
+                    if let Some(known) = records::known(connection, id)? {
+                        found.insert(id.clone(), known);
+                    }
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    /// Records that a request's first command is about to run; gives its row.
+    pub async fn begin(&self, begun: Begun, until: Instant) -> Result<i64, StoreError> {
+        self.worker.call(Patience::Until(until), move |connection| process::insert(connection, &begun)).await
+    }
+
+    /// Records the pid of a command that runs. Nobody waits for it: the command is known again by more than its pid.
+    pub fn started(&self, row: i64, command_id: String, pid: u32) {
+        self.worker.post(move |connection| process::set_pid(connection, row, &command_id, pid));
+    }
+
+    /// Records in one step that a command has succeeded and that the request's next one is about to run; gives its row.
+    pub async fn advance(&self, ended: Ended, next: Begun) -> Result<i64, StoreError> {
+        self.lasting(move |transaction| {
+            process::end(transaction, &ended, true)?;
+            process::insert(transaction, &next)
+        })
+        .await
+    }
+
+    /// Records in one step that a request's last command has succeeded and what the request came to.
+    pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), StoreError> {
+        self.lasting(move |transaction| {
+            let row = process::end(transaction, &ended, true)?;
+            records::insert(transaction, &success, &ended, row)
+        })
+        .await
+    }
+
+    /// Records that a command, and with it its request, has failed.
+    pub async fn fail(&self, ended: Ended) -> Result<(), StoreError> {
+        self.lasting(move |transaction| process::end(transaction, &ended, false).map(|_| ())).await
+    }
+
+    /// The rows that a daemon which died left `running`.
+    pub async fn interrupted(&self) -> Result<Vec<Interrupted>, StoreError> {
+        self.worker.call(Patience::Until(Instant::now() + START_WITHIN), |c| process::interrupted(c)).await
+    }
+
+    /// Ends such a row.
+    pub async fn end_interrupted(&self, row: i64, reason: String) -> Result<(), StoreError> {
+        let now = Moment::now();
+        let until = Instant::now() + START_WITHIN;
+        self.worker
+            .call(Patience::Until(until), move |connection| process::end_interrupted(connection, row, &reason, now))
+            .await
+    }
+
+    /// Writes what is still to be written, for as long as `within`, and closes the file.
+    pub async fn close(&self, within: Duration) {
+        self.worker.close(within).await;
+    }
+
+    /// Does `work` as one transaction, and again until it is done: an outcome is never lost to a locked or full database.
+    async fn lasting<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.worker
+            .call(Patience::Lasting, move |connection| {
+                let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            })
+            .await
+    }
+}
+
+/// Finds out whether the database at `path` could be written: takes the lock of a writer, and changes nothing.
+pub fn try_write(path: &Path) -> Result<(), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(START_WITHIN)?;
+    connection.execute_batch("BEGIN IMMEDIATE; SELECT count(*) FROM sqlite_schema; ROLLBACK")?;
+    Ok(())
+}
+
+/// How long the start waits for a locked database, in all: 5 s, the busy time-out of the contract.
+const START_WITHIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! Rows of `backup` and `restore`: what a request came to.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::process::Ended;
+use super::schema;
+use crate::command::{BackupId, Target};
+
+/// What the records know of a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What it was taken from.
+    pub from: Option<String>,
+    /// When it was begun.
+    pub start_time: Option<String>,
+}
+
+/// What the success of a whole request adds to the records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Success {
+    /// A backup.
+    Backup {
+        /// Its id.
+        id: BackupId,
+        /// What it was taken from.
+        from: Option<BackupId>,
+        /// The schedule that asked for it.
+        schedule_id: Option<i64>,
+        /// How much it takes on disk, in bytes; kept where the table has a column for it.
+        size: u64,
+    },
+    /// A restore.
+    Restore {
+        /// The first of the chain.
+        full: BackupId,
+        /// When the last of the chain was begun.
+        timestamp: Option<String>,
+        /// Where to.
+        target: Target,
+        /// The request's own directory.
+        target_path: String,
+        /// When the first step was begun.
+        start: super::time::Moment,
+    },
+}
+
+/// What is known of the backup with this id.
+pub(super) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
+    connection
+        .prepare_cached("SELECT from_backup_id, start_time FROM backup WHERE id = ?1")?
+        .query_row([id], |row| Ok(Known { from: row.get(0)?, start_time: row.get(1)? }))
+        .optional()
+}
+
+/// Writes what the request came to, with the row of its last command.
+pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, row: i64) -> Result<()> {
+    let end = ended.end.to_string();
+    match success {
+        Success::Backup { id, from, schedule_id, size } => {
+            let from = from.as_ref().map(BackupId::as_str);
+            connection
+                .prepare_cached(
+                    "INSERT INTO backup (id, from_backup_id, schedule_id, start_time, end_time, process_id)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![id.as_str(), from, schedule_id, ended.begun.start.to_string(), end, row])?;
+            if schema::has_column(connection, "backup", "size")? {
+                let size = i64::try_from(*size).unwrap_or(i64::MAX);
+                connection.execute("UPDATE backup SET size = ?2 WHERE id = ?1", params![id.as_str(), size])?;
+            }
+        }
+        Success::Restore { full, timestamp, target, target_path, start } => {
+            let target = spell_target(*target, schema::column_type(connection, "restore", "target")?.as_deref());
+            connection
+                .prepare_cached(
+                    "INSERT INTO restore (start_time, end_time, target, target_path, backup_id, backup_timestamp, process_id)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![start.to_string(), end, target, target_path, full.as_str(), timestamp, row])?;
+        }
+    }
+    Ok(())
+}
+
+/// Python's ORM keeps the name of an enum, in a column of type `VARCHAR(8)`, and fails on anything else; the Go API keeps a
+/// text.
+fn spell_target(target: Target, column: Option<&str>) -> &'static str {
+    let text = column.is_some_and(|column| column.eq_ignore_ascii_case("text"));
+    match (target, text) {
+        (Target::Database, true) => "database",
+        (Target::Folder, true) => "folder",
+        (Target::Database, false) => "DATABASE",
+        (Target::Folder, false) => "FOLDER",
+    }
+}

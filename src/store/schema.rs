@@ -1,0 +1,46 @@
+//! The tables, as the API processes lay them out: made if missing, taken as found.
+
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+
+/// The three tables as the Python API makes them, to the letter.
+const TABLES: &str = include_str!("tables.sql");
+
+/// Makes what is missing: the tables, and the column that older `backup` tables lack.
+pub(super) fn ensure(connection: &Connection) -> Result<()> {
+    if missing(connection)?.is_empty() && has_column(connection, "backup", "schedule_id")? {
+        return Ok(());
+    }
+    // An API process may make them at the same time: looked at and made in one transaction.
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    for statement in missing(&transaction)? {
+        transaction.execute_batch(statement)?;
+    }
+    if !has_column(&transaction, "backup", "schedule_id")? {
+        transaction.execute_batch("ALTER TABLE backup ADD COLUMN schedule_id INTEGER")?;
+    }
+    transaction.commit()
+}
+
+/// The statements that make the tables which are not there.
+fn missing(connection: &Connection) -> Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
+    for statement in TABLES.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        let name = statement.split_whitespace().nth(2).unwrap_or_default();
+        if !connection.table_exists(None, name)? {
+            missing.push(statement);
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether `table` has `column`.
+pub(super) fn has_column(connection: &Connection, table: &str, column: &str) -> Result<bool> {
+    Ok(column_type(connection, table, column)?.is_some())
+}
+
+/// The declared type of `column` in `table`, if it has that column.
+pub(super) fn column_type(connection: &Connection, table: &str, column: &str) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT type FROM pragma_table_info(?1) WHERE name = ?2")?;
+    let mut rows = statement.query([table, column])?;
+    rows.next()?.map(|row| row.get(0)).transpose()
+}
