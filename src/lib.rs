@@ -10,6 +10,8 @@
 //! - [`command`]: what may be asked for, and whether it may be done now.
 //! - [`plan`]: what will run, as values.
 //! - [`exec`]: external programs, and those that a dead daemon left.
+//! - [`witness`]: what proves that a program did what it says.
+//! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
@@ -17,11 +19,13 @@
 
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod exec;
 pub mod json;
 pub mod plan;
 pub mod store;
 pub mod wire;
+pub mod witness;
 
 /// An error and all its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

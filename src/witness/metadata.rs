@@ -1,0 +1,187 @@
+//! The files that the tools write beside the data: checkpoints, info, and the server's options.
+//!
+//! Each is read by a pure function over its text; what is empty, cut or damaged is an error that names the file. On a full
+//! disk mariadb-backup 10.11.19 left `backup-my.cnf` and the info file empty and ended with status 0.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::plan::tool::Tool;
+
+/// A log sequence number of InnoDB: a byte's place in all redo log ever written.
+pub type Lsn = u64;
+
+/// The server's options as they were at the backup, one of the files every backup has.
+const OPTIONS: &str = "backup-my.cnf";
+
+/// Files larger than this are not what they should be, in bytes.
+const MAX_METADATA: u64 = 1024 * 1024;
+
+/// Why metadata is not believed.
+#[derive(Debug, Error)]
+pub enum MetadataError {
+    /// None of the names it may have is there.
+    #[error("no {name} in '{}'", dir.display())]
+    Missing {
+        /// The name it should have.
+        name: &'static str,
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// It is there and cannot be read.
+    #[error("'{}' cannot be read", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It can be read, and a field is not there or is no number.
+    #[error("'{}' has no valid {field}", path.display())]
+    Field {
+        /// Which file.
+        path: PathBuf,
+        /// Which field.
+        field: &'static str,
+    },
+}
+
+/// The checkpoints file: what kind of backup it is, and between which LSNs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// `full-backuped`, `incremental`, `log-applied`, `full-prepared`.
+    pub backup_type: String,
+    /// 0 for a full backup, the base's `to_lsn` for an incremental.
+    pub from_lsn: Lsn,
+    /// The checkpoint up to which pages were copied.
+    pub to_lsn: Lsn,
+    /// Up to where redo log was copied.
+    pub last_lsn: Lsn,
+}
+
+impl Checkpoints {
+    /// Reads the checkpoints of the backup in `dir`.
+    pub fn read(dir: &Path, tool: &Tool) -> Result<Self, MetadataError> {
+        let (path, text) = read_one(dir, tool.checkpoints)?;
+        Self::parse(&text).map_err(|field| MetadataError::Field { path, field })
+    }
+
+    /// Reads the text of a checkpoints file.
+    ///
+    /// # Errors
+    /// The name of the first field that is absent or no number.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let fields = fields(text);
+        let lsn = |name: &'static str| fields.get(name).and_then(|value| value.parse().ok()).ok_or(name);
+        let backup_type = fields.get("backup_type").filter(|value| !value.is_empty()).ok_or("backup_type")?;
+        Ok(Self {
+            backup_type: (*backup_type).to_owned(),
+            from_lsn: lsn("from_lsn")?,
+            to_lsn: lsn("to_lsn")?,
+            last_lsn: lsn("last_lsn")?,
+        })
+    }
+
+    /// Whether the LSNs stand in the order that time gave them; equal ones are legal.
+    pub(super) fn check_order(&self, dir: &Path) -> Result<(), MetadataError> {
+        let field = |field| MetadataError::Field { path: dir.to_owned(), field };
+        if self.to_lsn < self.from_lsn || self.to_lsn == 0 {
+            return Err(field("to_lsn"));
+        }
+        if self.last_lsn < self.to_lsn {
+            return Err(field("last_lsn"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the info file of the backup in `dir`: it must name the tool and the version of the server.
+pub(super) fn info(dir: &Path, tool: &Tool) -> Result<(), MetadataError> {
+    let (path, text) = read_one(dir, tool.info)?;
+    let fields = fields(&text);
+    match ["tool_name", "tool_version", "server_version"]
+        .into_iter()
+        .find(|name| fields.get(name).is_none_or(|v| v.is_empty()))
+    {
+        Some(field) => Err(MetadataError::Field { path, field }),
+        None => Ok(()),
+    }
+}
+
+/// Reads the server's options in `dir`: a prepare without them takes its defaults for the server's page size and files.
+pub(super) fn options(dir: &Path) -> Result<(), MetadataError> {
+    let (path, text) = read_one(dir, &[OPTIONS])?;
+    if text.lines().any(|line| line.trim() == "[mysqld]") {
+        Ok(())
+    } else {
+        Err(MetadataError::Field { path, field: "[mysqld] section" })
+    }
+}
+
+fn read_one(dir: &Path, names: &[&'static str]) -> Result<(PathBuf, String), MetadataError> {
+    for name in names {
+        let path = dir.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(there) if there.is_file() && there.len() <= MAX_METADATA => {
+                return match fs::read(&path) {
+                    Ok(bytes) => Ok((path, String::from_utf8_lossy(&bytes).into_owned())),
+                    Err(source) => Err(MetadataError::Unreadable { path, source }),
+                };
+            }
+            Ok(_) => {
+                let source = io::Error::other("it is no plain file, or a very large one");
+                return Err(MetadataError::Unreadable { path, source });
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(MetadataError::Unreadable { path, source }),
+        }
+    }
+    Err(MetadataError::Missing { name: names.last().copied().unwrap_or_default(), dir: dir.to_owned() })
+}
+
+/// `key = value`, one a line.
+fn fields(text: &str) -> HashMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Checkpoints;
+
+    const FULL: &str =
+        "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\nrecover_binlog_info = 0\n";
+
+    #[test]
+    fn checkpoints_are_read() {
+        let checkpoints = Checkpoints::parse(FULL).unwrap();
+        assert_eq!(checkpoints.backup_type, "full-backuped");
+        assert_eq!((checkpoints.from_lsn, checkpoints.to_lsn, checkpoints.last_lsn), (0, 44404, 44760));
+        assert!(checkpoints.check_order(Path::new("/b")).is_ok());
+    }
+
+    #[test]
+    fn what_is_cut_or_damaged_is_no_checkpoints_file() {
+        for end in 0..FULL.find("\nrecover").unwrap() - 4 {
+            assert!(Checkpoints::parse(&FULL[..end]).is_err(), "{:?}", &FULL[..end]);
+        }
+        assert_eq!(Checkpoints::parse(&FULL.replace("44404", "x")), Err("to_lsn"));
+        assert_eq!(Checkpoints::parse(&FULL.replace("44404", "-1")), Err("to_lsn"));
+        assert_eq!(Checkpoints::parse(&"\0".repeat(100)), Err("backup_type"));
+    }
+
+    #[test]
+    fn lsns_run_forward() {
+        let check = |text: &str| Checkpoints::parse(text).unwrap().check_order(Path::new("/b")).is_ok();
+        assert!(check(&FULL.replace("44760", "44404")), "equal ones are legal");
+        assert!(!check(&FULL.replace("44760", "44403")));
+        assert!(!check(&FULL.replace("from_lsn = 0", "from_lsn = 44405")));
+        assert!(!check(&FULL.replace("to_lsn = 44404", "to_lsn = 0")));
+    }
+}
