@@ -5,27 +5,38 @@
 //!
 //! One direction: a stage is a function from the type before it to its own, and calls nothing before it.
 //!
+//! - [`cli`]: the command line: `serve`, `check`.
 //! - [`config`]: the settings, each checked once; the credentials file.
+//! - [`daemon`]: the wiring: lock, recover, listen, accept, drain.
+//! - [`connection`]: one client; the line above, once.
 //! - [`wire`]: the socket, framing, requests and replies.
 //! - [`command`]: what may be asked for, and whether it may be done now.
 //! - [`plan`]: what will run, as values.
 //! - [`exec`]: external programs, and those that a dead daemon left.
 //! - [`witness`]: what proves that a program did what it says.
+//! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
+//! - [`world`]: what every request is held against and run with.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
 
+pub mod cli;
 pub mod command;
 pub mod config;
+pub mod connection;
+pub mod daemon;
 pub mod disk;
 pub mod exec;
+pub mod job;
 pub mod json;
+pub mod logging;
 pub mod plan;
 pub mod store;
 pub mod wire;
 pub mod witness;
+pub mod world;
 
 /// An error and all its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

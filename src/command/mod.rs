@@ -1,7 +1,9 @@
 //! What a client may ask for, as values that cannot hold an unchecked argument.
 //!
-//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`]. [`parse`] looks at shapes alone.
+//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`]. [`parse`] looks at shapes alone;
+//! [`admit`] holds a command against the world (records, credentials, server, data directory).
 
+pub mod admit;
 pub mod id;
 pub mod parse;
 mod rejection;

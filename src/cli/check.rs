@@ -1,0 +1,202 @@
+//! `check`: whether backups would work, line by line; each problem with what to do about it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::runtime;
+
+use crate::command::admit::find;
+use crate::config::{Config, credentials};
+use crate::disk;
+use crate::exec::probe::{self, Ping};
+use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
+use crate::plan::tool;
+use crate::plan::version::Version;
+
+/// What has been found.
+#[derive(Default)]
+struct Findings {
+    problems: usize,
+}
+
+impl Findings {
+    #[expect(clippy::print_stdout, reason = "the command line speaks to a person")]
+    fn say(word: &str, text: &str, hint: Option<&str>) {
+        println!("{word:<8} {text}");
+        if let Some(hint) = hint {
+            println!("         hint: {hint}");
+        }
+    }
+
+    fn good(text: impl AsRef<str>) {
+        Self::say("ok", text.as_ref(), None);
+    }
+
+    fn warning(text: impl AsRef<str>, hint: impl AsRef<str>) {
+        Self::say("warning", text.as_ref(), Some(hint.as_ref()));
+    }
+
+    fn problem(&mut self, text: impl AsRef<str>, hint: impl AsRef<str>) {
+        self.problems += 1;
+        Self::say("problem", text.as_ref(), Some(hint.as_ref()));
+    }
+}
+
+/// Looks at everything a backup needs; success only if it would work.
+pub(super) fn check(config_path: &Path) -> ExitCode {
+    let mut findings = Findings::default();
+    match Config::load(config_path) {
+        Err(why) => findings.problem(crate::chain(&why), why.hint()),
+        Ok(config) => {
+            Findings::good(format!("settings from '{}'", config_path.display()));
+            match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(look(&config, &mut findings)),
+                Err(why) => findings.problem(why.to_string(), "the system has no resources left"),
+            }
+        }
+    }
+    match findings.problems {
+        0 => Findings::say("ok", "backups would work", None),
+        1 => Findings::say("problem", "backups would not work: 1 problem", None),
+        count => Findings::say("problem", &format!("backups would not work: {count} problems"), None),
+    }
+    if findings.problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn look(config: &Config, findings: &mut Findings) {
+    look_at_backup_dir(config, findings);
+    let tools = config.flavour.tool();
+    match find(config.backup_bin.as_deref(), tools.backup_candidates) {
+        None => findings.problem(
+            format!("no backup tool in {}", tools.backup_candidates.join(" or ")),
+            format!("install {}, or set backup_bin", tools.package),
+        ),
+        Some(bin) => look_at_tool("backup tool", &bin, "backup_bin", findings).await,
+    }
+    let admin = find(config.admin_bin.as_deref(), tools.admin_candidates);
+    match &admin {
+        None => findings.problem(
+            format!("no admin tool in {}", tools.admin_candidates.join(" or ")),
+            "install mariadb-client, or set admin_bin",
+        ),
+        Some(bin) => look_at_tool("admin tool", bin, "admin_bin", findings).await,
+    }
+    let readable = look_at_credentials(config, findings);
+    if let Some(bin) = admin.filter(|_| readable) {
+        look_at_server(config, &bin, findings).await;
+    }
+    look_at_database(config, findings);
+}
+
+fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
+    let dir = config.backup_dir.display();
+    match disk::is_writable(&config.backup_dir) {
+        Ok(()) => Findings::good(format!("backup_dir '{dir}' is writable")),
+        Err(why) => findings.problem(
+            format!("backup_dir '{dir}' cannot be used: {why}"),
+            format!("make it, for the user of the daemon: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
+        ),
+    }
+}
+
+async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {
+    let hint = format!("set {key} to a tool that this user can run");
+    match probe::run(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()])).await {
+        Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {why}"), hint),
+        Ok(None) => findings.problem(format!("{what} '{bin}' does not answer --version within 3 s"), hint),
+        Ok(Some(said)) if said.outcome != Outcome::Exited(0) => {
+            findings.problem(format!("{what} '{bin}' --version {}", said.outcome), hint);
+        }
+        Ok(Some(said)) => {
+            let text = words(&said);
+            match Version::parse(&text) {
+                Some(version) if key == "backup_bin" => {
+                    Findings::good(format!("{what} '{bin}', version {version}: {text}"));
+                }
+                Some(_) | None => Findings::good(format!("{what} '{bin}': {text}")),
+            }
+        }
+    }
+}
+
+/// The first line that a tool wrote, wherever it wrote it.
+fn words(said: &Finished) -> String {
+    [&said.stdout.text, &said.stderr.text]
+        .into_iter()
+        .flat_map(|text| text.lines())
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
+    let path = config.credentials.display();
+    if let Err(why) = credentials::read(&config.credentials) {
+        findings.problem(
+            format!("credentials '{path}': {}", crate::chain(&why)),
+            format!("write '{path}' with a section {} that has user and password, mode 0640", credentials::SECTION),
+        );
+        return false;
+    }
+    Findings::good(format!("credentials in '{path}'"));
+    let mode = fs::metadata(&config.credentials).map(|there| there.permissions().mode()).unwrap_or_default();
+    if mode & 0o002 != 0 {
+        findings.problem(
+            format!("'{path}' may be written by everybody, and the tools ignore such a file"),
+            format!("chmod 0640 '{path}'"),
+        );
+    } else if mode & 0o004 != 0 {
+        Findings::warning(format!("'{path}' may be read by everybody"), format!("chmod 0640 '{path}'"));
+    }
+    true
+}
+
+async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
+    match probe::ping(&LocalExecutor, &tool::ping(bin, &config.credentials)).await {
+        Err(_already_said) => return,
+        Ok(Ping::Up) => Findings::good("the server answers"),
+        Ok(Ping::Down) => {
+            return findings
+                .problem("no server answers", "start the server, or set socket or host in the credentials file");
+        }
+        Ok(Ping::Unknown) => {
+            return findings.problem("the server does not answer within 3 s", "look at the server's own log");
+        }
+    }
+    // A ping is content with a wrong password; a backup is not.
+    match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials)).await {
+        Ok(Some(said)) if said.outcome == Outcome::Exited(0) => Findings::good("the server accepts the credentials"),
+        Ok(Some(said)) => {
+            let text = said.stderr.text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
+            findings.problem(
+                format!("the server does not accept the credentials: {}", text.trim_start_matches("error:").trim()),
+                "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* to that user, with the password of the file",
+            );
+        }
+        Ok(None) | Err(_) => findings.problem("the server does not answer within 3 s", "look at the server's own log"),
+    }
+}
+
+/// Looks, and makes nothing: the check may run as another user than the daemon.
+fn look_at_database(config: &Config, findings: &mut Findings) {
+    let path = &config.database_path;
+    if !path.exists() {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        return match disk::is_writable(parent) {
+            Ok(()) => Findings::good(format!("database '{}' will be made", path.display())),
+            Err(why) => findings.problem(
+                format!("database '{}' cannot be made: {why}", path.display()),
+                format!("make '{}', writable for the user of the daemon", parent.display()),
+            ),
+        };
+    }
+    match crate::store::try_write(path) {
+        Ok(()) => Findings::good(format!("database '{}' can be written", path.display())),
+        Err(why) => findings.problem(
+            format!("database '{}': {}", path.display(), crate::chain(&why)),
+            "it must be an SQLite file, writable for the user of the daemon, as its directory must be",
+        ),
+    }
+}

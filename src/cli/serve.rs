@@ -1,0 +1,150 @@
+//! `serve`: the daemon.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use super::Failure;
+use crate::config::Config;
+use crate::daemon;
+use crate::disk;
+use crate::exec::LocalExecutor;
+use crate::job::recover;
+use crate::logging::Log;
+use crate::store::{Store, StoreError};
+use crate::wire::socket::Socket;
+use crate::world::World;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
+    let config = Config::load(config_path).map_err(|why| Failure::new(&why, why.hint()))?;
+    let (log, opened) = Log::install(&config.log_file, config.log_level);
+    if let Err(why) = opened {
+        warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written, logging to stderr alone");
+    }
+    raise_descriptors();
+    // One thread for all clients and jobs: they wait, and what works on the disk has threads of its own.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
+    runtime.block_on(run(config, log, config_path, socket_path))
+}
+
+async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
+    let signals =
+        Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
+    let _lock = lock_backup_dir(&config)?;
+    let store = Store::open(&config.database_path).map_err(|why| {
+        let hint = match why {
+            StoreError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
+            StoreError::Sqlite(_) | StoreError::Io(_) | StoreError::Closed => {
+                format!("'{}' and its directory must be writable for this user", config.database_path.display())
+            }
+        };
+        Failure::new(&why, hint)
+    })?;
+    let executor = Arc::new(LocalExecutor);
+    recover::recover(&store, &config, executor.as_ref())
+        .await
+        .map_err(|why| Failure::new(&why, "end the processes that the records show as running, then start again"))?;
+    let (socket, listener) = Socket::bind(socket_path).map_err(|why| Failure::new(&why, why.hint()))?;
+    let world = Arc::new(World::new(config, store, executor));
+    let listening = tokio::spawn(signals.heed(Arc::clone(&world), log, config_path.to_owned(), socket));
+    let served = daemon::run(listener, world).await;
+    listening.abort();
+    served.map_err(|why| Failure::new(&why, "this is not expected: please report it"))
+}
+
+fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
+    let dir = &config.backup_dir;
+    let failure = |text: String, hint: String| Failure { text, hint };
+    disk::is_writable(dir).map_err(|why| {
+        failure(
+            format!("backup_dir '{}' cannot be used: {why}", dir.display()),
+            format!("make it, for the user of this daemon: install -d -o mysql -g dbcalm -m 2770 '{}'", dir.display()),
+        )
+    })?;
+    match disk::lock(dir) {
+        Ok(Some(held)) => Ok(held),
+        Ok(None) => Err(failure(
+            format!("another daemon works in backup_dir '{}'", dir.display()),
+            "stop the other daemon first, or give this one another backup_dir".to_owned(),
+        )),
+        Err(why) => Err(failure(
+            format!("backup_dir '{}' cannot be locked: {why}", dir.display()),
+            "it must be on a file system that knows flock".to_owned(),
+        )),
+    }
+}
+
+/// A descriptor a client: as many as the system allows.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(why) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        warn!(reason = %why, "the limit of open files could not be raised");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Heeds signals until one ends the daemon.
+    async fn heed(mut self, world: Arc<World>, log: Log, config_path: PathBuf, socket: Socket) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => reload(&world, &log, &config_path),
+            }
+        }
+        // Nobody finds the socket from here on, and those who are connected get their answer.
+        if let Err(why) = socket.remove() {
+            warn!(reason = %why, "the socket could not be removed");
+        }
+        world.shutdown.cancel();
+    }
+}
+
+/// Puts the settings in force as they are now; bad ones change nothing.
+fn reload(world: &World, log: &Log, config_path: &Path) {
+    let mut config = match Config::load(config_path) {
+        Ok(config) => config,
+        Err(why) => {
+            error!(reason = %crate::chain(&why), hint = why.hint(), "the settings are bad: the old ones stay in force");
+            return;
+        }
+    };
+    let old = world.config();
+    for (key, old, new) in [
+        ("database_path", &old.database_path, &mut config.database_path),
+        ("backup_dir", &old.backup_dir, &mut config.backup_dir),
+    ] {
+        if old != new {
+            warn!(key, "this setting takes effect at the next start: the old value stays in force");
+            new.clone_from(old);
+        }
+    }
+    if let Err(why) = log.change(&config.log_file, config.log_level) {
+        warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written");
+    }
+    world.set_config(config);
+    info!("the settings were read again");
+}

@@ -1,0 +1,213 @@
+//! Whether a command may be done now: it is held against the records, the credentials, the server and the data directory.
+//!
+//! In: a [`Command`] and the [`World`]. Out: an [`Admitted`] command with everything its plan is made from, and with what it
+//! needs taken for it; or the first reason against it, in the order of the contract: records, credentials, server, data
+//! directory. Nothing is recorded and no backup is touched.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::{Backup, BackupId, Command, Rejection, Restore, Target};
+use crate::config::Config;
+use crate::config::credentials::{self, Secrets};
+use crate::disk::{self, data_dir};
+use crate::exec::orphans;
+use crate::exec::probe::{self, Ping};
+use crate::job::Claim;
+use crate::plan::version::Version;
+use crate::plan::{Ground, Plan, tool};
+use crate::store::Known;
+use crate::store::time::Moment;
+use crate::world::World;
+
+/// A command that may be done, and what it needs for that.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What will run.
+    pub plan: Plan,
+    /// What is taken for it until it ends.
+    pub claim: Claim,
+    /// What must not appear in its records.
+    pub secrets: Secrets,
+}
+
+/// Holds a command against the world.
+///
+/// `until` is when the client has to have its answer, so that the records are not waited for longer.
+pub async fn admit(command: &Command, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
+    if world.shutdown.is_cancelled() {
+        return Err(Rejection::ShuttingDown);
+    }
+    match command {
+        Command::Backup(wanted) => backup(wanted, world, config, until).await,
+        Command::Restore(wanted) => restore(wanted, world, config, until).await,
+    }
+}
+
+async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
+    let ids = std::iter::once(&wanted.id).chain(&wanted.base);
+    let known = known(world, ids, until).await?;
+    if let Some(base) = &wanted.base
+        && !(known.contains_key(base.as_str()) && disk::is_directory(&config.backup_dir.join(base.as_str())))
+    {
+        return Err(Rejection::BaseNotFound(base.clone()));
+    }
+    let exists = || Rejection::AlreadyExists(wanted.id.clone());
+    // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
+    let claim = world.registry.claim_id(&wanted.id).ok_or_else(exists)?;
+    let dir = config.backup_dir.join(wanted.id.as_str());
+    if known.contains_key(wanted.id.as_str()) || fs::symlink_metadata(dir).is_ok() {
+        return Err(exists());
+    }
+    let secrets = credentials(config)?;
+    match ping(world, config).await? {
+        Ping::Up => {}
+        Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),
+    }
+    disk::is_writable(&config.backup_dir).map_err(|why| backup_dir_broken(config, &why))?;
+    let bin = backup_bin(config)?;
+    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets })
+}
+
+async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
+    let known = known(world, wanted.chain(), until).await?;
+    check_chain(wanted, &known)?;
+    if let Some(gone) = wanted.chain().find(|id| !disk::is_directory(&config.backup_dir.join(id.as_str()))) {
+        return Err(Rejection::BackupNotFound(gone.clone()));
+    }
+    let (claim, secrets) = match wanted.target {
+        Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
+        Target::Database => {
+            let secrets = credentials(config)?;
+            match ping(world, config).await? {
+                Ping::Down if !orphans::serves(&config.data_dir, config.flavour.tool().servers) => {}
+                Ping::Up | Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotStopped),
+            }
+            let claim = world.registry.claim_data_dir(&config.data_dir).ok_or(Rejection::DataDirBusy)?;
+            data_dir::check_empty(&config.data_dir).map_err(|why| {
+                warn!(reason = %crate::chain(&why), "the data directory does not count as empty");
+                Rejection::DataDirNotEmpty
+            })?;
+            (claim, secrets)
+        }
+    };
+    let bin = backup_bin(config)?;
+    let version = version(world, &bin).await?;
+    let parent = wanted.target.parent(&config.backup_dir);
+    let tmp_dir = disk::make_unique(&parent, &Moment::now().directory_name())
+        .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
+    let timestamp = known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref());
+    let ground = Ground { bin: &bin, version, tmp_dir: &tmp_dir, timestamp };
+    Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets })
+}
+
+/// What the records know of these backups.
+async fn known(
+    world: &World,
+    ids: impl Iterator<Item = &BackupId>,
+    until: Instant,
+) -> Result<HashMap<String, Known>, Rejection> {
+    let ids = ids.map(ToString::to_string).collect();
+    let known = world.store.known(ids, until).await;
+    known.map_err(|why| Rejection::Broken(format!("the records cannot be read: {}", crate::chain(&why))))
+}
+
+/// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.
+fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), Rejection> {
+    let mut before: Option<&BackupId> = None;
+    if let Some(unknown) = wanted.chain().find(|id| !known.contains_key(id.as_str())) {
+        return Err(Rejection::BackupNotFound(unknown.clone()));
+    }
+    for id in wanted.chain() {
+        let from = known.get(id.as_str()).and_then(|known| known.from.as_deref());
+        if from != before.map(BackupId::as_str) {
+            return Err(Rejection::Malformed(match (before, from) {
+                (None, Some(from)) => format!("id_list is no chain: it begins with {id}, an incremental from {from}"),
+                (Some(before), Some(from)) => {
+                    format!("id_list is no chain: {id} was taken from {from}, not from {before}")
+                }
+                (_, None) => format!("id_list is no chain: {id} is a full backup and can only come first"),
+            }));
+        }
+        before = Some(id);
+    }
+    Ok(())
+}
+
+fn credentials(config: &Config) -> Result<Secrets, Rejection> {
+    credentials::read(&config.credentials).map_err(|why| {
+        warn!(file = %config.credentials.display(), reason = %crate::chain(&why), "no credentials");
+        Rejection::Credentials
+    })
+}
+
+async fn ping(world: &World, config: &Config) -> Result<Ping, Rejection> {
+    let bin = find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
+        .ok_or_else(|| Rejection::Broken("no admin tool is installed, and admin_bin is not set".to_owned()))?;
+    probe::ping(world.executor.as_ref(), &tool::ping(&bin, &config.credentials))
+        .await
+        .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
+}
+
+async fn version(world: &World, bin: &str) -> Result<Option<Version>, Rejection> {
+    probe::version(world.executor.as_ref(), bin)
+        .await
+        .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
+}
+
+fn backup_bin(config: &Config) -> Result<String, Rejection> {
+    let tool = config.flavour.tool();
+    find(config.backup_bin.as_deref(), tool.backup_candidates).ok_or_else(|| {
+        Rejection::Broken(format!("no backup tool is installed (package {}), and backup_bin is not set", tool.package))
+    })
+}
+
+/// The tool that is set; else the first of the usual places that is there.
+pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
+    set.map(PathBuf::from)
+        .or_else(|| candidates.iter().map(PathBuf::from).find(|path| path.exists()))
+        .map(|path| path.display().to_string())
+}
+
+fn backup_dir_broken(config: &Config, why: &std::io::Error) -> Rejection {
+    Rejection::Broken(format!("backup_dir '{}' cannot be used: {why}", config.backup_dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{Known, Restore, Target, check_chain};
+
+    #[test]
+    fn only_a_real_chain_is_one() {
+        let known: HashMap<_, _> = [("f", None), ("g", None), ("a", Some("f")), ("b", Some("a")), ("x", Some("f"))]
+            .map(|(id, from)| (id.to_owned(), Known { from: from.map(str::to_owned), start_time: None }))
+            .into();
+        let check = |ids: &[&str]| {
+            let mut ids = ids.iter().map(|id| id.parse().unwrap());
+            let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder };
+            check_chain(&wanted, &known).map_err(|why| format!("{} {why}", why.code()))
+        };
+        for chain in [&["f"][..], &["f", "a"], &["f", "a", "b"], &["f", "x"], &["g"]] {
+            assert_eq!(check(chain), Ok(()), "{chain:?}");
+        }
+        let cases = [
+            (&["n"][..], "404 Backup with id n not found"),
+            (&["b", "n"], "404 Backup with id n not found"),
+            (&["a"], "400 id_list is no chain: it begins with a, an incremental from f"),
+            (&["f", "b"], "400 id_list is no chain: b was taken from a, not from f"),
+            (&["f", "x", "b"], "400 id_list is no chain: b was taken from a, not from x"),
+            (&["f", "g"], "400 id_list is no chain: g is a full backup and can only come first"),
+            (&["f", "a", "a"], "400 id_list is no chain: a was taken from f, not from a"),
+            (&["f", "f"], "400 id_list is no chain: f is a full backup and can only come first"),
+        ];
+        for (chain, said) in cases {
+            assert_eq!(check(chain), Err(said.to_owned()), "{chain:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One client: the data-flow line of the crate, once, top to bottom.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tracing::{debug, info, warn};
+
+use crate::command::admit::admit;
+use crate::command::{Command, CommandId, Rejection};
+use crate::job::Job;
+use crate::wire::{self, Framed, Request, Response};
+use crate::world::World;
+
+/// When a request that is whole has to have its answer: a client waits 5 s.
+const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
+
+/// Serves one client, from its first byte to the end of its reply.
+pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
+    if let Err(why) = exchange(&mut stream, &world).await {
+        // The client went away; there is nobody to tell, and a job that it asked for goes on.
+        debug!(reason = %why, "the client was gone before its reply");
+    }
+}
+
+async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()> {
+    let bytes = match wire::read(stream).await? {
+        Ok(Framed::Nothing) => return Ok(()),
+        Ok(Framed::Whole(bytes)) => bytes,
+        Err(rejection) => {
+            let peer = Peer::of(stream);
+            log(peer.as_ref(), None, Err(&rejection), Instant::now());
+            reply(stream, &Response::rejected(&rejection)).await?;
+            wire::drain(stream).await;
+            return Ok(());
+        }
+    };
+    let begun = Instant::now();
+    let parsed = Request::parse(&bytes).and_then(|request| Command::parse(&request));
+    let outcome = match &parsed {
+        Ok(command) => run(command, world, begun + ANSWER_WITHIN).await,
+        Err(rejection) => Err(rejection.clone()),
+    };
+    let response = match &outcome {
+        Ok(id) => Response::accepted(*id),
+        Err(rejection) => Response::rejected(rejection),
+    };
+    let peer = Peer::of(stream);
+    let sent = reply(stream, &response).await;
+    log(peer.as_ref(), parsed.as_ref().ok(), outcome.as_ref().copied(), begun);
+    sent
+}
+
+async fn run(command: &Command, world: &Arc<World>, until: Instant) -> Result<CommandId, Rejection> {
+    let config = world.config();
+    let admitted = admit(command, world, &config, until).await?;
+    Job::begin(admitted, world, &config, until).await
+}
+
+/// One write, then the end: the Go client reads once.
+async fn reply(stream: &mut UnixStream, response: &Response) -> io::Result<()> {
+    stream.write_all(&response.to_bytes()).await?;
+    stream.shutdown().await
+}
+
+/// Who is at the other end.
+struct Peer {
+    uid: u32,
+    gid: u32,
+    pid: i32,
+}
+
+impl Peer {
+    fn of(stream: &UnixStream) -> Option<Self> {
+        let credentials = stream.peer_cred().ok()?;
+        Some(Self { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid().unwrap_or_default() })
+    }
+}
+
+fn log(peer: Option<&Peer>, command: Option<&Command>, outcome: Result<CommandId, &Rejection>, begun: Instant) {
+    let (uid, gid, pid) = peer.map_or((None, None, None), |peer| (Some(peer.uid), Some(peer.gid), Some(peer.pid)));
+    let cmd = command.map(Command::name);
+    let backup_id = command.map(|command| command.subject().as_str());
+    let ms = begun.elapsed().as_secs_f64() * 1000.0;
+    match outcome {
+        Ok(command_id) => info!(uid, gid, pid, cmd, backup_id, %command_id, code = 202, ms, "accepted"),
+        Err(rejection) if rejection.code() == 500 => {
+            warn!(uid, gid, pid, cmd, backup_id, code = 500, ms, reason = %rejection, "refused");
+        }
+        Err(rejection) => {
+            info!(uid, gid, pid, cmd, backup_id, code = rejection.code(), ms, reason = %rejection, "refused");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! At start: what a daemon that died left behind is ended, taken away and recorded as failed.
+//!
+//! In: the records and the settings, with no other daemon at work. Out: no row says `running`, no process of an earlier
+//! daemon lives, and nothing of an unfinished backup or restore is left. Each step can be broken off and done again: the row
+//! is ended last.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use super::run::blocking;
+use crate::command::BackupId;
+use crate::command::admit::find;
+use crate::config::Config;
+use crate::disk;
+use crate::disk::data_dir::{self, Strangers};
+use crate::exec::CommandExecutor;
+use crate::exec::orphans::{self, Mark};
+use crate::exec::probe::{self, Ping};
+use crate::plan::{RESTORES, TMP, tool};
+use crate::store::process::Interrupted;
+use crate::store::{Store, StoreError};
+
+/// What is recorded of a command whose daemon died.
+const REASON: &str = "the daemon was gone before this command was over: it was ended and what it left was taken away";
+
+/// How long after INT an orphan is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the daemon cannot begin.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The records cannot be read or written.
+    #[error("what an earlier daemon left running cannot be told from the records")]
+    Store(#[from] StoreError),
+    /// A process of an earlier daemon would not end.
+    #[error("a process that an earlier daemon left cannot be ended: {0}")]
+    Orphans(String),
+}
+
+/// Cleans up after a daemon that died.
+pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecutor) -> Result<(), RecoverError> {
+    let rows = store.interrupted().await?;
+    if !rows.is_empty() {
+        let marks = rows
+            .iter()
+            .map(|row| Mark { command_id: row.command_id.clone(), pid: row.pid, command: row.command.clone() })
+            .collect::<Vec<_>>();
+        let ended = blocking(move || orphans::end(&marks, GRACE).map_err(|why| why.to_string())).await;
+        let ended = ended.map_err(RecoverError::Orphans)?;
+        for row in rows {
+            let reason = match take_away(&row, store, config, executor).await? {
+                Ok(()) => REASON.to_owned(),
+                Err(why) => format!("the daemon was gone before this command was over; {why}"),
+            };
+            warn!(command_id = row.command_id, orphans = ended, reason, "ended a command of an earlier daemon");
+            store.end_interrupted(row.row, reason).await?;
+        }
+    }
+    sweep(&config.backup_dir);
+    Ok(())
+}
+
+/// Takes away what the command of this row left. The inner error is what could not be, for the row.
+async fn take_away(
+    row: &Interrupted,
+    store: &Store,
+    config: &Config,
+    executor: &dyn CommandExecutor,
+) -> Result<Result<(), String>, StoreError> {
+    let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if row.kind == "backup" {
+        let Some(id) = args.get("id").and_then(text).and_then(|id| id.parse::<BackupId>().ok()) else {
+            return Ok(Err("its id cannot be told, so nothing was taken away".to_owned()));
+        };
+        let dir = config.backup_dir.join(id.as_str());
+        // A backup that is recorded is whole, whatever this row says; and another directory's is not this daemon's to remove.
+        let recorded = store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str());
+        let its_own = option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir);
+        if recorded || !its_own {
+            return Ok(Err(format!("'{}' was left as it is", dir.display())));
+        }
+        return Ok(remove(dir).await);
+    }
+    let Some(tmp_dir) = args.get("tmp_dir").and_then(text).map(PathBuf::from) else {
+        return Ok(Err("its directory cannot be told, so nothing was taken away".to_owned()));
+    };
+    let own = [TMP, RESTORES].iter().any(|name| tmp_dir.parent() == Some(&config.backup_dir.join(name)));
+    if !own || !tmp_dir.file_name().is_some_and(|name| is_restore_name(&name.to_string_lossy())) {
+        return Ok(Err(format!("'{}' was left as it is", tmp_dir.display())));
+    }
+    let full = args.pointer("/id_list/0").and_then(text).and_then(|id| id.parse::<BackupId>().ok());
+    if let (Some(full), Some(data_dir)) = (full, option(&row.command, "--datadir="))
+        && row.command.contains(" --copy-back ")
+    {
+        let work = tmp_dir.join(full.as_str());
+        if let Err(why) = empty_data_dir(PathBuf::from(data_dir), work, config, executor).await {
+            return Ok(remove(tmp_dir).await.and(Err(why)));
+        }
+    }
+    Ok(remove(tmp_dir).await)
+}
+
+/// Makes the data directory what it was, if nobody has used it since. Without the working copy it had been finished, or
+/// emptied already.
+async fn empty_data_dir(
+    dir: PathBuf,
+    work: PathBuf,
+    config: &Config,
+    executor: &dyn CommandExecutor,
+) -> Result<(), String> {
+    let left = |why: String| format!("the data directory '{}' was left as it is: {why}", dir.display());
+    if !disk::is_directory(&work) {
+        return Err(left("its restore had come to its end".to_owned()));
+    }
+    let tools = config.flavour.tool();
+    let ping = match find(config.admin_bin.as_deref(), tools.admin_candidates) {
+        Some(bin) => probe::ping(executor, &tool::ping(&bin, &config.credentials)).await.unwrap_or(Ping::Unknown),
+        None => Ping::Unknown,
+    };
+    if ping != Ping::Down || orphans::serves(&dir, tools.servers) {
+        return Err(left("its server is not surely stopped".to_owned()));
+    }
+    let target = dir.clone();
+    blocking(move || data_dir::undo(&target, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
+        .await
+        .map_err(left)
+}
+
+async fn remove(dir: PathBuf) -> Result<(), String> {
+    blocking(move || disk::remove(&dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display()))).await
+}
+
+/// The value of an option in a recorded command, up to the next option or the end.
+fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = command.split_once(&format!(" {name}"))?;
+    Some(value.split_once(" --").map_or(value, |(value, _)| value))
+}
+
+/// Whether a directory's name is one that a restore gives: a moment, and perhaps a number.
+fn is_restore_name(name: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.split('-').collect::<Vec<_>>();
+    (6..=7).contains(&parts.len()) && parts.iter().all(|part| digits(part))
+}
+
+/// Removes what no row tells of: working copies of database restores, half removed directories, and empty ones of folder
+/// restores that never began. What cannot be removed stays, and is said.
+fn sweep(backup_dir: &Path) {
+    let (tmp, restores) = (backup_dir.join(TMP), backup_dir.join(RESTORES));
+    let report = |what: io::Result<usize>, place: &Path| match what {
+        Ok(0) => {}
+        Ok(count) => info!(count, place = %place.display(), "removed what an earlier daemon left"),
+        Err(why) => warn!(reason = %why, place = %place.display(), "what an earlier daemon left cannot be removed"),
+    };
+    for place in [backup_dir, &tmp, &restores] {
+        report(disk::sweep_gone(place), place);
+    }
+    report(remove_each(&tmp, disk::remove), &tmp);
+    // Only an empty one can be removed this way; a restored folder stays.
+    report(remove_each(&restores, |dir| if is_empty(dir) { fs::remove_dir(dir) } else { Ok(()) }), &restores);
+}
+
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn remove_each(parent: &Path, remove: impl Fn(&Path) -> io::Result<()>) -> io::Result<usize> {
+    let mut count = 0;
+    for dir in disk::directories(parent)? {
+        if dir.file_name().is_some_and(|name| is_restore_name(&name.to_string_lossy())) {
+            remove(&dir)?;
+            count += usize::from(!dir.exists());
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_restore_name, option};
+
+    #[test]
+    fn the_options_of_a_recorded_command_are_found() {
+        let command = "/usr/bin/mariabackup --copy-back --target-dir /b/tmp/x/full --datadir=/srv/my sql --force-non-empty-directories";
+        assert_eq!(option(command, "--datadir="), Some("/srv/my sql"));
+        assert_eq!(option(command, "--target-dir="), None);
+        assert_eq!(option("x --backup --target-dir=/b/f --host=h", "--target-dir="), Some("/b/f"));
+        assert_eq!(option("x --backup --target-dir=/b/f", "--target-dir="), Some("/b/f"));
+    }
+
+    #[test]
+    fn restores_are_known_by_their_names() {
+        assert!(is_restore_name("2026-11-22-09-03-37") && is_restore_name("2026-11-22-09-03-37-2"));
+        assert!(!is_restore_name("my-notes") && !is_restore_name("") && !is_restore_name("2026-11-22"));
+    }
+}

@@ -1,0 +1,259 @@
+//! A plan's steps, in order, until the last or the first failure.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{Instrument, error, info, info_span};
+
+use crate::command::admit::Admitted;
+use crate::command::{CommandId, Rejection};
+use crate::config::Config;
+use crate::config::credentials::Secrets;
+use crate::disk;
+use crate::disk::data_dir;
+use crate::exec::probe::{self, Ping};
+use crate::exec::{Finished, Running, Terms, orphans};
+use crate::plan::{End, Plan, Proof, Step, tool};
+use crate::store::process::{Begun, Ended, Kind};
+use crate::store::time::Moment;
+use crate::witness;
+use crate::world::World;
+
+use super::Claim;
+
+/// How long a tool that was told to stop may take before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One request's work under way.
+pub struct Job {
+    pub(super) command_id: CommandId,
+    pub(super) plan: Plan,
+    pub(super) world: Arc<World>,
+    pub(super) config: Arc<Config>,
+    pub(super) secrets: Secrets,
+    /// Given back when the job is over, with its records written.
+    _claim: Claim,
+    pub(super) start: Moment,
+    begun_at: Instant,
+}
+
+/// A step that has a row.
+pub(super) struct Current {
+    pub(super) row: i64,
+    pub(super) begun: Begun,
+    pub(super) pid: u32,
+}
+
+impl Job {
+    /// Records the first step, starts it, and goes on in the background. Gives the id under which the records are found.
+    ///
+    /// # Errors
+    /// The records did not take the row by `until`, or the program could not be started; nothing is left of it then.
+    pub async fn begin(
+        admitted: Admitted,
+        world: &Arc<World>,
+        config: &Arc<Config>,
+        until: Instant,
+    ) -> Result<CommandId, Rejection> {
+        let Admitted { plan, claim, secrets } = admitted;
+        let command_id = CommandId::random();
+        let job = Self {
+            command_id,
+            plan,
+            world: Arc::clone(world),
+            config: Arc::clone(config),
+            secrets,
+            _claim: claim,
+            start: Moment::now(),
+            begun_at: Instant::now(),
+        };
+        let span = info_span!("job", command_id = %command_id);
+        let begun = job.begun(&job.plan.first, job.start);
+        let row = match world.store.begin(begun.clone(), until).await {
+            Ok(row) => row,
+            Err(why) => {
+                let why = Rejection::Broken(format!("the records cannot be written: {}", crate::chain(&why)));
+                // Nothing has run; only the directory of a restore is there, and empty.
+                if let End::Restore { tmp_dir, .. } = &job.plan.end {
+                    let _left_for_the_next_start = std::fs::remove_dir(tmp_dir);
+                }
+                return Err(why);
+            }
+        };
+        let mut current = Current { row, begun, pid: 0 };
+        match job.start(&job.plan.first, &mut current) {
+            Ok(running) => {
+                world.tasks.spawn(job.run(current, running).instrument(span));
+                Ok(command_id)
+            }
+            Err(reason) => {
+                let rejection = Rejection::Broken(reason.clone());
+                // The client need not wait until the records have taken it.
+                world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
+                Err(rejection)
+            }
+        }
+    }
+
+    async fn run(self, mut current: Current, mut running: Running) {
+        let mut step = self.plan.first.clone();
+        let mut rest = self.plan.rest.clone().into_iter();
+        loop {
+            let finished = running.finished.await;
+            if let Err(reason) = self.check(&step, &finished).await {
+                return self.fail(current, Some(finished), reason).await;
+            }
+            let Some(next) = rest.next() else {
+                return self.complete(current, finished).await;
+            };
+            // A step that cannot be made ready has its row like any other, and that row says why.
+            let (next, ready) = match self.make_ready(next.clone()).await {
+                Ok(next) => (next, Ok(())),
+                Err(reason) => (next, Err(reason)),
+            };
+            let begun = self.begun(&next, Moment::now());
+            let ended = self.ended(&current, Some(&finished), None);
+            let row = match self.world.store.advance(ended, begun.clone()).await {
+                Ok(row) => row,
+                Err(why) => {
+                    let reason = format!("the records cannot be written: {}", crate::chain(&why));
+                    return self.fail(current, Some(finished), reason).await;
+                }
+            };
+            current = Current { row, begun, pid: 0 };
+            running = match ready.and_then(|()| self.start(&next, &mut current)) {
+                Ok(running) => running,
+                Err(reason) => return self.fail(current, None, reason).await,
+            };
+            step = next;
+        }
+    }
+
+    /// Starts a step whose row is written.
+    fn start(&self, step: &Step, current: &mut Current) -> Result<Running, String> {
+        if self.world.shutdown.is_cancelled() {
+            return Err("the daemon was stopped before it could be started".to_owned());
+        }
+        let watch = match step.proof {
+            Proof::Prepared { .. } => self.config.flavour.tool().redo_end,
+            Proof::Copied | Proof::Backup { .. } | Proof::CopiedBack => None,
+        };
+        let terms =
+            Terms { command_id: Some(self.command_id), cancel: self.world.shutdown.clone(), grace: GRACE, watch };
+        let running = self
+            .world
+            .executor
+            .start(&step.invocation, terms)
+            .map_err(|why| format!("'{}' could not be started: {why}", step.invocation.program))?;
+        current.pid = running.pid;
+        self.world.store.started(current.row, self.command_id.to_string(), running.pid);
+        info!(pid = running.pid, command = %step.invocation, "started");
+        Ok(running)
+    }
+
+    /// Holds what a step left against what it had to prove, and takes away what only it needed.
+    async fn check(&self, step: &Step, finished: &Finished) -> Result<(), String> {
+        let (proof, finished) = (step.proof.clone(), finished.clone());
+        let (name, tool) = (step.invocation.name().to_owned(), self.config.flavour.tool());
+        blocking(move || {
+            witness::verify(&proof, &name, &finished, tool).map_err(|doubt| crate::chain(&doubt))?;
+            match &proof {
+                Proof::Prepared { applied: Some(copy), .. } => {
+                    disk::remove(copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
+                }
+                Proof::Prepared { applied: None, .. } | Proof::Copied | Proof::Backup { .. } | Proof::CopiedBack => {
+                    Ok(())
+                }
+            }
+        })
+        .await
+    }
+
+    /// Before a copy-back: looks again whether the server is down and the data directory empty, for a prepare may have taken
+    /// hours; and sets aside what lies in the way. Gives the step as it is to be run.
+    async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
+        if step.proof != Proof::CopiedBack {
+            return Ok(step);
+        }
+        let (config, executor) = (&self.config, self.world.executor.as_ref());
+        let tools = config.flavour.tool();
+        let ping = match crate::command::admit::find(config.admin_bin.as_deref(), tools.admin_candidates) {
+            Some(bin) => probe::ping(executor, &tool::ping(&bin, &config.credentials)).await.unwrap_or(Ping::Unknown),
+            None => Ping::Unknown,
+        };
+        if ping != Ping::Down || orphans::serves(&config.data_dir, tools.servers) {
+            return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
+        }
+        let dir = config.data_dir.clone();
+        let left = blocking(move || data_dir::make_ready(&dir).map_err(|why| crate::chain(&why))).await?;
+        if left {
+            step.invocation.args.push("--force-non-empty-directories".to_owned());
+        }
+        Ok(step)
+    }
+
+    pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {
+        Begun {
+            command: step.invocation.to_string(),
+            command_id: self.command_id.to_string(),
+            kind: match self.plan.end {
+                End::Backup { .. } => Kind::Backup,
+                End::Restore { .. } => Kind::Restore,
+            },
+            args: self.plan.args.clone(),
+            start,
+        }
+    }
+
+    /// What the records are told of a step that is over; `reason` is why it is a failure, if it is one.
+    pub(super) fn ended(&self, current: &Current, finished: Option<&Finished>, reason: Option<&str>) -> Ended {
+        let clean = |text: &str| super::scrub::scrub(text, &self.secrets);
+        let (stdout, stderr) =
+            finished.map(|finished| (clean(&finished.stdout.text), clean(&finished.stderr.text))).unwrap_or_default();
+        let (output, error) = match reason {
+            None => (join(&[&stdout, &stderr]), None),
+            Some(reason) => {
+                // What the tool says of its own failure is the reason; else it is ours, and its words come after it.
+                let own =
+                    finished.is_some_and(|finished| matches!(finished.outcome, crate::exec::Outcome::Exited(1..)));
+                let reason = if own && !stderr.is_empty() { String::new() } else { clean(reason) };
+                (join(&[&stdout]), join(&[&reason, &stderr]))
+            }
+        };
+        Ended {
+            row: current.row,
+            begun: current.begun.clone(),
+            pid: i64::from(current.pid),
+            return_code: finished.map_or(-1, |finished| finished.outcome.return_code()),
+            output,
+            error,
+            end: Moment::now(),
+        }
+    }
+
+    /// Says in the log how it went, for those who do not read the records.
+    pub(super) fn log_end(&self, failure: Option<&str>) {
+        let seconds = self.begun_at.elapsed().as_secs_f64();
+        let (what, id) = match &self.plan.end {
+            End::Backup { id, .. } => ("backup", id),
+            End::Restore { full, .. } => ("restore", full),
+        };
+        match failure {
+            None => info!(backup_id = %id, seconds, "{what} succeeded"),
+            Some(reason) => error!(backup_id = %id, seconds, reason, "{what} failed"),
+        }
+    }
+}
+
+/// The texts that are not empty, a line break between them; nothing is none.
+fn join(texts: &[&str]) -> Option<String> {
+    let texts: Vec<_> = texts.iter().map(|text| text.trim_end_matches('\n')).filter(|text| !text.is_empty()).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// Does what blocks on the disk where it blocks nobody else.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(format!("an internal error: {why}")))
+}

@@ -1,0 +1,50 @@
+//! What every request is held against and run with: the settings, the records, the executor, and who holds what.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::exec::CommandExecutor;
+use crate::job::Registry;
+use crate::store::Store;
+
+/// The daemon's surroundings, one for all requests.
+pub struct World {
+    config: RwLock<Arc<Config>>,
+    /// The records.
+    pub store: Store,
+    /// What starts programs.
+    pub executor: Arc<dyn CommandExecutor>,
+    /// Which ids and data directories are taken by requests in flight.
+    pub registry: Arc<Registry>,
+    /// Everything that runs and must be waited for at the end: connections and jobs.
+    pub tasks: TaskTracker,
+    /// Told when the daemon is to stop.
+    pub shutdown: CancellationToken,
+}
+
+impl World {
+    /// A world without requests.
+    pub fn new(config: Config, store: Store, executor: Arc<dyn CommandExecutor>) -> Self {
+        Self {
+            config: RwLock::new(Arc::new(config)),
+            store,
+            executor,
+            registry: Arc::default(),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// The settings in force; a request keeps those it began with.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other settings in force.
+    pub fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+}
