@@ -1,0 +1,227 @@
+//! `--backup`: a full or incremental copy of the fake server's data directory.
+//!
+//! An incremental holds a `*.delta` and `*.meta` for every InnoDB file, changed or not, a whole `*.new` for every table
+//! made since its base, and all other files whole; so what it does not hold is gone from the server. Metadata comes
+//! last, the info file as the very last, and nothing is synced: all seen with mariadb-backup 10.11.19.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Tool;
+use crate::faults::Progress;
+use crate::files;
+use crate::log::{self, Flavour};
+use crate::metadata::{self, BACKUP_MY_CNF, Checkpoints, Info, Redo, Unread};
+use crate::options::Login;
+use crate::player::{Fault, Step, Stop};
+use crate::world;
+
+/// Where the tool writes to without `--target-dir`.
+const DEFAULT_TARGET: &str = "./xtrabackup_backupfiles";
+
+/// Takes a backup.
+pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
+    let start = log::now();
+    let base = base(tool)?;
+    connect(tool, login)?;
+    let data = tool.world.data();
+    tool.banner();
+    if let Some(base) = &base {
+        tool.log.note(0, &format!("incremental backup from {} is enabled.", base.to_lsn));
+    }
+    tool.log.note(0, "uses posix_fadvise().");
+    tool.log.note(0, &format!("cd to {}/", data.display()));
+    let lsns = tool.world.lsns()?;
+    let target = PathBuf::from(tool.options.get("target-dir").unwrap_or(DEFAULT_TARGET));
+    make_target(tool, &target)?;
+
+    let redo = Redo { checkpoint: lsns.to_lsn(), end: lsns.last_lsn() };
+    create(tool, &target, tool.names.redo, b"")?;
+    for directory in world::directories(&data)? {
+        files::make_dir(&target.join(directory))?;
+    }
+    let paths: Vec<String> = world::files(&data)?.into_iter().filter(|path| is_kept(path)).collect();
+    let (tables, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| files::is_innodb(path));
+    let mut progress = Progress::new(&tool.call, &tool.log, tables.len() + others.len());
+    for path in &tables {
+        let Some(content) = read_if_there(&data.join(path))? else { continue };
+        match &base {
+            None => copy(tool, &mut progress, &target, 0, path, path, &content)?,
+            Some(base) if files::has_extension(path, "ibd") && lsns.created(path) > base.to_lsn => {
+                let new = Path::new(path).with_extension("new").to_string_lossy().into_owned();
+                copy(tool, &mut progress, &target, 0, path, &new, &files::unfinished(&content))?;
+            }
+            Some(base) => {
+                let changed = (lsns.changed(path) > base.to_lsn).then_some(content.as_slice());
+                copy(tool, &mut progress, &target, 0, path, &format!("{path}.delta"), &files::delta(changed))?;
+                create(tool, &target, &format!("{path}.meta"), b"page_size = 16384\nzip_size = 0 \nspace_id = 0\n")?;
+            }
+        }
+    }
+    tool.log.note(0, "Starting to backup non-InnoDB tables and files");
+    for path in &others {
+        let Some(content) = read_if_there(&data.join(path))? else { continue };
+        copy(tool, &mut progress, &target, 1, path, path, &content)?;
+    }
+    progress.end(&target.join(tool.names.redo))?;
+    tool.log.note(0, "Finished backing up non-InnoDB tables and files");
+    finish(tool, &target, base.as_ref(), redo, &start)
+}
+
+/// Writes redo log and metadata.
+fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, start: &str) -> Step<()> {
+    let latest = format!("The latest check point (for incremental): '{}'", redo.checkpoint);
+    tool.log.note(0, &format!("{}: {latest}", tool.flavour.name()));
+    let mut log = redo.text();
+    if tool.call.has(&Fault::CutRedo) {
+        log.truncate(log.len() / 2);
+    }
+    files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
+    let wrong = u64::from(tool.call.has(&Fault::WrongLsn));
+    let checkpoints = Checkpoints {
+        backup_type: if base.is_some() { "incremental" } else { "full-backuped" }.to_owned(),
+        from_lsn: base.map_or(0, |base| base.to_lsn) + wrong,
+        to_lsn: redo.checkpoint,
+        last_lsn: redo.end,
+    };
+    let is_missing = tool.call.has(&Fault::MissingMetadata);
+    if !is_missing {
+        create(tool, target, tool.names.checkpoints, checkpoints.text(tool.flavour).as_bytes())?;
+    }
+    tool.log.note(0, &format!("Backup created in directory '{}/'", target.display()));
+    let command = tool.call.args.join(" ");
+    let end = log::now();
+    let info = Info {
+        tool: &tool.call.tool,
+        command: &command,
+        version: &tool.version,
+        times: (start, &end),
+        checkpoints: &checkpoints,
+    };
+    let is_empty = tool.call.has(&Fault::EmptyMetadata);
+    let content = |text: String| if is_empty { String::new() } else { text };
+    tool.log.note(0, "Writing backup-my.cnf");
+    create(tool, target, "backup-my.cnf", content(BACKUP_MY_CNF.to_owned()).as_bytes())?;
+    tool.log.note(0, "        ...done");
+    tool.log.note(0, &format!("Writing {}", tool.names.info));
+    if !is_missing {
+        create(tool, target, tool.names.info, content(info.text()).as_bytes())?;
+    }
+    tool.log.note(0, "        ...done");
+    tool.log.note(0, &format!("Redo log (from LSN {} to {}) was copied.", redo.checkpoint, redo.end));
+    Ok(())
+}
+
+/// The checkpoints of `--incremental-basedir`, which are read before anything else.
+fn base(tool: &Tool) -> Step<Option<Checkpoints>> {
+    let Some(dir) = tool.options.get("incremental-basedir") else { return Ok(None) };
+    metadata::read_checkpoints(Path::new(dir), tool.names).map(Some).map_err(|why| unread(tool, dir, &why))
+}
+
+/// What the tool says of checkpoints that it needs and cannot read.
+pub(crate) fn unread(tool: &Tool, dir: &str, why: &Unread) -> Stop {
+    let path = format!("{dir}//{}", tool.names.checkpoints);
+    if matches!(why, Unread::CannotOpen) {
+        tool.log.note(0, &format!("Error: cannot open {path}"));
+    }
+    tool.log.note(0, &format!("{}: error: failed to read metadata from {path}", tool.flavour.name()));
+    Stop::Exit(1)
+}
+
+fn connect(tool: &Tool, login: &Login) -> Step<()> {
+    let server = if tool.flavour == Flavour::Mariabackup { "MariaDB" } else { "MySQL" };
+    let password = if login.has_password() { "set" } else { "not set" };
+    tool.log.note(
+        0,
+        &format!(
+            "Connecting to {server} server host: {}, user: {}, password: {password}, port: not set, socket: {}",
+            login.host(),
+            login.user(),
+            login.socket().unwrap_or("not set")
+        ),
+    );
+    let failure = if !tool.world.is_up() && login.is_local() {
+        let socket = login.socket_or_default();
+        Some(format!("Can't connect to local server through socket '{socket}' (2 \"No such file or directory\")"))
+    } else if !tool.world.is_up() {
+        Some(format!("Can't connect to server on '{}' (111 \"Connection refused\")", login.host()))
+    } else if !login.is_accepted() {
+        Some(login.denial())
+    } else {
+        None
+    };
+    if let Some(failure) = failure {
+        tool.log.note(0, &format!("Failed to connect to {server} server: {failure}."));
+        return Err(Stop::Exit(1));
+    }
+    tool.log.note(0, &format!("Using server version {}", tool.version));
+    if tool.call.has(&Fault::Secret) {
+        let user = login.user();
+        tool.log.note(0, "Error: missing required privilege RELOAD on *.*");
+        tool.log.note(0, "Error: missing required privilege PROCESS on *.*");
+        tool.log.note(0, "Current privileges, as reported by 'SHOW GRANTS': ");
+        // The hash is that of the password "right", as a real server reported it.
+        let hash = "*920018161824B14A1067A69626595E68CB8284CB";
+        tool.log.note(0, &format!("  1.GRANT USAGE ON *.* TO `{user}`@`localhost` IDENTIFIED BY PASSWORD '{hash}'"));
+        return Err(Stop::Exit(1));
+    }
+    Ok(())
+}
+
+/// Makes the target directory, but not its parent.
+fn make_target(tool: &Tool, target: &Path) -> Step<()> {
+    let has_parent = target.parent().is_none_or(|parent| parent == Path::new("") || parent.is_dir());
+    if !target.is_dir() && (target.exists() || !has_parent) {
+        tool.log.note(0, &format!("Error: cannot mkdir 2: {}/\n", target.display()));
+        return Err(Stop::Exit(1));
+    }
+    Ok(files::make_dir(target)?)
+}
+
+/// Whether the file goes into a backup; the server's logs, sockets and the like do not.
+fn is_kept(path: &str) -> bool {
+    let is_servers_own = ["sock", "pid", "err", "cnf", "flag"].iter().any(|own| files::has_extension(path, own));
+    path.contains('/') || !(is_servers_own || path.starts_with("ib_") || path.starts_with("ibtmp"))
+}
+
+/// The file's content, unless it was dropped since it was listed.
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn copy(
+    tool: &Tool,
+    progress: &mut Progress<'_>,
+    target: &Path,
+    thread: u8,
+    from: &str,
+    to: &str,
+    content: &[u8],
+) -> Step<()> {
+    let file = target.join(to);
+    progress.before(&file)?;
+    let from = if from.contains('/') { format!("./{from}") } else { from.to_owned() };
+    tool.log.note(thread, &format!("Copying {from} to {}", file.display()));
+    create(tool, target, to, content)?;
+    tool.log.note(thread, "        ...done");
+    Ok(())
+}
+
+/// Creates a file of the backup; one that is there ends the backup, and that is all the tool checks of its target.
+fn create(tool: &Tool, target: &Path, name: &str, content: &[u8]) -> Step<()> {
+    let path = target.join(name);
+    match files::create(&path, content) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let reason = "(errno: 17 \"File exists\")";
+            tool.log.plain(&format!("{}: Can't create file '{}' {reason}", tool.call.program, path.display()));
+            tool.log.note(0, &format!("Error: failed to open the target stream for '{name}'."));
+            Err(Stop::Exit(1))
+        }
+        other => Ok(other?),
+    }
+}

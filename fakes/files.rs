@@ -1,0 +1,73 @@
+//! How the fake backup tools read and write files: the modes and the failures of mariadb-backup 10.11.19.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Makes a directory, and its parents, for the owner alone. One that is there is fine.
+pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a file that must not be there yet, and the directories it needs.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        make_dir(parent)?;
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?.write_all(bytes)
+}
+
+/// Writes a file in place: other hard links to it change too.
+pub(crate) fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        make_dir(parent)?;
+    }
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?.write_all(bytes)
+}
+
+/// Copies a file over another, which is unlinked first: other hard links to it stay as they are.
+pub(crate) fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create(to, &fs::read(from)?),
+    }
+}
+
+/// Whether InnoDB keeps this file, so that an incremental backup holds its difference only.
+pub(crate) fn is_innodb(path: &str) -> bool {
+    has_extension(path, "ibd") || path.starts_with("ibdata") || path.starts_with("undo")
+}
+
+/// Whether the path ends in this extension.
+pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|found| found == extension)
+}
+
+/// The magic of a difference. mariadb-backup begins the last block of one with the same four letters.
+const DELTA: &[u8] = b"XTRA";
+/// The magic of a table that is in a backup as `*.new`.
+const NEW: &[u8] = b"NEW!";
+
+/// The content of a `*.delta`: of the whole new content, or of nothing changed.
+pub(crate) fn delta(changed: Option<&[u8]>) -> Vec<u8> {
+    match changed {
+        Some(content) => [DELTA, b"1", content].concat(),
+        None => [DELTA, b"0"].concat(),
+    }
+}
+
+/// The content that a `*.delta` brings, if it brings one.
+pub(crate) fn content_of_delta(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(DELTA)?.strip_prefix(b"1")
+}
+
+/// The content of a `*.new`, which recovery has yet to finish.
+pub(crate) fn unfinished(content: &[u8]) -> Vec<u8> {
+    [NEW, content].concat()
+}
+
+/// What recovery makes of a `*.new`; one that was finished before stays as it is.
+pub(crate) fn finished(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(NEW).unwrap_or(bytes)
+}

@@ -1,0 +1,221 @@
+//! A fake of `mariabackup`, `mariadb-backup` and `xtrabackup` for the tests; the name it is called by says which.
+//!
+//! In: argv, the fake server beside it ([`world`]), and a script of faults ([`player`]). Out: backups, prepared
+//! directories and data directories that follow the real tool's rules, as seen with mariadb-backup 10.11.19; what is
+//! xtrabackup's alone follows its documentation. It never changes the fake server, and never touches `/var/lib/mysql`.
+
+mod backup;
+mod copy_back;
+mod faults;
+mod files;
+mod log;
+mod metadata;
+mod options;
+mod player;
+mod prepare;
+mod world;
+
+use std::process::ExitCode;
+
+use log::{Flavour, Log};
+use metadata::Names;
+use options::{Grammar, Options};
+use player::{Call, Fault, Step, Stop};
+use world::World;
+
+/// Exit code of what the real tool does and the fake does not: 95.
+const NOT_FAKED: u8 = 95;
+
+const FLAGS: &[&str] = &[
+    "version",
+    "backup",
+    "prepare",
+    "copy-back",
+    "move-back",
+    "force-non-empty-directories",
+    "no-lock",
+    "galera-info",
+    "slave-info",
+    "safe-slave-backup",
+    "no-version-check",
+    "close-files",
+    "innodb-log-checkpoint-now",
+    "verbose",
+];
+/// The same for a tool that knows `--apply-log-only`.
+const APPLY_LOG_ONLY_FLAGS: &[&str] = &[
+    "version",
+    "backup",
+    "prepare",
+    "copy-back",
+    "move-back",
+    "force-non-empty-directories",
+    "no-lock",
+    "galera-info",
+    "slave-info",
+    "safe-slave-backup",
+    "no-version-check",
+    "close-files",
+    "innodb-log-checkpoint-now",
+    "verbose",
+    "apply-log-only",
+];
+const VALUES: &[&str] = &[
+    "target-dir",
+    "incremental-basedir",
+    "incremental-dir",
+    "datadir",
+    "host",
+    "user",
+    "password",
+    "socket",
+    "port",
+    "parallel",
+    "use-memory",
+    "tmpdir",
+    "throttle",
+    "ftwrl-wait-timeout",
+    "open-files-limit",
+    "protocol",
+];
+/// Options that change what comes out, so the fake refuses them instead of ignoring them.
+const REFUSED: &[&str] = &["stream", "compress", "extra-lsndir", "incremental-lsn", "databases", "tables", "export"];
+
+/// Everything a job of the tool needs to know.
+pub(crate) struct Tool {
+    /// The call and its fault.
+    pub(crate) call: Call,
+    /// Its options.
+    pub(crate) options: Options,
+    /// Where it logs.
+    pub(crate) log: Log,
+    /// Which tool it is.
+    pub(crate) flavour: Flavour,
+    /// The version as text.
+    pub(crate) version: String,
+    /// The version's first two numbers.
+    pub(crate) release: (u32, u32),
+    /// The file names that go with it.
+    pub(crate) names: Names,
+    /// The server.
+    pub(crate) world: World,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.exit_code(),
+    }
+}
+
+fn run() -> Step<()> {
+    let call = Call::take()?;
+    let flavour = if call.tool.contains("xtrabackup") { Flavour::Xtrabackup } else { Flavour::Mariabackup };
+    let world = World::at(&call.bin);
+    let default = if flavour == Flavour::Xtrabackup { "8.0.35-30" } else { "10.11.19-MariaDB" };
+    let version = world.version().unwrap_or_else(|| default.to_owned());
+    let release = metadata::version_of(&version);
+    let options = parse(&call, flavour, release)?;
+    let names = Names::of(flavour, release);
+    let tool = Tool { call, options, log: Log { flavour }, flavour, version, release, names, world };
+    tool.check_fault()?;
+    tool.noise();
+    if tool.options.has("version") {
+        tool.banner();
+        return Ok(());
+    }
+    if tool.options.has("copy-back") && tool.options.has("move-back") {
+        tool.log.note(0, "Error: --copy-back and --move-back are mutually exclusive\n");
+        return Err(Stop::Exit(1));
+    }
+    // Every mode reads the options file, even where it connects to nothing.
+    let login = tool.options.login()?;
+    if let Some(word) = tool.options.words.first() {
+        tool.log.note(0, &format!("{}: Error: unknown argument: '{word}'", tool.flavour.name()));
+        return Err(Stop::Exit(1));
+    }
+    // Where several modes are given, backup wins, as with the real tool.
+    if tool.options.has("backup") {
+        backup::run(&tool, &login)?;
+    } else if tool.options.has("prepare") {
+        prepare::run(&tool)?;
+    } else if tool.options.has("copy-back") || tool.options.has("move-back") {
+        copy_back::run(&tool)?;
+    } else {
+        tool.banner();
+        player::print("Open source backup tool for InnoDB and XtraDB\n");
+        player::print(&format!("Usage: {} [--defaults-file=#] [--backup | --prepare] [OPTIONS]", tool.call.tool));
+        return Err(Stop::Exit(1));
+    }
+    if !tool.call.has(&Fault::NoCompletedOk) {
+        tool.log.completed();
+    }
+    faults::at_the_end(&tool.call)
+}
+
+fn parse(call: &Call, flavour: Flavour, release: (u32, u32)) -> Step<Options> {
+    let refused = |arg: &&String| {
+        REFUSED.iter().any(|name| arg.strip_prefix("--").is_some_and(|rest| rest.split('=').next() == Some(name)))
+    };
+    if let Some(arg) = call.args.iter().find(refused) {
+        return Err(Stop::because(NOT_FAKED, &format!("fake: {arg} is not faked")));
+    }
+    let is_xtrabackup = flavour == Flavour::Xtrabackup;
+    let flags = if metadata::is_percona_like(flavour, release) { APPLY_LOG_ONLY_FLAGS } else { FLAGS };
+    let grammar = Grammar {
+        flags,
+        values: VALUES,
+        defaults_file_first: true,
+        unknown_option: if is_xtrabackup { 255 } else { 2 },
+        unknown_variable: if is_xtrabackup { 255 } else { 7 },
+    };
+    Options::parse(call, &grammar)
+}
+
+impl Tool {
+    /// The line with name and version, on stderr as with mariadb-backup 10.11.19, there under the name as called.
+    pub(crate) fn banner(&self) {
+        let Self { version, .. } = self;
+        let text = match self.flavour {
+            Flavour::Mariabackup => {
+                let name = &self.call.program;
+                format!("{name} based on MariaDB server {version} debian-linux-gnu (x86_64)")
+            }
+            Flavour::Xtrabackup => {
+                let server = version.split('-').next().unwrap_or_default();
+                format!(
+                    "xtrabackup version {version} based on MySQL server {server} Linux (x86_64) (revision id: fake)"
+                )
+            }
+        };
+        self.log.plain(&text);
+    }
+
+    /// Refuses a fault that cannot strike in this mode: a test that scripts one proves nothing.
+    fn check_fault(&self) -> Step<()> {
+        let is_backup = self.options.has("backup");
+        let fits = match self.call.fault {
+            Some(Fault::Secret | Fault::EmptyMetadata | Fault::MissingMetadata) => is_backup,
+            Some(Fault::WrongLsn | Fault::CutRedo) => is_backup || self.options.has("prepare"),
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Stop::because(player::BAD_SCRIPT, &format!("fake: {:?} cannot strike in this call", self.call.fault)))
+    }
+
+    /// The faults that are noise alone.
+    fn noise(&self) {
+        match self.call.fault {
+            Some(Fault::NotUtf8) => player::say(b"\xff\xfe"),
+            Some(Fault::Flood(bytes)) => {
+                let line = "[00] 2026-11-22 20:30:56 >> log scanned up to (44388)";
+                for _ in 0..bytes.div_ceil(line.len() + 1) {
+                    player::say(line.as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The files that tell about a backup: checkpoints, info, `backup-my.cnf`, and the redo log.
+//!
+//! Their fields are those that mariadb-backup 10.11.19 writes. The fake's redo log is text: a header with the
+//! checkpoint, then lines with rising LSNs up to `last_lsn`. A line that is not whole does not count, so a log that
+//! lost even its last byte ends at a lower LSN.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::log::Flavour;
+
+/// In how many lines a redo log tells its LSNs.
+const REDO_LINES: u64 = 8;
+
+/// The names of a backup's files, which differ by tool and version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names {
+    /// `xtrabackup_checkpoints`, for MariaDB from 11.1 on `mariadb_backup_checkpoints` (by its documentation).
+    pub(crate) checkpoints: &'static str,
+    /// `xtrabackup_info`, for MariaDB from 11.1 on `mariadb_backup_info` (by its documentation).
+    pub(crate) info: &'static str,
+    /// The position in the binary log that prepare leaves behind.
+    pub(crate) binlog_position: &'static str,
+    /// `ib_logfile0`, for xtrabackup and MariaDB 10.1 `xtrabackup_logfile`.
+    pub(crate) redo: &'static str,
+}
+
+impl Names {
+    /// The names that this version of the tool gives.
+    pub(crate) fn of(flavour: Flavour, version: (u32, u32)) -> Self {
+        let redo = if is_percona_like(flavour, version) { "xtrabackup_logfile" } else { "ib_logfile0" };
+        if flavour == Flavour::Mariabackup && version >= (11, 1) {
+            Self {
+                checkpoints: "mariadb_backup_checkpoints",
+                info: "mariadb_backup_info",
+                binlog_position: "mariadb_backup_binlog_pos_innodb",
+                redo,
+            }
+        } else {
+            Self {
+                checkpoints: "xtrabackup_checkpoints",
+                info: "xtrabackup_info",
+                binlog_position: "xtrabackup_binlog_pos_innodb",
+                redo,
+            }
+        }
+    }
+}
+
+/// Whether the tool needs `--apply-log-only`: xtrabackup always, mariabackup before 10.2.
+pub(crate) fn is_percona_like(flavour: Flavour, version: (u32, u32)) -> bool {
+    flavour == Flavour::Xtrabackup || version < (10, 2)
+}
+
+/// Major and minor version in a text such as `10.11.19-MariaDB`.
+pub(crate) fn version_of(text: &str) -> (u32, u32) {
+    let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// What the checkpoints file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoints {
+    /// `full-backuped`, `incremental`, `log-applied`, `full-prepared`.
+    pub(crate) backup_type: String,
+    /// Where the backup begins: 0, or its base's `to_lsn`.
+    pub(crate) from_lsn: u64,
+    /// The checkpoint it was taken at.
+    pub(crate) to_lsn: u64,
+    /// The end of its redo log.
+    pub(crate) last_lsn: u64,
+}
+
+impl Checkpoints {
+    /// Reads the text of a checkpoints file; nothing where a field is missing or no number.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let field = |name: &str| {
+            text.lines().filter_map(|line| line.split_once(" = ")).find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let number = |name| field(name)?.trim().parse().ok();
+        Some(Self {
+            backup_type: field("backup_type")?.to_owned(),
+            from_lsn: number("from_lsn")?,
+            to_lsn: number("to_lsn")?,
+            last_lsn: number("last_lsn")?,
+        })
+    }
+
+    /// The text of the checkpoints file.
+    pub(crate) fn text(&self, flavour: Flavour) -> String {
+        let Self { backup_type, from_lsn, to_lsn, last_lsn } = self;
+        let tail = match flavour {
+            Flavour::Mariabackup => "recover_binlog_info = 0\n".to_owned(),
+            Flavour::Xtrabackup => format!("flushed_lsn = {last_lsn}\nredo_memory = 0\nredo_frames = 0\n"),
+        };
+        format!("backup_type = {backup_type}\nfrom_lsn = {from_lsn}\nto_lsn = {to_lsn}\nlast_lsn = {last_lsn}\n{tail}")
+    }
+}
+
+/// What the info file says beside the checkpoints.
+pub(crate) struct Info<'a> {
+    /// The tool's name.
+    pub(crate) tool: &'a str,
+    /// Its arguments.
+    pub(crate) command: &'a str,
+    /// Version of tool and server.
+    pub(crate) version: &'a str,
+    /// When the backup began and ended.
+    pub(crate) times: (&'a str, &'a str),
+    /// The LSNs.
+    pub(crate) checkpoints: &'a Checkpoints,
+}
+
+impl Info<'_> {
+    /// The text of the info file.
+    pub(crate) fn text(&self) -> String {
+        let Self { tool, command, version, times: (start, end), checkpoints } = self;
+        let incremental = if checkpoints.backup_type == "incremental" { "Y" } else { "N" };
+        let (from, to) = (checkpoints.from_lsn, checkpoints.to_lsn);
+        let id = std::process::id();
+        format!(
+            "uuid = 00000000-0000-11f1-8000-{id:012x}\nname = \ntool_name = {tool}\ntool_command = {command}\n\
+             tool_version = {version}\nibbackup_version = {version}\nserver_version = {version}\n\
+             start_time = {start}\nend_time = {end}\nlock_time = 0\nbinlog_pos = \n\
+             innodb_from_lsn = {from}\ninnodb_to_lsn = {to}\npartial = N\nincremental = {incremental}\n\
+             format = file\ncompressed = N\n"
+        )
+    }
+}
+
+/// The text of `backup-my.cnf`.
+pub(crate) const BACKUP_MY_CNF: &str = "# This options file was generated by innobackupex.\n\n# The server\n[mysqld]\n\
+    innodb_checksum_algorithm=crc32\ninnodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_file_size=100663296\n\
+    innodb_page_size=16384\ninnodb_undo_directory=./\ninnodb_undo_tablespaces=0\ninnodb_compression_level=6\n\n\n";
+
+/// What a redo log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Redo {
+    /// Where recovery begins.
+    pub(crate) checkpoint: u64,
+    /// The LSN of its last whole line.
+    pub(crate) end: u64,
+}
+
+impl Redo {
+    /// The text of the redo log.
+    pub(crate) fn text(self) -> String {
+        let mut text = format!("redo log of a fake backup, checkpoint {}\n", self.checkpoint);
+        let reach = self.end.saturating_sub(self.checkpoint);
+        for line in 1..=REDO_LINES {
+            // A `String` takes whatever is written to it.
+            let _ = writeln!(text, "lsn {}", self.checkpoint + reach * line / REDO_LINES);
+        }
+        text
+    }
+
+    /// Reads a redo log; nothing where not even its header is whole.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let checkpoint = lines.next()?.rsplit(' ').next()?.parse().ok()?;
+        let end = lines.filter_map(|line| line.strip_prefix("lsn ")?.parse().ok()).max().unwrap_or(checkpoint);
+        Some(Self { checkpoint, end })
+    }
+}
+
+/// Why a checkpoints file gives nothing.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// There is no such file, or it cannot be opened.
+    CannotOpen,
+    /// It says something else.
+    CannotParse,
+}
+
+/// Reads the checkpoints of the backup in `dir`.
+pub(crate) fn read_checkpoints(dir: &Path, names: Names) -> Result<Checkpoints, Unread> {
+    let text = fs::read_to_string(dir.join(names.checkpoints));
+    // From 11.1 on the tool reads the old name too (by its documentation).
+    let text = text.or_else(|_: io::Error| fs::read_to_string(dir.join("xtrabackup_checkpoints")));
+    Checkpoints::parse(&text.ok().ok_or(Unread::CannotOpen)?).ok_or(Unread::CannotParse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Redo, version_of};
+
+    #[test]
+    fn a_cut_redo_log_ends_lower() {
+        let whole = Redo { checkpoint: 1000, end: 1009 };
+        let text = whole.text();
+        assert_eq!(Redo::parse(&text), Some(whole));
+        for length in 0..text.len() {
+            assert!(Redo::parse(&text[..length]).is_none_or(|cut| cut.end < 1009), "{length}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        assert_eq!(version_of("10.11.19-MariaDB"), (10, 11));
+        assert_eq!(version_of("11.1.2"), (11, 1));
+        assert_eq!(version_of("8.0.35-30"), (8, 0));
+    }
+}

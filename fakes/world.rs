@@ -1,0 +1,242 @@
+//! The fake server's state on disk: `BIN/world/`. Tests write it, the fake tools only read it.
+//!
+//! - `up`: there while the server runs.
+//! - `version`: the server's version, one line.
+//! - `data/`: the data directory as the server sees it.
+//! - `lsn.json`: the log sequence number of the server, and those at which each file was created and last changed.
+//!
+//! A test includes this file with `#[path = "../fakes/world.rs"] mod world;`.
+
+#![allow(dead_code, reason = "shared: each program that includes it uses another part of it")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+/// The LSN of a server whose `lsn.json` says nothing; also that of every file it does not name.
+const FIRST_LSN: u64 = 1;
+
+/// How far a backup's redo log reaches past the server's LSN. Real servers are nearly always a few records past it
+/// (123 bytes seen with mariadb-backup 10.11.19), so `last_lsn` is not `to_lsn`.
+const REDO_TAIL: u64 = 9;
+
+/// What `lsn.json` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lsns {
+    /// The server's current LSN.
+    pub(crate) lsn: u64,
+    /// The last checkpoint, where it stays behind the LSN; see [`World::hold_checkpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<u64>,
+    /// LSN of the last change, by path relative to the data directory.
+    #[serde(default)]
+    pub(crate) changed: BTreeMap<String, u64>,
+    /// LSN at creation, by path relative to the data directory.
+    #[serde(default)]
+    pub(crate) created: BTreeMap<String, u64>,
+}
+
+impl Lsns {
+    /// What a backup taken now has as `to_lsn`.
+    pub(crate) fn to_lsn(&self) -> u64 {
+        self.checkpoint.unwrap_or(self.lsn)
+    }
+
+    /// What a backup taken now has as `last_lsn`.
+    pub(crate) fn last_lsn(&self) -> u64 {
+        self.lsn + REDO_TAIL
+    }
+
+    /// When the file was last changed.
+    pub(crate) fn changed(&self, path: &str) -> u64 {
+        self.changed.get(path).copied().unwrap_or(FIRST_LSN)
+    }
+
+    /// When the file was created.
+    pub(crate) fn created(&self, path: &str) -> u64 {
+        self.created.get(path).copied().unwrap_or(FIRST_LSN)
+    }
+}
+
+/// A fake server.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    root: PathBuf,
+}
+
+impl World {
+    /// Makes a running server with an `ibdata1` and nothing else, beside the fake tools in `bin`.
+    pub(crate) fn create(bin: &Path) -> io::Result<Self> {
+        let world = Self::at(bin);
+        fs::create_dir_all(world.data())?;
+        world.put("ibdata1", b"system tablespace\n")?;
+        world.start()?;
+        Ok(world)
+    }
+
+    /// The server beside the fake tools in `bin`, as it is.
+    pub(crate) fn at(bin: &Path) -> Self {
+        Self { root: bin.join("world") }
+    }
+
+    /// The server's data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Lets the server answer.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        fs::write(self.root.join("up"), b"")
+    }
+
+    /// Lets the server answer no more.
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        ignore_missing(fs::remove_file(self.root.join("up")))
+    }
+
+    /// Whether the server answers.
+    pub(crate) fn is_up(&self) -> bool {
+        self.root.join("up").exists()
+    }
+
+    /// Sets the version that server and tools say they have.
+    pub(crate) fn set_version(&self, version: &str) -> io::Result<()> {
+        fs::write(self.root.join("version"), version)
+    }
+
+    /// The version set, if one is.
+    pub(crate) fn version(&self) -> Option<String> {
+        fs::read_to_string(self.root.join("version")).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Creates or changes a file of the data directory; the LSN grows by the length of `bytes` and 100.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = self.data().join(path);
+        let is_new = !file.exists();
+        if let Some(parent) = file.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(file, bytes)?;
+        let mut lsns = self.lsns()?;
+        lsns.lsn += u64::try_from(bytes.len()).unwrap_or_default() + 100;
+        lsns.changed.insert(path.to_owned(), lsns.lsn);
+        if is_new {
+            lsns.created.insert(path.to_owned(), lsns.lsn);
+        }
+        self.write_lsns(&lsns)
+    }
+
+    /// Removes a file of the data directory; the LSN grows by 100.
+    pub(crate) fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.data().join(path))?;
+        let mut lsns = self.lsns()?;
+        lsns.lsn += 100;
+        lsns.changed.remove(path);
+        lsns.created.remove(path);
+        self.write_lsns(&lsns)
+    }
+
+    /// Keeps the checkpoint where it is from now on, as a server with few writes does for hours: incremental backups
+    /// then have `from_lsn = to_lsn` while their `last_lsn` grows (seen with mariadb-backup 10.11.19).
+    pub(crate) fn hold_checkpoint(&self) -> io::Result<()> {
+        let mut lsns = self.lsns()?;
+        lsns.checkpoint = Some(lsns.to_lsn());
+        self.write_lsns(&lsns)
+    }
+
+    /// Lets the checkpoint follow the LSN again.
+    pub(crate) fn release_checkpoint(&self) -> io::Result<()> {
+        self.write_lsns(&Lsns { checkpoint: None, ..self.lsns()? })
+    }
+
+    /// The log sequence numbers as they are.
+    pub(crate) fn lsns(&self) -> io::Result<Lsns> {
+        match fs::read(self.root.join("lsn.json")) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Lsns { lsn: FIRST_LSN, checkpoint: None, changed: BTreeMap::new(), created: BTreeMap::new() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every file of the data directory with its content: what a restore has to bring back.
+    pub(crate) fn content(&self) -> io::Result<BTreeMap<String, Vec<u8>>> {
+        content_of(&self.data())
+    }
+
+    fn write_lsns(&self, lsns: &Lsns) -> io::Result<()> {
+        fs::create_dir_all(&self.root)?;
+        let new = self.root.join("lsn.json.new");
+        fs::write(&new, serde_json::to_vec_pretty(lsns)?)?;
+        fs::rename(new, self.root.join("lsn.json"))
+    }
+}
+
+/// Every file below `dir` with its content, but for those that the backup tool adds by itself; a restored data
+/// directory or folder equals [`World::content`] of the moment of its last backup.
+pub(crate) fn content_of(dir: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for path in files(dir)? {
+        if !is_added_by_tool(&path) {
+            found.insert(path.clone(), fs::read(dir.join(&path))?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the backup tool adds this file to a backup by itself.
+pub(crate) fn is_added_by_tool(path: &str) -> bool {
+    path == "backup-my.cnf" || path.starts_with("xtrabackup_") || path.starts_with("mariadb_backup_") || is_redo(path)
+}
+
+fn is_redo(path: &str) -> bool {
+    path.starts_with("ib_logfile")
+}
+
+/// The files below `dir` by their path relative to it, sorted.
+pub(crate) fn files(dir: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    walk(dir, "", &mut |path, is_dir| {
+        if !is_dir {
+            found.push(path);
+        }
+    })?;
+    found.sort();
+    Ok(found)
+}
+
+/// The directories below `dir` by their path relative to it, parents first.
+pub(crate) fn directories(dir: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    walk(dir, "", &mut |path, is_dir| {
+        if is_dir {
+            found.push(path);
+        }
+    })?;
+    found.sort();
+    Ok(found)
+}
+
+fn walk(dir: &Path, prefix: &str, visit: &mut dyn FnMut(String, bool)) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let is_dir = entry.file_type()?.is_dir();
+        if is_dir {
+            walk(&entry.path(), &format!("{path}/"), visit)?;
+        }
+        visit(path, is_dir);
+    }
+    Ok(())
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
