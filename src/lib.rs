@@ -40,16 +40,15 @@ pub mod world;
 
 /// An error and all its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut links = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        // Some errors repeat their cause in their own text.
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
+        let text = inner.to_string();
+        // Some errors repeat their cause in their own text, or the other way round.
+        if !links.iter().any(|link| link.contains(&text) || text.contains(link.as_str())) {
+            links.push(text);
         }
         cause = inner.source();
     }
-    text
+    links.join(": ")
 }

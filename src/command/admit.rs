@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
@@ -89,7 +89,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             }
             let claim = world.registry.claim_data_dir(&config.data_dir).ok_or(Rejection::DataDirBusy)?;
             data_dir::check_empty(&config.data_dir).map_err(|why| {
-                warn!(reason = %crate::chain(&why), "the data directory does not count as empty");
+                info!(reason = %crate::chain(&why), "the data directory does not count as empty");
                 Rejection::DataDirNotEmpty
             })?;
             (claim, secrets)

@@ -1,6 +1,6 @@
 //! Rows of `backup` and `restore`: what a request came to.
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
 use super::schema;
@@ -58,6 +58,11 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
     match success {
         Success::Backup { id, from, schedule_id, size } => {
             let from = from.as_ref().map(BackupId::as_str);
+            if let Some(base) = from
+                && known(connection, base)?.is_none()
+            {
+                return Err(base_gone(base));
+            }
             connection
                 .prepare_cached(
                     "INSERT INTO backup (id, from_backup_id, schedule_id, start_time, end_time, process_id)
@@ -80,6 +85,12 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
         }
     }
     Ok(())
+}
+
+/// An incremental whose base was deleted in the meantime restores nothing: it is refused as a foreign key would refuse it.
+fn base_gone(base: &str) -> Error {
+    let why = format!("the base '{base}' was deleted while the backup was taken");
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), Some(why))
 }
 
 /// Python's ORM keeps the name of an enum, in a column of type `VARCHAR(8)`, and fails on anything else; the Go API keeps a
