@@ -1,0 +1,273 @@
+//! What the Python daemon and its client said to each other, recorded, and said again to this one: over fakes and over the
+//! real server, with the bytes and the timing of the Python client.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::{TestEnv, program, redact, wait_for};
+
+/// What stands under a daemon: fakes, or a real server.
+trait Stand {
+    fn env(&self) -> &TestEnv;
+    fn run_server(&mut self, up: bool);
+    fn fill_data_dir(&mut self, full: bool);
+    fn good_credentials(&self) -> String;
+}
+
+struct Fakes(TestEnv);
+
+impl Stand for Fakes {
+    fn env(&self) -> &TestEnv {
+        &self.0
+    }
+
+    fn run_server(&mut self, up: bool) {
+        if up { self.0.world.start() } else { self.0.world.stop() }.unwrap();
+    }
+
+    fn fill_data_dir(&mut self, full: bool) {
+        let data = self.0.path("data");
+        let _ = fs::remove_dir_all(&data);
+        fs::create_dir(&data).unwrap();
+        if full {
+            fs::create_dir(data.join("mysql")).unwrap();
+        }
+    }
+
+    fn good_credentials(&self) -> String {
+        "[client-dbcalm]\nuser=backup\npassword=right\n".to_owned()
+    }
+}
+
+struct Real {
+    env: TestEnv,
+    server: MariaDb,
+    up: bool,
+}
+
+impl Stand for Real {
+    fn env(&self) -> &TestEnv {
+        &self.env
+    }
+
+    fn run_server(&mut self, up: bool) {
+        match (self.up, up) {
+            (true, false) => self.server.stop(),
+            (false, true) => self.server.run(),
+            (true, true) | (false, false) => {}
+        }
+        self.up = up;
+    }
+
+    fn fill_data_dir(&mut self, full: bool) {
+        if !full {
+            self.server.lose_everything();
+        }
+    }
+
+    fn good_credentials(&self) -> String {
+        format!("[client-dbcalm]\nuser=root\nsocket={}\n", self.server.socket().display())
+    }
+}
+
+#[test]
+fn the_recorded_exchanges_over_fakes() {
+    let env = TestEnv::new();
+    // The recorded daemon used the tool by its usual name, at its usual place.
+    replay(&mut Fakes(env));
+}
+
+#[test]
+fn the_recorded_exchanges_over_a_real_server() {
+    if !is_installed() {
+        return;
+    }
+    let server = MariaDb::start();
+    let env = TestEnv::real(&server);
+    replay(&mut Real { env, server, up: true });
+}
+
+fn replay(stand: &mut dyn Stand) {
+    stand.env().start_daemon();
+    let mut names: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exchanges"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 21, "the recorded exchanges");
+    for path in names {
+        let exchange: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        eprintln!("exchange {name}");
+        give(stand, &exchange["given"]);
+        one(stand.env(), name, &exchange);
+    }
+}
+
+/// Brings about what was given when the exchange was recorded. The backups are there from the exchanges before.
+fn give(stand: &mut dyn Stand, given: &Value) {
+    let good = stand.good_credentials();
+    let env = stand.env();
+    match given["credentials"].as_str() {
+        None => env.credentials(&good),
+        Some("missing") => drop(fs::remove_file(env.path("credentials.cnf"))),
+        Some("no [client-dbcalm] section") => env.credentials(&good.replace("-dbcalm", "")),
+        Some("wrong password") => {
+            let socket = good.lines().find(|line| line.starts_with("socket=")).unwrap_or_default();
+            env.credentials(&format!("[client-dbcalm]\nuser=nosuchuser\npassword=wrong\n{socket}\n"));
+        }
+        Some(other) => panic!("credentials {other}"),
+    }
+    for id in given["backups"].as_array().into_iter().flatten() {
+        let id = id.as_str().unwrap();
+        assert_eq!(env.count("backup", &format!("id = '{id}'")), 1, "{id} is given");
+    }
+    stand.run_server(given["server"] == "running");
+    match given["data_dir"].as_str() {
+        Some("empty") => stand.fill_data_dir(false),
+        Some("not empty") => stand.fill_data_dir(true),
+        _ => {}
+    }
+}
+
+fn one(env: &TestEnv, name: &str, exchange: &Value) {
+    let last = env.rows("process", "1").len();
+    let reply = python_client(env, &exchange["request"]);
+    let mut reply: Value = serde_json::from_str(&reply).unwrap_or_else(|why| panic!("{name}: {why}: {reply}"));
+    let id = reply["id"].as_str().map(str::to_owned);
+    let mut wanted = exchange["response"].clone();
+    for reply in [&mut reply, &mut wanted] {
+        if let Some(id) = reply.get_mut("id") {
+            *id = Value::from(redact(id.as_str().unwrap()));
+        }
+    }
+    assert_eq!(reply, wanted, "{name}");
+    if reply["status"].as_str().is_some_and(|status| status.starts_with("credentials")) {
+        env.expect_log("no credentials");
+    }
+    let Some(rows) = exchange.get("rows") else {
+        assert_eq!(env.rows("process", "1").len(), last, "{name}: a refusal leaves no row");
+        return;
+    };
+    env.settled();
+    let id = id.unwrap();
+    let of = |condition: &str| condition.replace('?', &format!("'{id}'"));
+    let process = env.rows("process", &of("command_id = ?"));
+    let link = of("process_id IN (SELECT id FROM process WHERE command_id = ?)");
+    compare_processes(env, name, &process, rows["process"].as_array().unwrap());
+    let first = process.first().unwrap();
+    let newest = process.last().unwrap();
+    for (table, begin) in [("backup", newest), ("restore", first)] {
+        let (ours, theirs) = (env.rows(table, &link), rows[table].as_array().unwrap());
+        assert_eq!(ours.len(), theirs.len(), "{name}: rows of {table}");
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert_eq!(ours["process_id"], newest["id"], "{name}: the last command's row");
+            assert_eq!(ours["start_time"], begin["start_time"], "{name}");
+            assert_eq!(ours["end_time"], newest["end_time"], "{name}");
+            same(
+                env,
+                name,
+                ours,
+                theirs.as_object().unwrap(),
+                &["id", "process_id", "start_time", "end_time", "backup_timestamp"],
+            );
+            if table == "backup" {
+                assert_eq!(ours["id"], theirs["id"], "{name}");
+            } else {
+                let last: Value = serde_json::from_str(newest["args"].as_str().unwrap()).unwrap();
+                let last = last["id_list"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned();
+                let backup = &env.rows("backup", &format!("id = '{last}'"))[0];
+                assert_eq!(ours["backup_timestamp"], backup["start_time"], "{name}");
+            }
+        }
+    }
+    if newest["status"] == "failed" {
+        env.expect_log("failed");
+    }
+}
+
+/// The commands: each of the recorded ones, in their order, over private copies of the incrementals; and the copying of
+/// those. What differs is what the contract changes.
+fn compare_processes(env: &TestEnv, name: &str, ours: &[Map<String, Value>], theirs: &[Value]) {
+    let command = |row: &Map<String, Value>| normal(env, row["command"].as_str().unwrap());
+    let mut wanted = Vec::new();
+    for row in theirs {
+        let recorded = redact(row["command"].as_str().unwrap());
+        if let Some((front, incremental)) = recorded.split_once(" --incremental-dir ") {
+            let dir = recorded.split(' ').find(|word| word.contains("[TIME]")).unwrap();
+            let (own, id) = (Path::new(dir).parent().unwrap(), Path::new(incremental).file_name().unwrap());
+            wanted.push(format!("/usr/bin/cp -r {incremental} {}", own.display()));
+            wanted.push(format!("{front} --incremental-dir {}", own.join(id).display()));
+        } else if recorded.contains("--copy-back") {
+            wanted.push(format!("{recorded} --datadir=/var/lib/mysql"));
+        } else {
+            wanted.push(recorded);
+        }
+    }
+    assert_eq!(ours.iter().map(command).collect::<Vec<_>>(), wanted, "{name}");
+    let recorded: BTreeMap<&str, &Value> = theirs.iter().map(|row| (row["status"].as_str().unwrap(), row)).collect();
+    for row in ours {
+        let theirs = recorded[row["status"].as_str().unwrap()];
+        same(
+            env,
+            name,
+            row,
+            theirs.as_object().unwrap(),
+            &["id", "command", "command_id", "pid", "start_time", "end_time", "output", "error"],
+        );
+        let told = |column: &str| !row[column].is_null();
+        let copied = row["command"].as_str().unwrap().starts_with("/usr/bin/cp");
+        assert_eq!(told("output"), row["status"] == "success" && !copied, "{name}: {row:?}");
+        assert_eq!(told("error"), row["status"] == "failed", "{name}: {row:?}");
+        wait_for("the pid", || row["pid"].as_i64().filter(|pid| *pid > 0));
+        for column in ["start_time", "end_time"] {
+            assert_eq!(row[column].as_str().unwrap().len(), "2026-11-22 09:03:21.300030".len(), "{name}");
+        }
+    }
+}
+
+/// Every column of the recorded row, but for those that are another each time.
+fn same(env: &TestEnv, name: &str, ours: &Map<String, Value>, theirs: &Map<String, Value>, but: &[&str]) {
+    for (column, theirs) in theirs.iter().filter(|(column, _)| !but.contains(&column.as_str())) {
+        let ours = match &ours[column] {
+            Value::String(text) => Value::from(normal(env, text)),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                other.clone()
+            }
+        };
+        let theirs = theirs.as_str().map_or(theirs.clone(), |text| Value::from(redact(text)));
+        assert_eq!(ours, theirs, "{name}: {column}");
+    }
+}
+
+/// The paths of the recording in place of this test's own.
+fn normal(env: &TestEnv, text: &str) -> String {
+    let config = fs::read_to_string(env.path("config.yml")).unwrap();
+    let data_dir = config.lines().find_map(|line| line.strip_prefix("data_dir: ")).unwrap().to_owned();
+    redact(
+        &text
+            .replace(&env.path("backups").display().to_string(), "/var/backups/dbcalm")
+            .replace(&env.path("credentials.cnf").display().to_string(), "/etc/dbcalm/credentials.cnf")
+            .replace(&env.path("bin/mariabackup").display().to_string(), "/usr/bin/mariabackup")
+            .replace(&data_dir, "/var/lib/mysql"),
+    )
+}
+
+/// Sends a request as the Python client does; gives what it prints of the reply.
+fn python_client(env: &TestEnv, request: &Value) -> String {
+    let client = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/dbcalm_client.py");
+    // The client looks for the daemon under the name that its predecessor had.
+    let said = program("python3")
+        .arg(client)
+        .arg(env.path("run/mariadb-cmd.sock"))
+        .arg(request["cmd"].as_str().unwrap())
+        .arg(request["args"].to_string())
+        .output()
+        .unwrap();
+    assert!(said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8(said.stdout).unwrap()
+}

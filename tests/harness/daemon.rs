@@ -1,0 +1,143 @@
+//! The daemon as a process, and a client of it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, TestEnv, program, wait_for};
+
+impl TestEnv {
+    /// Starts the daemon and waits until it accepts.
+    pub(crate) fn start_daemon(&self) {
+        self.spawn_daemon();
+        wait_for("the daemon to accept", || {
+            if let Some(status) = self.daemon.borrow_mut().as_mut().unwrap().try_wait().unwrap() {
+                panic!("the daemon ended at once, with {status}: {}", self.log());
+            }
+            self.connect().ok()
+        });
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn spawn_daemon(&self) {
+        let log: File = OpenOptions::new().create(true).append(true).open(self.path("stderr")).unwrap();
+        let child = self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        *self.daemon.borrow_mut() = Some(child);
+    }
+
+    /// The daemon's command line, with this test's settings and socket.
+    pub(crate) fn command(&self) -> std::process::Command {
+        let mut command = program(env!("CARGO_BIN_EXE_dbcalm-db-cmd"));
+        command.arg("--config").arg(self.path("config.yml")).arg("--socket").arg(self.socket());
+        command
+    }
+
+    /// The socket's path.
+    pub(crate) fn socket(&self) -> std::path::PathBuf {
+        self.path("run/db-cmd.sock")
+    }
+
+    /// The daemon's process id.
+    pub(crate) fn daemon_pid(&self) -> Pid {
+        let pid = self.daemon.borrow().as_ref().unwrap().id();
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// Sends the daemon a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.daemon_pid(), signal).unwrap();
+    }
+
+    /// Waits until the daemon has ended, whatever ended it; gives its exit status, none if a signal ended it.
+    pub(crate) fn wait_for_end(&self) -> Option<i32> {
+        let mut child = self.daemon.borrow_mut().take().unwrap();
+        wait_for("the daemon to end", || child.try_wait().unwrap()).code()
+    }
+
+    /// Kills the daemon as a power cut would, and starts another.
+    pub(crate) fn kill_and_restart(&self) {
+        self.signal(Signal::KILL);
+        assert_eq!(self.wait_for_end(), None);
+        self.start_daemon();
+    }
+
+    /// A connection.
+    pub(crate) fn connect(&self) -> std::io::Result<UnixStream> {
+        let stream = UnixStream::connect(self.socket())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    /// Sends a request and gives the whole reply, with ids taken out.
+    pub(crate) fn send(&self, request: &str) -> String {
+        self.redact(&self.send_raw(request.as_bytes()))
+    }
+
+    /// Sends bytes and gives the whole reply as it is.
+    pub(crate) fn send_raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().unwrap();
+        stream.write_all(request).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
+        self.replies.borrow_mut().push(format!("{shown} -> {reply}"));
+        reply
+    }
+
+    /// Sends a command that must be accepted, and waits until its job is over; gives its id.
+    pub(crate) fn done(&self, request: &str) -> String {
+        let id = self.accepted(request);
+        self.settled();
+        id
+    }
+
+    /// Sends a command that must be accepted; gives its id.
+    pub(crate) fn accepted(&self, request: &str) -> String {
+        let reply = self.send_raw(request.as_bytes());
+        let reply: serde_json::Value = serde_json::from_str(&reply).unwrap();
+        assert_eq!(reply["code"], 202, "{request} -> {reply}");
+        reply["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Takes a full backup.
+    pub(crate) fn full(&self, id: &str) -> String {
+        self.done(&format!(r#"{{"cmd":"full_backup","args":{{"id":"{id}"}}}}"#))
+    }
+
+    /// Takes an incremental backup.
+    pub(crate) fn incremental(&self, id: &str, base: &str) -> String {
+        self.done(&format!(r#"{{"cmd":"incremental_backup","args":{{"id":"{id}","from_backup_id":"{base}"}}}}"#))
+    }
+
+    /// Restores a chain.
+    pub(crate) fn restore(&self, ids: &[&str], target: &str) -> String {
+        self.done(&restore_request(ids, target))
+    }
+}
+
+/// The request of a restore.
+pub(crate) fn restore_request(ids: &[&str], target: &str) -> String {
+    serde_json::json!({"cmd": "restore_backup", "args": {"id_list": ids, "target": target}}).to_string()
+}
+
+/// Ends a daemon at the end of its test: by TERM, with status 0.
+pub(super) fn end_well(mut child: Child) -> Result<(), String> {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    if let Ok(Some(status)) = child.try_wait() {
+        return Err(format!("the daemon ended before its test, with {status}"));
+    }
+    kill_process(pid, Signal::TERM).unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Ok(Some(status)) = child.try_wait() {
+            return if status.success() { Ok(()) } else { Err(format!("the daemon ended with {status}")) };
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err("the daemon did not end".to_owned())
+}

@@ -1,0 +1,173 @@
+//! A real MariaDB server of a test's own: its data directory, its socket, no network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::OnceLock;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{program, wait_for};
+
+/// A server that runs, or can.
+pub(crate) struct MariaDb {
+    root: tempfile::TempDir,
+    running: Option<Child>,
+}
+
+/// Whether the server and its backup tool are here; a test without them is a skip that `ci/test` counts and CI forbids.
+pub(crate) fn is_installed() -> bool {
+    let installed = [&SERVER[..], &["/usr/bin/mariabackup", "/usr/bin/mariadb-backup"]]
+        .iter()
+        .all(|places| places.iter().any(|place| Path::new(place).exists()));
+    if !installed {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        let why = format!("{test}: no MariaDB server and mariadb-backup are installed here (run ci/setup)");
+        eprintln!("SKIPPED {why}");
+        assert!(std::env::var_os("DBCALM_NO_SKIPS").is_none(), "{why}, and DBCALM_NO_SKIPS forbids skips");
+        // What a passing test prints is not shown, so `ci/test` names a file to be told.
+        if let Some(path) = std::env::var_os("DBCALM_SKIPS") {
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, format!("{why}\n").as_bytes()).unwrap();
+        }
+    }
+    installed
+}
+
+const SERVER: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
+
+/// A fresh data directory, made once for all tests of a run and copied for each.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = TEMPLATE.get_or_init(|| {
+        let dir = tempfile::Builder::new().prefix("dbcalm-template").tempdir().unwrap();
+        let made = program("mariadb-install-db")
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(format!("--datadir={}", dir.path().join("data").display()))
+            .args(user())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        dir
+    });
+    dir.path()
+}
+
+/// The server does not run as root unless it is told to.
+fn user() -> Option<&'static str> {
+    rustix::process::getuid().is_root().then_some("--user=root")
+}
+
+impl MariaDb {
+    /// A fresh server, running.
+    pub(crate) fn start() -> Self {
+        let root = tempfile::Builder::new().prefix("dbcalm-db").tempdir().unwrap();
+        let copied = program("cp").arg("-r").arg(template().join("data")).arg(root.path()).status().unwrap();
+        assert!(copied.success());
+        let mut server = Self { root, running: None };
+        server.run();
+        server
+    }
+
+    /// A server over another data directory, which is copied first.
+    pub(crate) fn over(dir: &Path) -> Self {
+        let root = tempfile::Builder::new().prefix("dbcalm-db").tempdir().unwrap();
+        let copied = program("cp").arg("-r").arg(dir).arg(root.path().join("data")).status().unwrap();
+        assert!(copied.success());
+        let mut server = Self { root, running: None };
+        server.run();
+        server
+    }
+
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// The socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.root.path().join("db.sock")
+    }
+
+    /// Starts the server on its data directory and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join("log")).unwrap();
+        let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
+        let child = program(server)
+            .args(["--no-defaults", "--skip-networking", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=64M"])
+            .arg(format!("--datadir={}", self.data_dir().display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .args(user())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.running = Some(child);
+        wait_for("the server to answer", || {
+            if let Some(status) = self.running.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", fs::read_to_string(self.root.path().join("log")).unwrap());
+            }
+            self.try_sql("SELECT 1").ok()
+        });
+    }
+
+    /// Stops the server well, and waits for its end.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+            kill_process(pid, Signal::TERM).unwrap();
+            wait_for("the server to end", || child.try_wait().unwrap());
+        }
+    }
+
+    /// Stops the server and removes all its data.
+    pub(crate) fn lose_everything(&mut self) {
+        self.stop();
+        fs::remove_dir_all(self.data_dir()).unwrap();
+        fs::create_dir(self.data_dir()).unwrap();
+    }
+
+    /// Runs statements; gives their output, a row a line.
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        self.try_sql(statements).unwrap_or_else(|why| panic!("{statements}: {why}"))
+    }
+
+    fn try_sql(&self, statements: &str) -> Result<String, String> {
+        let said = program("mariadb")
+            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--execute", statements])
+            .arg(format!("--socket={}", self.socket().display()))
+            .output()
+            .unwrap();
+        if said.status.success() {
+            Ok(String::from_utf8(said.stdout).unwrap())
+        } else {
+            Err(String::from_utf8_lossy(&said.stderr).into_owned())
+        }
+    }
+
+    /// What the server holds: every table of every schema but the server's own, with its rows and checksum.
+    pub(crate) fn content(&self) -> Vec<String> {
+        let tables = self.sql(
+            "SELECT concat('`', table_schema, '`.`', table_name, '`') FROM information_schema.tables
+             WHERE table_type = 'BASE TABLE'
+             AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY 1",
+        );
+        tables
+            .lines()
+            .map(|table| {
+                let rows = self.sql(&format!("SELECT count(*) FROM {table}"));
+                format!("{} rows, {}", rows.trim(), self.sql(&format!("CHECKSUM TABLE {table} EXTENDED")).trim())
+            })
+            .collect()
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A daemon of a test's own: its directories, its settings, its tools (fake or real), and everything that can be seen of it.
+//!
+//! A [`TestEnv`] accounts for itself: a WARN or ERROR in the log that the test did not claim, a script that was not used up, or
+//! a daemon that does not end well fails the test. A failure prints a case file: replies, rows, files, calls, log.
+
+#![allow(dead_code, reason = "each topic uses another part")]
+
+pub(crate) mod daemon;
+pub(crate) mod mariadb;
+mod records;
+#[path = "../../fakes/world.rs"]
+pub(crate) mod world;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use mariadb::MariaDb;
+use world::World;
+
+/// How long anything may take that is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A daemon of a test's own.
+pub(crate) struct TestEnv {
+    root: tempfile::TempDir,
+    /// The fake server; with real tools it is not asked.
+    pub(crate) world: World,
+    settings: BTreeMap<String, String>,
+    daemon: RefCell<Option<Child>>,
+    claimed: RefCell<Vec<String>>,
+    replies: RefCell<Vec<String>>,
+}
+
+impl TestEnv {
+    /// A running daemon over fake tools and a fake server that is up.
+    pub(crate) fn start() -> Self {
+        let env = Self::new();
+        env.start_daemon();
+        env
+    }
+
+    /// The same, with the daemon not yet started.
+    pub(crate) fn new() -> Self {
+        let env = Self::bare();
+        let bin = env.path("bin");
+        fs::hard_link(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join("mariabackup")).unwrap();
+        fs::hard_link(env!("CARGO_BIN_EXE_fake-mariadb-admin"), bin.join("mariadb-admin")).unwrap();
+        env.world.put("shop/orders.ibd", b"order 1\n").unwrap();
+        env.world.put("shop/orders.frm", b"definition").unwrap();
+        env.credentials("[client-dbcalm]\nuser=backup\npassword=s3cret-of-the-test\n");
+        let mut env = env;
+        env.set("backup_bin", &bin.join("mariabackup").display().to_string());
+        env.set("admin_bin", &bin.join("mariadb-admin").display().to_string());
+        env
+    }
+
+    /// A daemon over the real tools and a real server, not yet started.
+    pub(crate) fn real(server: &MariaDb) -> Self {
+        let mut env = Self::bare();
+        env.credentials(&format!("[client-dbcalm]\nuser=root\nsocket={}\n", server.socket().display()));
+        env.set("data_dir", &server.data_dir().display().to_string());
+        env
+    }
+
+    fn bare() -> Self {
+        let root = tempfile::Builder::new().prefix("dbcalm").tempdir().unwrap();
+        let bin = root.path().join("bin");
+        for dir in ["bin", "backups", "run", "lib"] {
+            fs::create_dir(root.path().join(dir)).unwrap();
+        }
+        fs::set_permissions(root.path().join("run"), fs::Permissions::from_mode(0o770)).unwrap();
+        let world = World::create(&bin).unwrap();
+        let mut env = Self {
+            world,
+            settings: BTreeMap::new(),
+            daemon: RefCell::default(),
+            claimed: RefCell::default(),
+            replies: RefCell::default(),
+            root,
+        };
+        for (key, path) in [
+            ("backup_dir", "backups"),
+            ("backup_credentials_file", "credentials.cnf"),
+            ("data_dir", "data"),
+            ("database_path", "lib/db.sqlite3"),
+            ("log_file", "lib/dbcalm.log"),
+        ] {
+            let path = env.path(path).display().to_string();
+            env.set(key, &path);
+        }
+        env.set("db_type", "mariadb");
+        env
+    }
+
+    /// A path below the test's own directory.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.path().join(relative)
+    }
+
+    /// A path of the backup directory.
+    pub(crate) fn backup(&self, id: &str) -> PathBuf {
+        self.path("backups").join(id)
+    }
+
+    /// Writes one setting into the file; an empty value takes it out.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.settings.insert(key.to_owned(), value.to_owned());
+        let lines = self.settings.iter().filter(|(_, value)| !value.is_empty());
+        let lines: Vec<_> = lines.map(|(key, value)| format!("{key}: {value}")).collect();
+        fs::write(self.path("config.yml"), lines.join("\n")).unwrap();
+    }
+
+    /// Writes the credentials file.
+    pub(crate) fn credentials(&self, text: &str) {
+        let path = self.path("credentials.cnf");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    }
+
+    /// Makes the fake `mariabackup` a `xtrabackup`, as for MySQL.
+    pub(crate) fn mysql(&mut self) {
+        fs::rename(self.path("bin/mariabackup"), self.path("bin/xtrabackup")).unwrap();
+        let bin = self.path("bin/xtrabackup").display().to_string();
+        self.set("backup_bin", &bin);
+        self.set("db_type", "mysql");
+    }
+
+    /// Adds a line to a fake's script; see `fakes/player.rs`.
+    pub(crate) fn script(&self, tool: &str, line: &str) {
+        let path = self.path("bin").join(format!("{tool}.script"));
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        text.push_str(line);
+        text.push('\n');
+        fs::write(path, text).unwrap();
+    }
+
+    /// Waits until a fake has come to the point at which its script lets it wait; gives its pid.
+    pub(crate) fn wait_for_fake(&self, tool: &str) -> i32 {
+        let path = self.path("bin").join(format!("{tool}.waiting"));
+        wait_for(&format!("{tool} to wait"), || fs::read_to_string(&path).ok()?.trim().parse().ok())
+    }
+
+    /// The arguments of every call of a fake so far, but for `--version`, the test's own paths taken out.
+    pub(crate) fn calls(&self, tool: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.path("bin").join(format!("{tool}.calls"))).unwrap_or_default();
+        text.lines()
+            .map(|line| {
+                let call: serde_json::Value = serde_json::from_str(line).unwrap();
+                let argv: Vec<String> = serde_json::from_value(call["argv"].clone()).unwrap();
+                self.redact(&argv[1..].join(" "))
+            })
+            .filter(|call| call != "--version")
+            .collect()
+    }
+
+    /// Every file below the backup directory or another one, by its content's fingerprint: equal means byte-identical.
+    pub(crate) fn fingerprint(&self, relative: &str) -> BTreeMap<String, Vec<u8>> {
+        let root = self.path(relative);
+        let paths = world::files(&root).unwrap();
+        paths.into_iter().map(|path| (path.clone(), fs::read(root.join(path)).unwrap())).collect()
+    }
+
+    /// The names in a directory below the test's own, sorted; a directory's with `/`.
+    pub(crate) fn listing(&self, relative: &str) -> String {
+        listing(&self.path(relative))
+    }
+
+    /// Takes the test's own paths, ids and moments out of a text.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        redact(&text.replace(&self.root.path().display().to_string(), "~"))
+    }
+
+    /// Says that a WARN or ERROR with this text is expected, and waits until it is there.
+    pub(crate) fn expect_log(&self, text: &str) {
+        wait_for(&format!("a line in the log with '{text}'"), || self.log().contains(text).then_some(()));
+        self.claimed.borrow_mut().push(text.to_owned());
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("stderr")).unwrap_or_default()
+    }
+
+    fn account(&self) -> Result<(), String> {
+        let claimed = self.claimed.borrow();
+        let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
+        if let Some(line) =
+            self.log().lines().filter(loud).find(|line| !claimed.iter().any(|claim| line.contains(claim)))
+        {
+            return Err(format!("a line in the log that nobody claimed: {line}"));
+        }
+        for tool in ["mariabackup", "mariadb-admin", "xtrabackup"] {
+            let left = fs::read_to_string(self.path("bin").join(format!("{tool}.script"))).unwrap_or_default();
+            if !left.trim().is_empty() {
+                return Err(format!("the script of {tool} was not used up: {left}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn print_case_file(&self) {
+        eprintln!("--- replies\n{}", self.replies.borrow().join("\n"));
+        eprintln!("--- rows\n{}", self.process_rows().join("\n"));
+        eprintln!("--- files\n{}", self.listing("backups"));
+        for tool in ["mariabackup", "mariadb-admin", "xtrabackup"] {
+            let calls = self.calls(tool);
+            if !calls.is_empty() {
+                eprintln!("--- calls of {tool}\n{}", calls.join("\n"));
+            }
+        }
+        eprintln!("--- log\n{}", self.log());
+    }
+}
+
+impl Drop for TestEnv {
+    fn drop(&mut self) {
+        let ended = self.daemon.borrow_mut().take().map(daemon::end_well);
+        if std::thread::panicking() {
+            self.print_case_file();
+            return;
+        }
+        let accounted = ended.unwrap_or(Ok(())).and_then(|()| self.account());
+        if let Err(why) = accounted {
+            self.print_case_file();
+            panic!("{why}");
+        }
+    }
+}
+
+/// The names in a directory, sorted, a directory's with `/`; `(empty)` or `(absent)`.
+pub(crate) fn listing(dir: &Path) -> String {
+    let Ok(entries) = fs::read_dir(dir) else { return "(absent)".to_owned() };
+    let name = |entry: fs::DirEntry| {
+        let mark = if entry.file_type().unwrap().is_dir() { "/" } else { "" };
+        format!("{}{mark}", entry.file_name().to_string_lossy())
+    };
+    let mut names: Vec<_> = entries.map(|entry| name(entry.unwrap())).collect();
+    names.sort();
+    if names.is_empty() { "(empty)".to_owned() } else { redact(&names.join(" ")) }
+}
+
+/// The one table of redactions: command ids, and the moments that name directories.
+pub(crate) fn redact(text: &str) -> String {
+    let is = |shape: &str, text: &[u8]| {
+        text.len() == shape.len()
+            && shape.bytes().zip(text).all(|(shape, byte)| match shape {
+                b'x' => byte.is_ascii_hexdigit(),
+                b'0' => byte.is_ascii_digit(),
+                other => other == *byte,
+            })
+    };
+    let shapes = [("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "[ID]"), ("0000-00-00-00-00-00", "[TIME]")];
+    let (mut redacted, mut rest) = (String::new(), text);
+    while let Some(first) = rest.chars().next() {
+        let found =
+            shapes.iter().find(|(shape, _)| rest.as_bytes().get(..shape.len()).is_some_and(|text| is(shape, text)));
+        let taken = if let Some((shape, mark)) = found {
+            redacted.push_str(mark);
+            // A number after a moment keeps two directories of one second apart.
+            let number = |text: &str| {
+                text.strip_prefix('-').map(|text| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+            };
+            let digits = rest.get(shape.len()..).and_then(number).filter(|digits| *digits > 0 && *mark == "[TIME]");
+            shape.len() + digits.map_or(0, |digits| digits + 1)
+        } else {
+            redacted.push(first);
+            first.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    redacted
+}
+
+/// Waits until there is something, bounded by [`PATIENCE`].
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Another program.
+pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]
+    Command::new(path)
+}

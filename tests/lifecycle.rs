@@ -1,0 +1,359 @@
+//! The daemon's own life: starting, stopping, reading its settings again, and what it finds after it was killed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use insta::assert_snapshot;
+use rustix::process::{Pid, Signal, test_kill_process};
+
+use crate::harness::daemon::restore_request;
+use crate::harness::world::content_of;
+use crate::harness::{TestEnv, wait_for};
+
+const FULL: &str = r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#;
+
+fn is_alive(pid: i32) -> bool {
+    test_kill_process(Pid::from_raw(pid).unwrap()).is_ok()
+}
+
+fn hold(env: &TestEnv, calls_before: usize) {
+    for _ in 0..calls_before {
+        env.script("mariabackup", "{}");
+    }
+    env.script("mariabackup", r#"{"fault":"hangs"}"#);
+}
+
+#[test]
+fn term_ends_the_jobs_and_records_them() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let env = TestEnv::start();
+        hold(&env, 0);
+        env.accepted(FULL);
+        let pid = env.wait_for_fake("mariabackup");
+        env.signal(signal);
+        assert_eq!(env.wait_for_end(), Some(0));
+        assert!(!is_alive(pid));
+        env.expect_log("backup failed");
+        assert_eq!(env.records(), "1 failed -2 | backups: none | restores: none");
+        let error = env.newest("error");
+        assert!(error.starts_with("mariabackup stopped by the daemon, by signal 2"), "{error}");
+        assert_eq!((env.listing("backups"), env.listing("run")), ("(empty)".to_owned(), "(empty)".to_owned()));
+    }
+}
+
+#[test]
+fn term_in_a_restore_leaves_the_data_directory_as_it_was() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    fs::create_dir(env.path("data")).unwrap();
+    hold(&env, 1);
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    assert_ne!(env.listing("data"), "(empty)", "the copy-back is half done");
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
+    env.expect_log("restore failed");
+    assert_snapshot!(env.listing("data"), @"(empty)");
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+    assert_snapshot!(env.records(), @"1 success 0, 2 success 0, 3 success 0, 4 failed -2 | backups: full-1 | restores: none");
+}
+
+#[test]
+fn a_backup_that_a_killed_daemon_left_is_ended_and_taken_away() {
+    let env = TestEnv::start();
+    hold(&env, 0);
+    env.accepted(FULL);
+    let pid = env.wait_for_fake("mariabackup");
+    assert_snapshot!(env.listing("backups"), @"full-1/");
+    env.kill_and_restart();
+    wait_for("the orphan to be gone", || (!is_alive(pid)).then_some(()));
+    env.expect_log("ended a command of an earlier daemon");
+    assert_snapshot!(env.records(), @"1 failed -1 | backups: none | restores: none");
+    assert_snapshot!(env.newest("error"), @"the daemon was gone before this command was over: it was ended and what it left was taken away");
+    assert_snapshot!(env.listing("backups"), @"(empty)");
+    env.full("full-1");
+    assert_eq!(env.count("backup", "1"), 1);
+}
+
+#[test]
+fn a_restore_that_a_killed_daemon_left_is_undone_at_every_step() {
+    for calls_before in 0..4 {
+        let env = TestEnv::start();
+        env.full("full-1");
+        env.world.put("shop/orders.ibd", b"order 2\n").unwrap();
+        env.incremental("inc-1", "full-1");
+        env.incremental("inc-2", "inc-1");
+        env.world.stop().unwrap();
+        fs::create_dir(env.path("data")).unwrap();
+        fs::write(env.path("data/ib_logfile0"), "an old one").unwrap();
+        let before = (env.fingerprint("data"), env.fingerprint("backups"));
+        hold(&env, calls_before);
+        env.accepted(&restore_request(&["full-1", "inc-1", "inc-2"], "database"));
+        let pid = env.wait_for_fake("mariabackup");
+        env.kill_and_restart();
+        env.expect_log("ended a command of an earlier daemon");
+        wait_for("the orphan to be gone", || (!is_alive(pid)).then_some(()));
+        assert_eq!((env.fingerprint("data"), env.fingerprint("backups")), before, "killed at call {calls_before}");
+        assert_eq!(env.listing("backups"), "full-1/ inc-1/ inc-2/ tmp/");
+        assert_eq!(env.listing("backups/tmp"), "(empty)");
+        assert_eq!((env.count("process", "status = 'running'"), env.count("restore", "1")), (0, 0));
+        env.restore(&["full-1", "inc-1", "inc-2"], "database");
+        assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+    }
+}
+
+#[test]
+fn a_data_directory_that_somebody_has_used_since_is_left_alone() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    hold(&env, 1);
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    env.signal(Signal::KILL);
+    env.wait_for_end();
+    // The operator helps himself before the daemon is back.
+    fs::remove_dir_all(env.path("data")).unwrap();
+    fs::create_dir_all(env.path("data/shop")).unwrap();
+    fs::write(env.path("data/shop/orders.ibd"), "made by hand").unwrap();
+    env.start_daemon();
+    env.expect_log("was left as it is");
+    assert_eq!(fs::read_to_string(env.path("data/shop/orders.ibd")).unwrap(), "made by hand");
+    assert!(env.newest("error").contains("holds files that this restore did not put there"), "{}", env.newest("error"));
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+}
+
+#[test]
+fn a_reused_pid_is_not_killed() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    // A row that says `running` with the pid of somebody else: this test.
+    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
+                     VALUES (9, 'mariabackup --backup', 'c-9', ?1, 'running', 'x', 'backup', '{\"id\": \"other\"}')";
+    env.database().execute(statement, [std::process::id()]).unwrap();
+    fs::create_dir(env.backup("other")).unwrap();
+    env.kill_and_restart();
+    env.expect_log("ended a command of an earlier daemon");
+    assert_snapshot!(env.records(), @"1 success 0, 9 failed -1 | backups: full-1 | restores: none");
+    assert_snapshot!(env.listing("backups"), @"full-1/ other/");
+}
+
+#[test]
+fn a_backup_that_is_recorded_is_never_taken_away() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.database().execute("UPDATE process SET status = 'running'", []).unwrap();
+    env.kill_and_restart();
+    env.expect_log("was left as it is");
+    assert_snapshot!(env.listing("backups"), @"full-1/");
+    assert_snapshot!(env.records(), @"1 failed -1 | backups: full-1 | restores: none");
+}
+
+#[test]
+fn what_no_row_tells_of_is_swept() {
+    let env = TestEnv::new();
+    for dir in [
+        "tmp/2026-11-22-09-03-37/full-1",
+        "tmp/notes",
+        ".full-9.gone/x",
+        "restores/2026-11-22-09-03-38",
+        "restores/2026-11-22-09-03-39/full-1",
+    ] {
+        fs::create_dir_all(env.backup(dir)).unwrap();
+    }
+    env.start_daemon();
+    assert_snapshot!(env.listing("backups"), @"restores/ tmp/");
+    assert_snapshot!(env.listing("backups/tmp"), @"notes/");
+    assert_eq!(fs::read_dir(env.backup("restores")).unwrap().count(), 1, "a restored folder stays");
+}
+
+#[test]
+fn hup_reads_the_settings_again_and_bad_ones_change_nothing() {
+    let mut env = TestEnv::start();
+    env.set("backup_bin", "/nowhere/mariabackup");
+    env.signal(Signal::HUP);
+    wait_for("the settings to be read", || env.log().contains("the settings were read again").then_some(()));
+    assert!(env.send(FULL).contains("'/nowhere/mariabackup' could not be started"));
+    env.expect_log("could not be started");
+    env.settled();
+
+    env.set("db_type", "oracle");
+    env.signal(Signal::HUP);
+    env.expect_log("the settings are bad: the old ones stay in force");
+    let log = env.log();
+    let line = log.lines().find(|line| line.contains("the settings are bad")).unwrap();
+    assert!(line.contains("line 7") && line.contains("db_type 'oracle' is not known"), "{line}");
+    assert!(env.send(FULL).contains("'/nowhere/mariabackup' could not be started"));
+    env.settled();
+}
+
+#[test]
+fn hup_opens_the_log_anew_for_the_sake_of_rotation() {
+    let env = TestEnv::start();
+    fs::rename(env.path("lib/dbcalm.log"), env.path("lib/dbcalm.log.1")).unwrap();
+    env.signal(Signal::HUP);
+    wait_for("the new log file", || {
+        fs::read_to_string(env.path("lib/dbcalm.log")).is_ok_and(|text| text.contains("read again")).then_some(())
+    });
+}
+
+#[test]
+fn a_second_daemon_on_the_same_socket_or_database_or_directory_refuses_to_start() {
+    let mut env = TestEnv::start();
+    let refused = |env: &TestEnv| {
+        let said = env.command().output().unwrap();
+        assert_eq!(said.status.code(), Some(1));
+        let text = String::from_utf8(said.stderr).unwrap();
+        env.redact(text.lines().find(|line| line.starts_with("error:")).unwrap())
+    };
+    assert_snapshot!(refused(&env), @"error: another daemon works in backup_dir '~/backups'");
+    fs::create_dir(env.path("elsewhere")).unwrap();
+    env.set("backup_dir", &env.path("elsewhere").display().to_string());
+    assert_snapshot!(refused(&env), @"error: another daemon works on this database");
+    env.set("database_path", &env.path("elsewhere/db.sqlite3").display().to_string());
+    assert_snapshot!(refused(&env), @"error: another daemon answers at '~/run/db-cmd.sock'");
+    assert_snapshot!(env.send(r#"{"cmd":"nope"}"#), @r#"{"code": 400, "status": "Invalid command"}"#);
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why_and_what_to_do() {
+    let mut env = TestEnv::new();
+    let refused = |env: &TestEnv| {
+        let said = env.command().output().unwrap();
+        assert_eq!(said.status.code(), Some(1));
+        env.redact(String::from_utf8(said.stderr).unwrap().trim_end())
+    };
+    env.set("stream", "yes");
+    assert_snapshot!(refused(&env), @r"
+    error: bad settings in '~/config.yml', line 9: stream is true, and this version takes no streamed backups
+    hint: write 'stream: false' for backups in directories
+    ");
+    env.set("stream", "");
+    env.set("backup_dir", "/nowhere/backups");
+    assert_snapshot!(refused(&env), @r"
+    error: backup_dir '/nowhere/backups' cannot be used: No such file or directory (os error 2)
+    hint: make it, for the user of this daemon: install -d -o mysql -g dbcalm -m 2770 '/nowhere/backups'
+    ");
+    env.set("backup_dir", &env.path("backups").display().to_string());
+    fs::write(env.path("lib/db.sqlite3"), "this is no database, and never was one").unwrap();
+    assert_snapshot!(refused(&env), @r"
+    error: the database cannot be used: file is not a database
+    hint: '~/lib/db.sqlite3' and its directory must be writable for this user
+    ");
+    fs::remove_file(env.path("config.yml")).unwrap();
+    assert_snapshot!(refused(&env), @r"
+    error: no settings from '~/config.yml': No such file or directory (os error 2)
+    hint: write the settings there, readable for this user, or name another file with --config
+    ");
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+    let env = TestEnv::new();
+    let path = env.path("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+    let mut child = env.command().env("NOTIFY_SOCKET", &path).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let told = |wanted: &str| {
+        let mut bytes = [0; 1024];
+        let length = socket.recv(&mut bytes).unwrap();
+        let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+        assert!(text.contains(wanted), "{text}");
+    };
+    told("READY=1");
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    told("STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_outcome_outlasts_a_locked_database() {
+    let env = TestEnv::start();
+    env.script("mariabackup", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    env.accepted(FULL);
+    env.wait_for_fake("mariabackup");
+    let other = env.database();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    fs::write(env.path("go"), "").unwrap();
+    env.expect_log("the records cannot be written, going on trying");
+    let reply = env.send(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
+    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records cannot be written: the database cannot be used: database is locked"}"#);
+    env.expect_log("the records cannot be written: the database");
+    other.execute_batch("ROLLBACK").unwrap();
+    env.settled();
+    env.expect_log("the records are written again");
+    assert_snapshot!(env.records(), @"1 success 0 | backups: full-1 | restores: none");
+    assert_snapshot!(env.listing("backups"), @"full-1/");
+}
+
+#[test]
+fn check_says_what_would_not_work_and_what_to_do() {
+    let env = TestEnv::new();
+    let check = |env: &TestEnv| {
+        let said = env.command().arg("check").output().unwrap();
+        (said.status.code(), env.redact(String::from_utf8(said.stdout).unwrap().trim_end()))
+    };
+    let (code, text) = check(&env);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("ok       the server accepts the credentials") && text.ends_with("ok       backups would work"),
+        "{text}"
+    );
+    assert_snapshot!(env.listing("lib"), @"(empty)");
+
+    env.world.stop().unwrap();
+    let (code, text) = check(&env);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("problem  no server answers\n         hint: start the server"), "{text}");
+    env.world.start().unwrap();
+
+    env.credentials("[client-dbcalm]\nuser=backup\npassword=wrong\n");
+    let (code, text) = check(&env);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("the server does not accept the credentials"), "{text}");
+
+    env.credentials("[client]\n");
+    fs::remove_file(env.path("bin/mariabackup")).unwrap();
+    fs::write(env.path("lib/db.sqlite3"), "this is no database, and never was one").unwrap();
+    let (code, text) = check(&env);
+    assert_eq!(code, Some(1));
+    for line in [
+        "cannot be started: No such file",
+        "no section [client-dbcalm]",
+        "file is not a database",
+        "backups would not work: 3 problems",
+    ] {
+        assert!(text.contains(line), "no '{line}' in {text}");
+    }
+}
+
+#[test]
+fn check_warns_of_credentials_that_others_may_read_or_write() {
+    let env = TestEnv::new();
+    for (mode, code, line) in
+        [(0o644, 0, "warning  '~/credentials.cnf' may be read by everybody"), (0o666, 1, "may be written by everybody")]
+    {
+        fs::set_permissions(env.path("credentials.cnf"), fs::Permissions::from_mode(mode)).unwrap();
+        let said = env.command().arg("check").output().unwrap();
+        let text = env.redact(&String::from_utf8(said.stdout).unwrap());
+        assert_eq!(said.status.code(), Some(code), "{text}");
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
+fn the_command_line_speaks_for_itself() {
+    use assert_cmd::Command;
+    let said = Command::cargo_bin("dbcalm-db-cmd").unwrap().arg("--version").assert().success();
+    assert_eq!(said.get_output().stdout, format!("dbcalm-db-cmd {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
+    let said = Command::cargo_bin("dbcalm-db-cmd").unwrap().arg("--help").assert().success();
+    let help = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+    for word in
+        ["serve", "check", "DBCALM_CONFIG", "DBCALM_SOCKET", "/etc/dbcalm/config.yml", "/var/run/dbcalm/db-cmd.sock"]
+    {
+        assert!(help.contains(word), "no {word} in {help}");
+    }
+    Command::cargo_bin("dbcalm-db-cmd").unwrap().arg("--nonsense").assert().code(2);
+}

@@ -1,0 +1,267 @@
+//! Restores over fake tools: chains whole and again, every failure undone, and never a status that says too much.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::harness::daemon::restore_request;
+use crate::harness::world::content_of;
+use crate::harness::{TestEnv, listing};
+
+const CHAIN: [&str; 3] = ["full-1", "inc-1", "inc-2"];
+
+/// A chain of three, each with something new, and the server stopped afterwards.
+fn chain(env: &TestEnv) {
+    env.full("full-1");
+    env.world.put("shop/orders.ibd", b"order 1\norder 2\n").unwrap();
+    env.world.put("shop/new.ibd", b"created after the full backup").unwrap();
+    env.incremental("inc-1", "full-1");
+    env.world.put("shop/orders.ibd", b"order 1\norder 2\norder 3\n").unwrap();
+    env.world.remove("shop/new.ibd").unwrap();
+    env.incremental("inc-2", "inc-1");
+    env.world.stop().unwrap();
+}
+
+fn with_chain() -> TestEnv {
+    let env = TestEnv::start();
+    chain(&env);
+    env
+}
+
+/// A fault at the call of the tool that has this argument, and not before.
+fn fault_at(env: &TestEnv, calls_before: usize, fault: &str) {
+    for _ in 0..calls_before {
+        env.script("mariabackup", "{}");
+    }
+    env.script("mariabackup", &format!(r#"{{"fault":{fault}}}"#));
+}
+
+#[test]
+fn a_chain_is_restored_to_the_data_directory() {
+    let env = with_chain();
+    let id = env.restore(&CHAIN, "database");
+    assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+    assert_snapshot!(env.commands(&id).join("\n"), @r"
+    /usr/bin/cp -r ~/backups/full-1 ~/backups/tmp/[TIME]
+    ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1
+    /usr/bin/cp -r ~/backups/inc-1 ~/backups/tmp/[TIME]
+    ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1 --incremental-dir ~/backups/tmp/[TIME]/inc-1
+    /usr/bin/cp -r ~/backups/inc-2 ~/backups/tmp/[TIME]
+    ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1 --incremental-dir ~/backups/tmp/[TIME]/inc-2
+    ~/bin/mariabackup --copy-back --target-dir ~/backups/tmp/[TIME]/full-1 --datadir=~/data
+    ");
+    let restore = &env.rows("restore", "1")[0];
+    let steps = env.rows("process", &format!("command_id = '{id}'"));
+    assert_eq!(restore["backup_id"], "full-1");
+    assert_eq!(restore["target"], "DATABASE");
+    assert_eq!(restore["start_time"], steps[0]["start_time"], "the first step's");
+    assert_eq!(restore["end_time"], steps[6]["end_time"], "the last step's");
+    assert_eq!(restore["process_id"], steps[6]["id"]);
+    assert_eq!(restore["backup_timestamp"], env.rows("backup", "id = 'inc-2'")[0]["start_time"]);
+    assert_snapshot!(env.redact(steps[0]["args"].as_str().unwrap()), @r#"{"id_list": ["full-1", "inc-1", "inc-2"], "target": "database", "tmp_dir": "~/backups/tmp/[TIME]"}"#);
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+}
+
+#[test]
+fn the_same_chain_is_restored_again_and_again_and_the_stored_backups_stay_as_they_are() {
+    let env = with_chain();
+    let before: Vec<_> = CHAIN.iter().map(|id| env.fingerprint(&format!("backups/{id}"))).collect();
+    for round in 0..3 {
+        env.restore(&CHAIN, "database");
+        assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap(), "round {round}");
+        fs::remove_dir_all(env.path("data")).unwrap();
+    }
+    let after: Vec<_> = CHAIN.iter().map(|id| env.fingerprint(&format!("backups/{id}"))).collect();
+    assert_eq!(before, after);
+    assert_eq!(env.count("restore", "1"), 3);
+}
+
+#[test]
+fn a_folder_restore_stays_with_its_working_copy_alone() {
+    let env = with_chain();
+    env.world.start().unwrap();
+    env.restore(&CHAIN, "folder");
+    let path = env.rows("restore", "1")[0]["target_path"].as_str().unwrap().to_owned();
+    assert_snapshot!(listing(path.as_ref()), @"full-1/");
+    assert_eq!(content_of(&std::path::Path::new(&path).join("full-1")).unwrap(), env.world.content().unwrap());
+    assert_eq!(env.rows("restore", "1")[0]["target"], "FOLDER");
+    assert!(!env.path("data").exists(), "the data directory has nothing to do with it");
+    env.restore(&["full-1"], "folder");
+    env.restore(&["full-1", "inc-1"], "folder");
+    assert_eq!(env.count("restore", "1"), 3);
+}
+
+#[test]
+fn an_idle_servers_incremental_is_restored_too() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.hold_checkpoint().unwrap();
+    env.world.put("shop/orders.ibd", b"written, and no checkpoint since").unwrap();
+    env.incremental("inc-1", "full-1");
+    env.world.stop().unwrap();
+    env.restore(&["full-1", "inc-1"], "database");
+    assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+}
+
+#[test]
+fn mysql_keeps_its_log_open_for_the_next_incremental() {
+    let mut env = TestEnv::new();
+    env.mysql();
+    env.start_daemon();
+    chain(&env);
+    let id = env.restore(&CHAIN, "database");
+    let prepares: Vec<_> = env.commands(&id).into_iter().filter(|command| command.contains("--prepare")).collect();
+    let open: Vec<_> = prepares.iter().map(|command| command.ends_with("--apply-log-only")).collect();
+    assert_eq!(open, [true, true, false], "{prepares:?}");
+    assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+}
+
+#[test]
+fn every_failing_step_leaves_everything_as_it_was() {
+    // The calls of the tool in a restore: prepare, apply, apply, copy-back. A status 0 alone convinces nobody.
+    let faults = [
+        (0, r#"{"exit":1}"#),
+        (0, r#"{"dies_by":"SEGV"}"#),
+        (0, r#""cut_redo""#),
+        (0, r#""no_completed_ok""#),
+        (1, r#""wrong_lsn""#),
+        (1, r#""cut_redo""#),
+        (2, r#"{"dies_after":"KILL"}"#),
+        (2, r#""no_completed_ok""#),
+        (3, r#""partial""#),
+        (3, r#""enospc""#),
+        (3, r#"{"dies_by":"KILL"}"#),
+        (3, r#""no_completed_ok""#),
+    ];
+    let env = with_chain();
+    fs::create_dir(env.path("data")).unwrap();
+    fs::write(env.path("data/ibdata1"), "an old one").unwrap();
+    fs::write(env.path("data/host.err"), "its log").unwrap();
+    let (data, backups) = (env.fingerprint("data"), env.fingerprint("backups"));
+    for (calls_before, fault) in faults {
+        fault_at(&env, calls_before, fault);
+        env.restore(&CHAIN, "database");
+        env.expect_log("restore failed");
+        assert_eq!(env.rows("process", "id = (SELECT max(id) FROM process)")[0]["status"], "failed", "{fault}");
+        assert_eq!(env.fingerprint("data"), data, "{fault} at call {calls_before}");
+        assert_eq!(env.fingerprint("backups"), backups, "{fault} at call {calls_before}");
+        assert_eq!(env.listing("backups/tmp"), "(empty)", "{fault}");
+        assert_eq!(env.count("restore", "1"), 0, "{fault}");
+    }
+    env.restore(&CHAIN, "database");
+    let mut expected = env.world.content().unwrap();
+    expected.insert("host.err".to_owned(), b"its log".to_vec());
+    assert_eq!(
+        content_of(&env.path("data")).unwrap(),
+        expected,
+        "the old ibdata1 has made room, the rest is still there"
+    );
+}
+
+#[test]
+fn a_failed_folder_restore_is_removed() {
+    let env = with_chain();
+    fault_at(&env, 1, r#"{"exit":1}"#);
+    env.restore(&CHAIN, "folder");
+    env.expect_log("restore failed");
+    assert_snapshot!(env.listing("backups/restores"), @"(empty)");
+    assert_eq!(env.count("restore", "1"), 0);
+}
+
+#[test]
+fn a_cut_redo_log_is_a_failure_that_says_so() {
+    let env = with_chain();
+    fault_at(&env, 0, r#""cut_redo""#);
+    env.restore(&["full-1"], "folder");
+    env.expect_log("the redo log of");
+    assert!(env.newest("error").contains("before the backup's own end at"), "{}", env.newest("error"));
+}
+
+#[test]
+fn a_restore_waits_for_no_server_and_fills_no_full_directory() {
+    let env = with_chain();
+    env.world.start().unwrap();
+    let ask = || env.send(&restore_request(&CHAIN, "database"));
+    let running = r#"{"code": 503, "status": "cannot restore to database, MySQL/MariaDb server is not stopped"}"#;
+    assert_eq!(ask(), running);
+    env.script("mariadb-admin", r#"{"fault":"hangs"}"#);
+    assert_eq!(ask(), running, "a server that does not answer may yet be there");
+    env.world.stop().unwrap();
+    fs::create_dir_all(env.path("data/mysql")).unwrap();
+    assert_snapshot!(ask(), @r#"{"code": 503, "status": "cannot restore to database, mysql/mariadb data directory is not empty (usually /var/lib/mysql)"}"#);
+    assert!(env.log().contains("it holds 'mysql'"), "the log says what is in the way");
+    assert_snapshot!(env.listing("backups"), @"full-1/ inc-1/ inc-2/");
+    assert_eq!(env.count("restore", "1"), 0);
+}
+
+#[test]
+fn a_server_that_is_started_during_the_restore_is_not_overwritten() {
+    let env = with_chain();
+    env.script("mariabackup", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    env.world.start().unwrap();
+    fs::write(env.path("go"), "").unwrap();
+    env.settled();
+    env.expect_log("the server is not stopped any more");
+    assert!(!env.path("data").exists());
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+    assert!(env.newest("command").contains("--copy-back"), "the row of the step that could not be taken says why");
+}
+
+#[test]
+fn one_restore_at_a_time_holds_the_data_directory() {
+    let env = with_chain();
+    env.script("mariabackup", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    env.accepted(&restore_request(&CHAIN, "database"));
+    env.wait_for_fake("mariabackup");
+    assert_snapshot!(env.send(&restore_request(&CHAIN, "database")), @r#"{"code": 503, "status": "cannot restore to database, another restore holds the data directory"}"#);
+    env.accepted(&restore_request(&["full-1"], "folder"));
+    fs::write(env.path("go"), "").unwrap();
+    env.settled();
+    assert_eq!(env.count("restore", "1"), 2);
+}
+
+#[test]
+fn what_is_no_chain_is_refused() {
+    let env = with_chain();
+    let ask = |ids: &[&str]| env.send(&restore_request(ids, "folder"));
+    assert_snapshot!(ask(&["full-1", "inc-2"]), @r#"{"code": 400, "status": "id_list is no chain: inc-2 was taken from inc-1, not from full-1"}"#);
+    assert_snapshot!(ask(&["inc-1"]), @r#"{"code": 400, "status": "id_list is no chain: it begins with inc-1, an incremental from full-1"}"#);
+    assert_snapshot!(ask(&["full-1", "inc-1", "nothing"]), @r#"{"code": 404, "status": "Backup with id nothing not found"}"#);
+    fs::create_dir(env.backup("nothing")).unwrap();
+    assert_snapshot!(ask(&["nothing"]), @r#"{"code": 404, "status": "Backup with id nothing not found"}"#);
+    fs::remove_dir_all(env.backup("inc-1")).unwrap();
+    assert_snapshot!(ask(&["full-1", "inc-1"]), @r#"{"code": 404, "status": "Backup with id inc-1 not found"}"#);
+    assert_eq!(env.count("process", "type = 'restore'"), 0);
+}
+
+#[test]
+fn a_poll_never_sees_success_before_the_restore_is_done() {
+    let env = with_chain();
+    let database = env.database();
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let id = env.accepted(&restore_request(&CHAIN, "database"));
+        loop {
+            // One snapshot for both tables, as a reader has it.
+            let (status, restored): (String, i64) = database
+                .query_row(
+                    "SELECT (SELECT status FROM process WHERE command_id = ?1 ORDER BY id DESC LIMIT 1),
+                     (SELECT count(*) FROM restore JOIN process ON restore.process_id = process.id WHERE command_id = ?1)",
+                    [&id],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .unwrap();
+            assert_eq!(status == "success", restored == 1, "{status} with {restored} rows of the restore");
+            if seen.last() != Some(&status) {
+                seen.push(status.clone());
+            }
+            if status != "running" {
+                break;
+            }
+        }
+        fs::remove_dir_all(env.path("data")).unwrap();
+    }
+    assert_eq!(seen.len(), 40, "running, then success, 20 times: {seen:?}");
+}
