@@ -26,7 +26,11 @@ pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
 }
 
 async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()> {
-    let bytes = match wire::read(stream).await? {
+    let read = tokio::select! {
+        read = wire::read(stream) => read?,
+        () = world.shutdown.cancelled() => Err(Rejection::ShuttingDown),
+    };
+    let bytes = match read {
         Ok(Framed::Nothing) => return Ok(()),
         Ok(Framed::Whole(bytes)) => bytes,
         Err(rejection) => {

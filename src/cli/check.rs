@@ -10,7 +10,7 @@ use tokio::runtime;
 use crate::command::admit::find;
 use crate::config::{Config, credentials};
 use crate::disk;
-use crate::exec::probe::{self, Ping};
+use crate::exec::probe::{self, ANSWER_WITHIN, Ping};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
 use crate::plan::tool;
 use crate::plan::version::Version;
@@ -103,7 +103,7 @@ fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
 
 async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {
     let hint = format!("set {key} to a tool that this user can run");
-    match probe::run(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()])).await {
+    match probe::run(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()]), ANSWER_WITHIN).await {
         Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {why}"), hint),
         Ok(None) => findings.problem(format!("{what} '{bin}' does not answer --version within 3 s"), hint),
         Ok(Some(said)) if said.outcome != Outcome::Exited(0) => {
@@ -166,7 +166,7 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
         }
     }
     // A ping is content with a wrong password; a backup is not.
-    match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials)).await {
+    match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials), ANSWER_WITHIN).await {
         Ok(Some(said)) if said.outcome == Outcome::Exited(0) => Findings::good("the server accepts the credentials"),
         Ok(Some(said)) => {
             let text = said.stderr.text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");

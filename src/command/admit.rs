@@ -96,7 +96,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         }
     };
     let bin = backup_bin(config)?;
-    let version = version(world, &bin).await?;
+    let version = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
     let tmp_dir = disk::make_unique(&parent, &Moment::now().directory_name())
         .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
@@ -153,8 +153,8 @@ async fn ping(world: &World, config: &Config) -> Result<Ping, Rejection> {
         .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
 }
 
-async fn version(world: &World, bin: &str) -> Result<Option<Version>, Rejection> {
-    probe::version(world.executor.as_ref(), bin)
+async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Version>, Rejection> {
+    probe::version(world.executor.as_ref(), bin, until.saturating_duration_since(Instant::now()))
         .await
         .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
 }

@@ -114,14 +114,17 @@ fn from_aside(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(ASIDE)
 }
 
-/// Makes `dir` ready for a copy-back: looks once more whether it counts as empty, and sets aside what would be in the way.
-/// Gives whether something is left in it, so that the tool has to be told to go on.
-pub fn make_ready(dir: &Path) -> Result<bool, DataDirError> {
-    let names = leftovers(dir)?;
-    for name in names.iter().filter(|name| is_innodb(name)) {
+/// Finds out whether something lies in `dir`, which counts as empty: a tool that is to fill it has to be told to go on.
+pub fn has_leftovers(dir: &Path) -> Result<bool, DataDirError> {
+    Ok(!leftovers(dir)?.is_empty())
+}
+
+/// Sets aside what the restored data brings itself; [`undo`] brings it back, [`forget_aside`] removes it.
+pub fn set_aside(dir: &Path) -> Result<(), DataDirError> {
+    for name in leftovers(dir)?.iter().filter(|name| is_innodb(name)) {
         fs::rename(dir.join(name), aside(dir, name)).map_err(at(dir))?;
     }
-    Ok(!names.is_empty())
+    Ok(())
 }
 
 /// Finds out whether each file of the prepared tree `work` has arrived in `dir` in its full size.
@@ -147,7 +150,7 @@ pub fn check_filled(dir: &Path, work: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Removes for good what [`make_ready`] set aside: the restored data has taken its place.
+/// Removes for good what [`set_aside`] moved away: the restored data has taken its place.
 pub fn forget_aside(dir: &Path) -> Result<(), DataDirError> {
     for name in names(dir)?.iter().filter(|name| from_aside(name).is_some()) {
         fs::remove_file(dir.join(name)).map_err(at(dir))?;
@@ -268,7 +271,9 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use super::{DataDirError, Strangers, check_empty, check_filled, files, forget_aside, make_ready, undo};
+    use super::{
+        DataDirError, Strangers, check_empty, check_filled, files, forget_aside, has_leftovers, set_aside, undo,
+    };
 
     struct Dirs {
         _root: tempfile::TempDir,
@@ -343,7 +348,8 @@ mod tests {
         for broken_off in [0, 3, 100] {
             let dirs = dirs(&["ibdata1", "ib_logfile0", "h.err"]);
             let before = tree(&dirs.data);
-            assert!(make_ready(&dirs.data).unwrap());
+            assert!(has_leftovers(&dirs.data).unwrap());
+            set_aside(&dirs.data).unwrap();
             copy(&dirs.work, &dirs.data);
             let orders = dirs.data.join("shop/orders.ibd");
             let part: Vec<u8> = fs::read(&orders).unwrap().into_iter().take(broken_off).collect();
@@ -357,7 +363,8 @@ mod tests {
     #[test]
     fn a_file_that_is_no_copy_is_never_removed() {
         let dirs = dirs(&[]);
-        assert!(!make_ready(&dirs.data).unwrap());
+        assert!(!has_leftovers(&dirs.data).unwrap());
+        set_aside(&dirs.data).unwrap();
         copy(&dirs.work, &dirs.data);
         fs::write(dirs.data.join("shop/orders.ibd"), "a server's own").unwrap();
         let before = tree(&dirs.data);
@@ -370,7 +377,7 @@ mod tests {
     #[test]
     fn a_copy_is_whole_when_every_file_is() {
         let dirs = dirs(&["ibdata1"]);
-        make_ready(&dirs.data).unwrap();
+        set_aside(&dirs.data).unwrap();
         copy(&dirs.work, &dirs.data);
         check_filled(&dirs.data, &dirs.work).unwrap();
         forget_aside(&dirs.data).unwrap();

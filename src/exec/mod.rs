@@ -8,6 +8,8 @@ mod invocation;
 mod local;
 pub mod orphans;
 pub mod probe;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::fmt;
 use std::future::Future;

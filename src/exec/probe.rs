@@ -27,32 +27,36 @@ pub enum Ping {
 /// # Errors
 /// The admin tool could not be started.
 pub async fn ping(executor: &dyn CommandExecutor, invocation: &Invocation) -> std::io::Result<Ping> {
-    Ok(match run(executor, invocation).await?.map(|finished| finished.outcome) {
+    Ok(match run(executor, invocation, ANSWER_WITHIN).await?.map(|finished| finished.outcome) {
         Some(Outcome::Exited(0)) => Ping::Up,
         Some(Outcome::Exited(_)) => Ping::Down,
         Some(Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown) | None => Ping::Unknown,
     })
 }
 
-/// Asks the tool at `bin` for its version; none, where it cannot be told.
+/// Asks the tool at `bin` for its version; none, where it cannot be told `within` that time.
 ///
 /// # Errors
 /// The tool could not be started.
-pub async fn version(executor: &dyn CommandExecutor, bin: &str) -> std::io::Result<Option<Version>> {
-    let finished = run(executor, &Invocation::new(bin, ["--version".to_owned()])).await?;
+pub async fn version(executor: &dyn CommandExecutor, bin: &str, within: Duration) -> std::io::Result<Option<Version>> {
+    let finished = run(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
     // mariadb-backup says it on stderr (10.5.23, 10.11.19, 11.8.6), the admin tools on stdout.
     Ok(finished.and_then(|said| Version::parse(&said.stderr.text).or_else(|| Version::parse(&said.stdout.text))))
 }
 
-/// Runs a program to its end, or, if that does not come in time, kills it and gives nothing.
+/// Runs a program to its end, or, if that does not come `within` the time, kills it and gives nothing.
 ///
 /// # Errors
 /// It could not be started.
-pub async fn run(executor: &dyn CommandExecutor, invocation: &Invocation) -> std::io::Result<Option<Finished>> {
+pub async fn run(
+    executor: &dyn CommandExecutor,
+    invocation: &Invocation,
+    within: Duration,
+) -> std::io::Result<Option<Finished>> {
     let cancel = CancellationToken::new();
     let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None };
     let mut running = executor.start(invocation, terms)?;
-    if let Ok(finished) = timeout(ANSWER_WITHIN, &mut running.finished).await {
+    if let Ok(finished) = timeout(within, &mut running.finished).await {
         return Ok(Some(finished));
     }
     cancel.cancel();

@@ -8,6 +8,8 @@ pub mod recover;
 mod registry;
 mod run;
 mod scrub;
+#[cfg(test)]
+mod tests;
 
 pub use registry::{Claim, Registry};
 pub use run::Job;

@@ -107,8 +107,8 @@ async fn take_away(
     Ok(remove(tmp_dir).await)
 }
 
-/// Makes the data directory what it was, if nobody has used it since. Without the working copy it had been finished, or
-/// emptied already.
+/// Makes the data directory what it was, if nobody has used it since. The working copy goes when that is done, or when the
+/// restore is complete: without it there is nothing to undo.
 async fn empty_data_dir(
     dir: PathBuf,
     work: PathBuf,
@@ -117,7 +117,12 @@ async fn empty_data_dir(
 ) -> Result<(), String> {
     let left = |why: String| format!("the data directory '{}' was left as it is: {why}", dir.display());
     if !disk::is_directory(&work) {
-        return Err(left("its restore had come to its end".to_owned()));
+        let emptied = data_dir::check_empty(&dir).is_ok();
+        return if emptied {
+            Ok(())
+        } else {
+            Err(left("it was restored completely, only this was not recorded".to_owned()))
+        };
     }
     let tools = config.flavour.tool();
     let ping = match find(config.admin_bin.as_deref(), tools.admin_candidates) {

@@ -121,6 +121,11 @@ impl Job {
                 }
             };
             current = Current { row, begun, pid: 0 };
+            // The way is cleared only now that the row is there: it tells the next start that something was set aside.
+            let ready = match ready {
+                Ok(()) => self.clear_way(&next).await,
+                Err(reason) => Err(reason),
+            };
             running = match ready.and_then(|()| self.start(&next, &mut current)) {
                 Ok(running) => running,
                 Err(reason) => return self.fail(current, None, reason).await,
@@ -170,7 +175,7 @@ impl Job {
     }
 
     /// Before a copy-back: looks again whether the server is down and the data directory empty, for a prepare may have taken
-    /// hours; and sets aside what lies in the way. Gives the step as it is to be run.
+    /// hours. Gives the step as it is to be run.
     async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
         if step.proof != Proof::CopiedBack {
             return Ok(step);
@@ -185,11 +190,19 @@ impl Job {
             return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
         }
         let dir = config.data_dir.clone();
-        let left = blocking(move || data_dir::make_ready(&dir).map_err(|why| crate::chain(&why))).await?;
-        if left {
+        if blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
             step.invocation.args.push("--force-non-empty-directories".to_owned());
         }
         Ok(step)
+    }
+
+    /// Sets aside what lies in the way of a copy-back.
+    async fn clear_way(&self, step: &Step) -> Result<(), String> {
+        if step.proof != Proof::CopiedBack {
+            return Ok(());
+        }
+        let dir = self.config.data_dir.clone();
+        blocking(move || data_dir::set_aside(&dir).map_err(|why| crate::chain(&why))).await
     }
 
     pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {

@@ -1,0 +1,197 @@
+//! Jobs over an executor of functions and real SQLite: what is written when, whatever the tools do.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use super::Job;
+use crate::command::admit::Admitted;
+use crate::command::{Backup, Restore, Target};
+use crate::config::Config;
+use crate::config::credentials::Secrets;
+use crate::exec::Invocation;
+use crate::exec::scripted::{Act, End, ScriptedExecutor};
+use crate::plan::{Ground, Plan};
+use crate::store::Store;
+use crate::world::World;
+
+const DONE: &str =
+    "2026-11-22  9:03:37 0 [Note] InnoDB: End of log at LSN=120\n[00] 2026-11-22 09:03:37 completed OK!\n";
+
+struct Bench {
+    dir: tempfile::TempDir,
+    world: Arc<World>,
+    config: Arc<Config>,
+}
+
+impl Bench {
+    fn new(acts: impl FnOnce(&Path) -> Vec<Act>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir(root.join("backups")).unwrap();
+        let text = format!(
+            "db_type: mariadb\nbackup_dir: {0}/backups\ndata_dir: {0}/data\nbackup_bin: /bin/tool\ndatabase_path: {0}/db\n",
+            root.display()
+        );
+        fs::write(root.join("config.yml"), text).unwrap();
+        let config = Config::load(&root.join("config.yml")).unwrap();
+        let store = Store::open(&config.database_path).unwrap();
+        let executor = Arc::new(ScriptedExecutor::new(acts(root)));
+        let world = Arc::new(World::new(config, store, executor));
+        Self { config: world.config(), world, dir }
+    }
+
+    /// Begins a full backup and waits for its end.
+    async fn backup(&self) -> Result<(), String> {
+        let backup = Backup { id: "full-1".parse().unwrap(), base: None, schedule_id: None };
+        self.run(Plan::backup(&backup, "/bin/tool", &self.config)).await
+    }
+
+    /// Begins a folder restore of `full-1` and waits for its end.
+    async fn restore(&self) -> Result<(), String> {
+        let tmp_dir = self.dir.path().join("backups/restores/2026-11-22-09-03-37");
+        fs::create_dir_all(&tmp_dir).unwrap();
+        let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target: Target::Folder };
+        let ground = Ground { bin: "/bin/tool", version: None, tmp_dir: &tmp_dir, timestamp: None };
+        self.run(Plan::restore(&restore, ground, &self.config)).await
+    }
+
+    async fn run(&self, plan: Plan) -> Result<(), String> {
+        let admitted = Admitted { plan, claim: self.world.registry.claim_nothing(), secrets: Secrets::default() };
+        let until = Instant::now() + Duration::from_secs(5);
+        let begun = Job::begin(admitted, &self.world, &self.config, until).await;
+        self.world.tasks.close();
+        self.world.tasks.wait().await;
+        begun.map(|_| ()).map_err(|why| why.to_string())
+    }
+
+    fn rows(&self) -> String {
+        rows(self.dir.path())
+    }
+
+    fn backups(&self) -> usize {
+        fs::read_dir(self.dir.path().join("backups")).unwrap().count()
+    }
+}
+
+/// `status` and `return_code` of every command, in order.
+fn rows(root: &Path) -> String {
+    let database = Connection::open(root.join("db")).unwrap();
+    let mut statement =
+        database.prepare("SELECT status || coalesce(' ' || return_code, '') FROM process ORDER BY id").unwrap();
+    let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    rows.join(", ")
+}
+
+/// A program that asks the records at the moment it starts, then does its work.
+fn seeing(
+    root: &Path,
+    expected: &'static str,
+    work: impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static,
+) -> Act {
+    let root = root.to_owned();
+    Box::new(move |invocation| {
+        assert_eq!(rows(&root), expected, "when {invocation} starts");
+        work(invocation)
+    })
+}
+
+/// Writes what a tool leaves beside the data.
+fn write_backup(dir: &Path, kind: &str) {
+    fs::create_dir_all(dir).unwrap();
+    let checkpoints = format!("backup_type = {kind}\nfrom_lsn = 0\nto_lsn = 100\nlast_lsn = 120\n");
+    let info = "tool_name = t\ntool_version = 10.11\nserver_version = 10.11\n";
+    for (name, text) in
+        [("xtrabackup_checkpoints", checkpoints.as_str()), ("xtrabackup_info", info), ("backup-my.cnf", "[mysqld]\n")]
+    {
+        fs::write(dir.join(name), text).unwrap();
+    }
+}
+
+fn good_backup(root: &Path) -> impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static {
+    let dir = root.join("backups/full-1");
+    move |_| {
+        write_backup(&dir, "full-backuped");
+        Ok(End::Exits(0, DONE))
+    }
+}
+
+#[tokio::test]
+async fn a_row_is_written_before_its_program_starts() {
+    let bench = Bench::new(|root| vec![seeing(root, "running", good_backup(root))]);
+    bench.backup().await.unwrap();
+    assert_eq!(bench.rows(), "success 0");
+}
+
+#[tokio::test]
+async fn a_success_and_the_next_beginning_are_one() {
+    let bench = Bench::new(|root| {
+        let stored = root.join("backups/full-1");
+        write_backup(&stored, "full-backuped");
+        let work = root.join("backups/restores/2026-11-22-09-03-37/full-1");
+        let copy = seeing(root, "running", |_| Ok(End::Exits(0, "")));
+        let prepare = seeing(root, "success 0, running", move |_| {
+            write_backup(&work, "log-applied");
+            Ok(End::Exits(0, DONE))
+        });
+        vec![copy, prepare]
+    });
+    bench.restore().await.unwrap();
+    assert_eq!(bench.rows(), "success 0, success 0");
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_told_to_the_client_and_recorded() {
+    let bench = Bench::new(|_| vec![Box::new(|_| Err(io::ErrorKind::PermissionDenied.into()))]);
+    assert_eq!(bench.backup().await, Err("'/bin/tool' could not be started: permission denied".to_owned()));
+    assert_eq!(bench.rows(), "failed -1");
+}
+
+#[tokio::test]
+async fn a_success_that_the_records_refuse_is_a_failure_that_leaves_nothing() {
+    let bench = Bench::new(|root| {
+        let good = good_backup(root);
+        let root = root.to_owned();
+        vec![Box::new(move |invocation: &Invocation| {
+            // Somebody else records the same id while the backup is taken.
+            let database = Connection::open(root.join("db")).unwrap();
+            database.execute("INSERT INTO backup VALUES ('full-1', NULL, NULL, 'x', 'x', 1)", []).unwrap();
+            good(invocation)
+        })]
+    });
+    bench.backup().await.unwrap();
+    assert_eq!(bench.rows(), "failed 0");
+    assert_eq!(bench.backups(), 0);
+}
+
+#[tokio::test]
+async fn a_daemon_that_stops_starts_no_further_step() {
+    let bench = Bench::new(|root| {
+        write_backup(&root.join("backups/full-1"), "full-backuped");
+        vec![Box::new(|_| Ok(End::Exits(0, "")))]
+    });
+    bench.world.shutdown.cancel();
+    assert_eq!(bench.restore().await, Err("the daemon was stopped before it could be started".to_owned()));
+    assert_eq!(bench.rows(), "failed -1");
+    assert_eq!(fs::read_dir(bench.dir.path().join("backups/restores")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_step_is_recorded_with_its_signal() {
+    let shutdown = Arc::new(OnceLock::<CancellationToken>::new());
+    let told = Arc::clone(&shutdown);
+    let bench = Bench::new(|_| {
+        vec![Box::new(move |_| {
+            told.get().unwrap().cancel();
+            Ok(End::WhenCancelled)
+        })]
+    });
+    shutdown.set(bench.world.shutdown.clone()).unwrap();
+    bench.backup().await.unwrap();
+    assert_eq!(bench.rows(), "failed -2");
+}
