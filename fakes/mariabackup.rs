@@ -26,24 +26,8 @@ use world::World;
 /// Exit code of what the real tool does and the fake does not: 95.
 const NOT_FAKED: u8 = 95;
 
+/// The flags; the last of them is known to xtrabackup and to mariabackup before 10.2 alone.
 const FLAGS: &[&str] = &[
-    "version",
-    "backup",
-    "prepare",
-    "copy-back",
-    "move-back",
-    "force-non-empty-directories",
-    "no-lock",
-    "galera-info",
-    "slave-info",
-    "safe-slave-backup",
-    "no-version-check",
-    "close-files",
-    "innodb-log-checkpoint-now",
-    "verbose",
-];
-/// The same for a tool that knows `--apply-log-only`.
-const APPLY_LOG_ONLY_FLAGS: &[&str] = &[
     "version",
     "backup",
     "prepare",
@@ -161,9 +145,9 @@ fn parse(call: &Call, flavour: Flavour, release: (u32, u32)) -> Step<Options> {
         return Err(Stop::because(NOT_FAKED, &format!("fake: {arg} is not faked")));
     }
     let is_xtrabackup = flavour == Flavour::Xtrabackup;
-    let flags = if metadata::is_percona_like(flavour, release) { APPLY_LOG_ONLY_FLAGS } else { FLAGS };
+    let without_last = FLAGS.len() - usize::from(!metadata::is_percona_like(flavour, release));
     let grammar = Grammar {
-        flags,
+        flags: FLAGS.get(..without_last).unwrap_or(FLAGS),
         values: VALUES,
         defaults_file_first: true,
         unknown_option: if is_xtrabackup { 255 } else { 2 },

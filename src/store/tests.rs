@@ -127,6 +127,13 @@ async fn a_backup_is_a_running_row_then_a_success_and_a_backup_in_one() {
 }
 
 #[tokio::test]
+async fn missing_tables_are_made_to_the_letter() {
+    let records = Records::new("");
+    let made = records.rows("SELECT sql FROM sqlite_schema WHERE type = 'table' ORDER BY name");
+    assert_eq!(format!("{};\n", made.join(";\n")), PYTHON);
+}
+
+#[tokio::test]
 async fn the_go_apis_tables_are_taken_as_they_are() {
     let records = Records::new(GO);
     let row = records.begin().await;
