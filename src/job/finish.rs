@@ -8,7 +8,7 @@ use crate::command::Target;
 use crate::disk;
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
-use crate::plan::{End, Proof};
+use crate::plan::End;
 use crate::store::{StoreError, Success};
 
 impl Job {
@@ -80,14 +80,12 @@ impl Job {
     }
 
     async fn clean_up(&self, current: &Current) -> Result<(), String> {
-        let copied_back = self.plan.steps().any(|step| {
-            step.proof == Proof::CopiedBack && current.begun.command.starts_with(&step.invocation.to_string())
-        });
+        let filling = current.fills_data_dir;
         let end = self.plan.end.clone();
         blocking(move || {
             let (undone, dir) = match &end {
                 End::Backup { dir, .. } => (Ok(()), dir),
-                End::Restore { tmp_dir, work, data_dir, .. } if copied_back && disk::is_directory(work) => {
+                End::Restore { tmp_dir, work, data_dir, .. } if filling && disk::is_directory(work) => {
                     (data_dir::undo(data_dir, work, Strangers::Spare).map_err(|why| crate::chain(&why)), tmp_dir)
                 }
                 End::Restore { tmp_dir, .. } => (Ok(()), tmp_dir),

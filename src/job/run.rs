@@ -39,9 +39,17 @@ pub struct Job {
 
 /// A step that has a row.
 pub(super) struct Current {
-    pub(super) row: i64,
-    pub(super) begun: Begun,
-    pub(super) pid: u32,
+    row: i64,
+    begun: Begun,
+    pid: u32,
+    /// Whether it writes into the data directory, so that its failure has to be undone there.
+    pub(super) fills_data_dir: bool,
+}
+
+impl Current {
+    fn new(row: i64, begun: Begun, step: &Step) -> Self {
+        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack }
+    }
 }
 
 impl Job {
@@ -80,7 +88,7 @@ impl Job {
                 return Err(why);
             }
         };
-        let mut current = Current { row, begun, pid: 0 };
+        let mut current = Current::new(row, begun, &job.plan.first);
         match job.start(&job.plan.first, &mut current) {
             Ok(running) => {
                 world.tasks.spawn(job.run(current, running).instrument(span));
@@ -120,7 +128,7 @@ impl Job {
                     return self.fail(current, Some(finished), reason).await;
                 }
             };
-            current = Current { row, begun, pid: 0 };
+            current = Current::new(row, begun, &next);
             // The way is cleared only now that the row is there: it tells the next start that something was set aside.
             let ready = match ready {
                 Ok(()) => self.clear_way(&next).await,

@@ -29,13 +29,6 @@ pub struct Plan {
     pub end: End,
 }
 
-impl Plan {
-    /// All steps, in order.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        std::iter::once(&self.first).chain(&self.rest)
-    }
-}
-
 /// One external command, one row of `process`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
