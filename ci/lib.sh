@@ -150,15 +150,6 @@ ended() {
     done
 }
 
-# group_ended PID SECONDS: the same for every process of its group.
-group_ended() {
-    local deadline=$(($(microseconds) + $2 * 1000000))
-    while group_lives "$1"; do
-        [ "$(microseconds)" -lt "$deadline" ] || return 1
-        sleep 0.02
-    done
-}
-
 # group_lives PID: whether a process of the group is more than a zombie.
 group_lives() {
     kill -0 -- "-$1" 2>/dev/null || return 1
@@ -174,12 +165,18 @@ group_lives() {
 
 # end_group PID SECONDS: SIGTERM, and, after that time, SIGKILL; to a group that `launch` started.
 end_group() {
-    # Just started, it may not lead its group yet.
-    kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null || return 0
-    ended "$1" "$2" && group_ended "$1" "$2" && return
-    printf 'process %s does not end: killing it\n' "$1" >&2
-    kill -KILL -- "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null
-    group_ended "$1" 10
+    local deadline=$(($(microseconds) + $2 * 1000000)) tries=0
+    while kill -0 "$1" 2>/dev/null || group_lives "$1"; do
+        if [ "$(microseconds)" -gt "$deadline" ]; then
+            printf 'process %s does not end: killing it\n' "$1" >&2
+            kill -KILL -- "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null
+            ended "$1" 10
+            return
+        fi
+        # Again each second: a server that has just been started loses the signal. Nor may it lead its group yet.
+        if ((tries++ % 25 == 0)); then kill -TERM -- "-$1" 2>/dev/null || kill -TERM "$1" 2>/dev/null; fi
+        sleep 0.04
+    done
 }
 
 # ---- a scratch server ----
