@@ -26,17 +26,16 @@ pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
 }
 
 async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()> {
-    let read = tokio::select! {
-        read = wire::read(stream) => read?,
-        () = world.shutdown.cancelled() => Err(Rejection::ShuttingDown),
+    let framed = tokio::select! {
+        framed = wire::read(stream) => framed?,
+        () = world.shutdown.cancelled() => Framed::Cut(Rejection::ShuttingDown),
     };
-    let bytes = match read {
-        Ok(Framed::Nothing) => return Ok(()),
-        Ok(Framed::Whole(bytes)) => bytes,
-        Err(rejection) => {
-            let peer = Peer::of(stream);
-            log(peer.as_ref(), None, Err(&rejection), Instant::now());
-            reply(stream, &Response::rejected(&rejection)).await?;
+    let bytes = match framed {
+        Framed::Nothing => return Ok(()),
+        Framed::Whole(bytes) => bytes,
+        Framed::Cut(rejection) => return refuse(stream, &rejection).await,
+        Framed::Bad(rejection) => {
+            refuse(stream, &rejection).await?;
             wire::drain(stream).await;
             return Ok(());
         }
@@ -44,7 +43,8 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
     let begun = Instant::now();
     let parsed = Request::parse(&bytes).and_then(|request| Command::parse(&request));
     let outcome = match &parsed {
-        Ok(command) => run(command, world, begun + ANSWER_WITHIN).await,
+        // On the heap, so that a client who says nothing costs no more than its own waiting.
+        Ok(command) => Box::pin(run(command, world, begun + ANSWER_WITHIN)).await,
         Err(rejection) => Err(rejection.clone()),
     };
     let response = match &outcome {
@@ -61,6 +61,12 @@ async fn run(command: &Command, world: &Arc<World>, until: Instant) -> Result<Co
     let config = world.config();
     let admitted = admit(command, world, &config, until).await?;
     Job::begin(admitted, world, &config, until).await
+}
+
+/// Refuses what was no request.
+async fn refuse(stream: &mut UnixStream, rejection: &Rejection) -> io::Result<()> {
+    log(Peer::of(stream).as_ref(), None, Err(rejection), Instant::now());
+    reply(stream, &Response::rejected(rejection)).await
 }
 
 /// One write, then the end: the Go client reads once.

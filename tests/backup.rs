@@ -302,3 +302,34 @@ fn children_get_nothing_of_ours() {
     fs::write(env.path("go"), "").unwrap();
     env.settled();
 }
+
+/// What a power cut would take is on the disk before the records say `success`: seen in a trace of the daemon's system calls.
+#[test]
+fn everything_is_synced_before_a_backup_is_a_success() {
+    let env = TestEnv::new();
+    let trace = env.path("trace");
+    let options = ["-D", "-f", "-qq", "-y", "-e", "trace=fsync,fdatasync,syncfs", "-o"];
+    if !env.start_traced("/usr/bin/strace", &options, &trace) {
+        return;
+    }
+    env.full("full-1");
+    let trace = wait_for("the trace", || fs::read_to_string(&trace).ok().filter(|text| text.contains("dbcalm.sha256")));
+    let place = |path: &std::path::Path| {
+        let call = format!("<{}>", path.display());
+        trace.lines().position(|line| line.contains(&call) && line.trim_end().ends_with("= 0"))
+    };
+    // Every commit syncs the log of the database; the last one before the trace ends is that of the success.
+    let wal = format!("<{}>", env.path("lib/db.sqlite3-wal").display());
+    let success = trace.lines().collect::<Vec<_>>().iter().rposition(|line| line.contains(&wal)).unwrap();
+    for path in [
+        "backups/full-1/ibdata1",
+        "backups/full-1/shop/orders.ibd",
+        "backups/full-1/dbcalm.sha256",
+        "backups/full-1/shop",
+        "backups/full-1",
+        "backups",
+    ] {
+        let synced = place(&env.path(path)).unwrap_or_else(|| panic!("{path} is not synced: {trace}"));
+        assert!(synced < success, "{path} is synced after the success is written: {trace}");
+    }
+}

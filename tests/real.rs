@@ -189,6 +189,48 @@ fn a_wrong_password_and_a_missing_privilege_fail_without_a_trace() {
     assert_snapshot!(env.records(), @"1 failed 1, 2 failed 1 | backups: none | restores: none");
 }
 
+/// Restores `full-1` to the data directory, which must fail and leave it empty; gives the reason.
+fn refused(server: &MariaDb, env: &TestEnv) -> String {
+    env.restore(&["full-1"], "database");
+    env.expect_log("restore failed");
+    let newest = env.rows("process", "id = (SELECT max(id) FROM process)");
+    assert_eq!(newest[0]["status"], "failed", "{newest:?}");
+    assert_eq!(env.count("restore", "1"), 0);
+    assert_eq!(fs::read_dir(server.data_dir()).unwrap().count(), 0);
+    env.newest("error")
+}
+
+/// A prepare ends with status 0 on each of these.
+#[test]
+fn a_stored_backup_that_was_damaged_is_not_restored() {
+    if !is_installed() {
+        return;
+    }
+    let (mut server, env) = start();
+    env.full("full-1");
+    let content = server.content();
+    server.lose_everything();
+    // A table that was made after the server's last checkpoint has another ending, until it is prepared.
+    let names = ["shop/orders.ibd", "shop/orders.new"].map(|name| env.backup("full-1").join(name));
+    let table = names.into_iter().find(|path| path.exists()).unwrap();
+    let whole = fs::read(&table).unwrap();
+
+    let text = format!("'shop/{}' is not what it was when the backup was taken", table.file_name().unwrap().display());
+    fs::remove_file(&table).unwrap();
+    assert_eq!(refused(&server, &env), text);
+
+    // One byte in the middle of a page, as a disk loses it.
+    let mut damaged = whole.clone();
+    damaged[5 * 16384 + 5000] ^= 1;
+    fs::write(&table, damaged).unwrap();
+    assert_eq!(refused(&server, &env), text);
+
+    fs::write(&table, whole).unwrap();
+    env.restore(&["full-1"], "database");
+    server.run();
+    assert_eq!(server.content(), content);
+}
+
 #[test]
 fn a_redo_log_that_was_cut_is_not_restored() {
     if !is_installed() {
@@ -197,16 +239,31 @@ fn a_redo_log_that_was_cut_is_not_restored() {
     let (mut server, env) = start();
     server.sql(FIRST_CHANGE);
     env.full("full-1");
+    server.lose_everything();
+    // A predecessor's backup has no manifest: the redo log has to speak for itself.
+    fs::remove_file(env.backup("full-1").join("dbcalm.sha256")).unwrap();
     let redo = env.backup("full-1").join("ib_logfile0");
     let length = fs::metadata(&redo).unwrap().len();
-    fs::OpenOptions::new().write(true).open(&redo).unwrap().set_len(length - length / 10).unwrap();
+    for part in [1, length / 10, length / 2] {
+        fs::OpenOptions::new().write(true).open(&redo).unwrap().set_len(length - part).unwrap();
+        let error = refused(&server, &env);
+        assert!(error.contains("the redo log of '~/backups/full-1'") || error.contains("InnoDB:"), "{error}");
+    }
+}
+
+#[test]
+fn a_predecessors_backup_without_a_manifest_is_restored() {
+    if !is_installed() {
+        return;
+    }
+    let (mut server, env) = start();
+    env.full("full-1");
+    let content = server.content();
+    fs::remove_file(env.backup("full-1").join("dbcalm.sha256")).unwrap();
     server.lose_everything();
     env.restore(&["full-1"], "database");
-    env.expect_log("restore failed");
-    let newest = env.rows("process", "id = (SELECT max(id) FROM process)");
-    assert_eq!(newest[0]["status"], "failed", "{newest:?}");
-    assert_eq!(env.count("restore", "1"), 0);
-    assert_eq!(fs::read_dir(server.data_dir()).unwrap().count(), 0);
+    server.run();
+    assert_eq!(server.content(), content);
 }
 
 #[test]

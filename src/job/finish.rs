@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use super::run::{Current, Job, blocking};
 use crate::command::Target;
@@ -10,10 +11,11 @@ use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
 use crate::plan::End;
 use crate::store::{StoreError, Success};
+use crate::witness::manifest;
 
 impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
-    pub(super) async fn complete(self, current: Current, finished: Finished) {
+    pub(super) async fn complete(self, current: Current, finished: Arc<Finished>) {
         let success = match self.make_durable().await {
             Ok(success) => success,
             Err(reason) => return self.fail(current, Some(finished), reason).await,
@@ -35,8 +37,9 @@ impl Job {
             End::Backup { id, base, schedule_id, dir } => {
                 let size = blocking(move || {
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+                        .and_then(|()| manifest::write(&dir))
                         .and_then(|()| disk::sync_tree(&dir))
-                        .map_err(|why| format!("'{}' could not be synced to the disk: {why}", dir.display()))
+                        .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
                 })
                 .await?;
                 Ok(Success::Backup { id, from: base, schedule_id, size })
@@ -66,12 +69,12 @@ impl Job {
 
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
     /// row that says `running`, and the next start takes away the rest.
-    pub(super) async fn fail(self, current: Current, finished: Option<Finished>, mut reason: String) {
+    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut reason: String) {
         if let Err(why) = self.clean_up(&current).await {
             reason.push_str("; and what it left could not be taken away: ");
             reason.push_str(&why);
         }
-        let ended = self.ended(&current, finished.as_ref(), Some(&reason));
+        let ended = self.ended(&current, finished.as_deref(), Some(&reason));
         if let Err(why) = self.world.store.fail(ended).await {
             reason.push_str("; and the records did not take it: ");
             reason.push_str(&crate::chain(&why));

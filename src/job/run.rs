@@ -107,7 +107,7 @@ impl Job {
         let mut step = self.plan.first.clone();
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
-            let finished = running.finished.await;
+            let finished = Arc::new(running.finished.await);
             if let Err(reason) = self.check(&step, &finished).await {
                 return self.fail(current, Some(finished), reason).await;
             }
@@ -149,7 +149,7 @@ impl Job {
         }
         let watch = match step.proof {
             Proof::Prepared { .. } => self.config.flavour.tool().redo_end,
-            Proof::Copied | Proof::Backup { .. } | Proof::CopiedBack => None,
+            Proof::Copied { .. } | Proof::Backup { .. } | Proof::CopiedBack => None,
         };
         let terms =
             Terms { command_id: Some(self.command_id), cancel: self.world.shutdown.clone(), grace: GRACE, watch };
@@ -165,8 +165,8 @@ impl Job {
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.
-    async fn check(&self, step: &Step, finished: &Finished) -> Result<(), String> {
-        let (proof, finished) = (step.proof.clone(), finished.clone());
+    async fn check(&self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
+        let (proof, finished) = (step.proof.clone(), Arc::clone(finished));
         let (name, tool) = (step.invocation.name().to_owned(), self.config.flavour.tool());
         blocking(move || {
             witness::verify(&proof, &name, &finished, tool).map_err(|doubt| crate::chain(&doubt))?;
@@ -174,9 +174,10 @@ impl Job {
                 Proof::Prepared { applied: Some(copy), .. } => {
                     disk::remove(copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
                 }
-                Proof::Prepared { applied: None, .. } | Proof::Copied | Proof::Backup { .. } | Proof::CopiedBack => {
-                    Ok(())
-                }
+                Proof::Prepared { applied: None, .. }
+                | Proof::Copied { .. }
+                | Proof::Backup { .. }
+                | Proof::CopiedBack => Ok(()),
             }
         })
         .await

@@ -146,6 +146,23 @@ async fn a_success_and_the_next_beginning_are_one() {
 }
 
 #[tokio::test]
+async fn a_tree_that_was_never_prepared_is_not_restored() {
+    let bench = Bench::new(|root| {
+        write_backup(&root.join("backups/full-1"), "full-backuped");
+        let work = root.join("backups/restores/2026-11-22-09-03-37/full-1");
+        // The tool says that all is well, and has done nothing: a copy-back of such a tree would say so too.
+        let prepare: Act = Box::new(move |_| {
+            write_backup(&work, "full-backuped");
+            Ok(End::Exits(0, DONE))
+        });
+        vec![Box::new(|_| Ok(End::Exits(0, ""))), prepare]
+    });
+    bench.restore().await.unwrap();
+    assert_eq!(bench.rows(), "success 0, failed 0");
+    assert_eq!(fs::read_dir(bench.dir.path().join("backups/restores")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_started_is_told_to_the_client_and_recorded() {
     let bench = Bench::new(|_| vec![Box::new(|_| Err(io::ErrorKind::PermissionDenied.into()))]);
     assert_eq!(bench.backup().await, Err("'/bin/tool' could not be started: permission denied".to_owned()));

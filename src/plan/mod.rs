@@ -41,8 +41,11 @@ pub struct Step {
 /// What a step has to show, beside exit status 0, before it counts as a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// A private copy of a stored backup: nothing more.
-    Copied,
+    /// The private copy of a stored backup is what its manifest says.
+    Copied {
+        /// The copy.
+        copy: PathBuf,
+    },
     /// `completed OK!`, and metadata that parses and fits the base's LSNs.
     Backup {
         /// The new backup's folder.

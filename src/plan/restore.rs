@@ -65,7 +65,7 @@ impl Plan {
         let mut rest = vec![prepare(ground.bin, &work, None, stored(&restore.full), restore.incrementals.is_empty())];
         for (index, id) in restore.incrementals.iter().enumerate() {
             let last = index + 1 == restore.incrementals.len();
-            rest.push(copy(&stored(id), ground.tmp_dir));
+            rest.push(copy(&stored(id), own(id), ground.tmp_dir));
             rest.push(prepare(ground.bin, &work, Some(own(id)), stored(id), last));
         }
         if apply_log_only {
@@ -83,7 +83,7 @@ impl Plan {
         };
         Self {
             args: json::python(&recorded),
-            first: copy(&stored(&restore.full), ground.tmp_dir),
+            first: copy(&stored(&restore.full), own(&restore.full), ground.tmp_dir),
             rest,
             end: End::Restore {
                 full: restore.full.clone(),
@@ -101,8 +101,11 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn copy(from: &Path, into: &Path) -> Step {
-    Step { invocation: Invocation::new(CP, vec!["-r".to_owned(), text(from), text(into)]), proof: Proof::Copied }
+fn copy(stored: &Path, own: PathBuf, into: &Path) -> Step {
+    Step {
+        invocation: Invocation::new(CP, vec!["-r".to_owned(), text(stored), text(into)]),
+        proof: Proof::Copied { copy: own },
+    }
 }
 
 fn prepare(bin: &str, work: &Path, applied: Option<PathBuf>, member: PathBuf, last: bool) -> Step {

@@ -24,6 +24,8 @@ const MAX_DEPTH: usize = 127;
 /// reply: a socket closed with unread bytes gives its peer an error in place of the end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 const MAX_DRAIN: usize = 16 * MAX_REQUEST;
+/// How much of it is read at once, in bytes: little, since a thousand clients may be refused at the same time.
+const DRAIN_PIECE: usize = 4 * 1024;
 
 /// What a connection brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,39 +34,39 @@ pub enum Framed {
     Whole(Vec<u8>),
     /// The client left without a byte.
     Nothing,
+    /// No document came, or half of one, and nothing more is on its way.
+    Cut(Rejection),
+    /// What came can be no document, and the client may still be writing: see [`drain`].
+    Bad(Rejection),
 }
 
 /// Reads one document.
-///
-/// # Errors
-/// The outer error is the connection's; the inner one is what to tell the client: too large, incomplete, not an object, or
-/// something behind the object.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Framed, Rejection>> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Framed> {
     let deadline = Instant::now() + REST_WITHIN;
     let mut bytes = Vec::new();
     let mut scanner = Scanner::default();
     loop {
         let seen = bytes.len();
         let Ok(read) = timeout_at(deadline, stream.read_buf(&mut bytes)).await else {
-            return Ok(Err(incomplete("the request is incomplete: its rest did not come within 4 s")));
+            return Ok(Framed::Cut(malformed("the request is incomplete: its rest did not come within 4 s")));
         };
         if read? == 0 {
             return Ok(match scanner.state {
-                State::Before if bytes.is_empty() => Ok(Framed::Nothing),
+                State::Before if bytes.is_empty() => Framed::Nothing,
                 State::Before | State::Inside => {
-                    Err(incomplete("the request is incomplete: it ended inside the object"))
+                    Framed::Cut(malformed("the request is incomplete: it ended inside the object"))
                 }
-                State::After => Ok(Framed::Whole(bytes)),
+                State::After => Framed::Whole(bytes),
             });
         }
         if let Err(text) = scanner.scan(bytes.get(seen..).unwrap_or_default()) {
-            return Ok(Err(incomplete(text)));
+            return Ok(Framed::Bad(malformed(text)));
         }
         if bytes.len() > MAX_REQUEST {
-            return Ok(Err(incomplete("the request is larger than 1 MiB")));
+            return Ok(Framed::Bad(malformed("the request is larger than 1 MiB")));
         }
         if scanner.state == State::After {
-            return Ok(Ok(Framed::Whole(bytes)));
+            return Ok(Framed::Whole(bytes));
         }
     }
 }
@@ -72,7 +74,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Result<Fr
 /// Takes in what a refused client still sends, bounded in time and size.
 pub async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
     let deadline = Instant::now() + DRAIN_WITHIN;
-    let mut bytes = vec![0; 64 * 1024];
+    let mut bytes = vec![0; DRAIN_PIECE];
     let mut total = 0;
     while let Ok(Ok(read @ 1..)) = timeout_at(deadline, stream.read(&mut bytes)).await {
         total += read;
@@ -82,7 +84,7 @@ pub async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
     }
 }
 
-fn incomplete(text: &str) -> Rejection {
+fn malformed(text: &str) -> Rejection {
     Rejection::Malformed(text.to_owned())
 }
 
@@ -150,7 +152,10 @@ mod tests {
     use super::{Framed, MAX_REQUEST, REST_WITHIN, read};
 
     async fn frame(bytes: &[u8]) -> Result<Framed, String> {
-        read(&mut Cursor::new(bytes)).await.unwrap().map_err(|why| why.to_string())
+        match read(&mut Cursor::new(bytes)).await.unwrap() {
+            Framed::Cut(why) | Framed::Bad(why) => Err(why.to_string()),
+            good @ (Framed::Whole(_) | Framed::Nothing) => Ok(good),
+        }
     }
 
     #[tokio::test]
@@ -159,7 +164,7 @@ mod tests {
         for cut in 0..document.len() {
             let (front, back) = document.split_at(cut);
             let mut pieces = front.chain(back);
-            assert!(matches!(read(&mut pieces).await.unwrap(), Ok(Framed::Whole(_))), "cut at {cut}");
+            assert!(matches!(read(&mut pieces).await.unwrap(), Framed::Whole(_)), "cut at {cut}");
         }
     }
 
@@ -200,7 +205,7 @@ mod tests {
         let (mut client, mut server) = tokio::io::duplex(64);
         client.write_all(b"{\"cmd\":").await.unwrap();
         let begun = tokio::time::Instant::now();
-        let refusal = read(&mut server).await.unwrap().unwrap_err();
+        let Framed::Cut(refusal) = read(&mut server).await.unwrap() else { panic!("half a request is none") };
         assert_eq!(refusal.to_string(), "the request is incomplete: its rest did not come within 4 s");
         assert_eq!(begun.elapsed().as_secs(), REST_WITHIN.as_secs());
     }

@@ -4,9 +4,11 @@
 //! with status 0 and `completed OK!` on a full disk, on a redo log that was cut short, and on a tree that was never prepared
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
+pub mod manifest;
 mod metadata;
 mod redo;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use metadata::{Checkpoints, Lsn, MetadataError};
@@ -36,6 +38,12 @@ pub enum Doubt {
     /// The files beside the data cannot be believed.
     #[error("the backup's metadata cannot be believed")]
     Metadata(#[from] MetadataError),
+    /// A file of a stored backup is not what it was when the backup was taken, or is gone.
+    #[error("'{}' is not what it was when the backup was taken", .0.display())]
+    Damaged(PathBuf),
+    /// The copy of a backup cannot be read.
+    #[error("the copy of the backup cannot be read")]
+    Unreadable(#[from] io::Error),
     /// Not the kind of backup that was asked for.
     #[error("backup_type in '{}' is '{found}' where '{wanted}' was expected", dir.display())]
     Kind {
@@ -86,14 +94,17 @@ pub fn verify(proof: &Proof, name: &str, finished: &Finished, tool: &Tool) -> Re
     if finished.outcome != Outcome::Exited(0) {
         return Err(Doubt::Outcome { name: name.to_owned(), outcome: finished.outcome });
     }
-    if *proof == Proof::Copied {
-        return Ok(());
+    if let Proof::Copied { copy } = proof {
+        return match manifest::take(copy)? {
+            Ok(()) => Ok(()),
+            Err(path) => Err(Doubt::Damaged(path)),
+        };
     }
     if !said_completed(&finished.stderr.text) {
         return Err(Doubt::NotCompleted(name.to_owned()));
     }
     match proof {
-        Proof::Copied | Proof::CopiedBack => Ok(()),
+        Proof::Copied { .. } | Proof::CopiedBack => Ok(()),
         Proof::Backup { dir, base } => backup(dir, base.as_deref(), tool),
         Proof::Prepared { work, member, last, .. } => prepared(work, member, *last, finished, tool),
     }

@@ -28,6 +28,23 @@ impl TestEnv {
         *self.daemon.borrow_mut() = Some(child);
     }
 
+    /// Starts the daemon under a tracer, which writes to `output`. False, and a skip: there is none here.
+    pub(crate) fn start_traced(&self, tracer: &str, options: &[&str], output: &std::path::Path) -> bool {
+        if !std::path::Path::new(tracer).exists() {
+            super::skip(&format!("no {tracer} here"));
+            return false;
+        }
+        let log: File = OpenOptions::new().create(true).append(true).open(self.path("stderr")).unwrap();
+        let daemon = self.command();
+        let mut command = program(tracer);
+        command.args(options).arg(output).arg(daemon.get_program()).args(daemon.get_args());
+        // With -D it is the daemon that is the child here, and the tracer somebody else's.
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        *self.daemon.borrow_mut() = Some(child);
+        wait_for("the daemon to accept", || self.connect().ok());
+        true
+    }
+
     /// The daemon's command line, with this test's settings and socket.
     pub(crate) fn command(&self) -> std::process::Command {
         let mut command = program(env!("CARGO_BIN_EXE_dbcalm-db-cmd"));

@@ -288,6 +288,18 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Says why a test is skipped; `ci/test` counts these, and forbids them where it is not told otherwise.
+pub(crate) fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    eprintln!("SKIPPED {test}: {why}");
+    assert!(std::env::var_os("DBCALM_NO_SKIPS").is_none(), "{why}, and DBCALM_NO_SKIPS forbids skips");
+    // What a passing test prints is not shown, so `ci/test` names a file to be told.
+    if let Some(path) = std::env::var_os("DBCALM_SKIPS") {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, format!("{test}: {why}\n").as_bytes()).unwrap();
+    }
+}
+
 /// Another program.
 pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]

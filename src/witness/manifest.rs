@@ -1,0 +1,240 @@
+//! The SHA-256 of every file of a backup, written with it and held against it before it is restored.
+//!
+//! A prepare ends with status 0 on a tree in which a table's file is missing, and on one with a damaged page (seen with
+//! mariadb-backup 10.11.19). So a backup is sealed with a manifest when it is whole, and each private copy is held against
+//! it before a tool works on it. The manifest is what `sha256sum --check` reads, so an operator needs no daemon to use it:
+//! `cd <backup_dir>/<id> && sha256sum --check --quiet dbcalm.sha256`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+/// The manifest's name in a backup's folder.
+pub const NAME: &str = "dbcalm.sha256";
+
+/// Threads that read and hash at the most: the disk gives no more to a fifth.
+const MAX_THREADS: usize = 4;
+
+/// How much is read at once, in bytes: on the stack, which is given back when the thread ends.
+const PIECE: usize = 16 * 1024;
+
+/// A file's hash, in lower-case hexadecimal as `sha256sum` writes it.
+type Hash = String;
+
+/// Writes the manifest of the backup in `dir`; it is the caller's to sync.
+pub fn write(dir: &Path) -> io::Result<()> {
+    let mut text = Vec::new();
+    for (path, hash) in hash_all(dir, &files(dir)?)? {
+        line(&mut text, &path, &hash);
+    }
+    fs::write(dir.join(NAME), text)
+}
+
+/// Holds the backup in `dir` against its manifest, and takes the manifest out, so that no tool carries it along.
+///
+/// Gives the first file that is not what it was, or is not there. A backup without a manifest is a predecessor's: it is
+/// taken as it is.
+pub(super) fn take(dir: &Path) -> io::Result<Result<(), PathBuf>> {
+    let manifest = dir.join(NAME);
+    let text = match fs::read(&manifest) {
+        Ok(text) => text,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Ok(())),
+        Err(why) => return Err(why),
+    };
+    let Some(wanted) = parse(&text) else { return Ok(Err(PathBuf::from(NAME))) };
+    let (there, gone): (Vec<_>, Vec<_>) = wanted.keys().cloned().partition(|path| dir.join(path).is_file());
+    if let Some(gone) = gone.into_iter().next() {
+        return Ok(Err(gone));
+    }
+    let found = hash_all(dir, &there)?;
+    if let Some((path, _)) = wanted.iter().find(|(path, hash)| found.get(*path) != Some(*hash)) {
+        return Ok(Err(path.clone()));
+    }
+    fs::remove_file(manifest)?;
+    Ok(Ok(()))
+}
+
+/// One line as `sha256sum` writes it; a name with a line break or a backslash in it is escaped, and the line marked.
+fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
+    let name = path.as_os_str().as_bytes();
+    let escaped = name.iter().any(|byte| matches!(byte, b'\n' | b'\\'));
+    if escaped {
+        text.push(b'\\');
+    }
+    text.extend_from_slice(hash.as_bytes());
+    text.extend_from_slice(b"  ");
+    for byte in name {
+        match byte {
+            b'\n' => text.extend_from_slice(b"\\n"),
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            other => text.push(*other),
+        }
+    }
+    text.push(b'\n');
+}
+
+/// The hash of each file; none, if the text is no manifest, or was cut.
+fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
+    const HASH: usize = 64;
+    let lines = text.strip_suffix(b"\n")?.split(|&byte| byte == b'\n');
+    let parse_line = |line: &[u8]| {
+        let (line, escaped) = line.strip_prefix(b"\\").map_or((line, false), |rest| (rest, true));
+        let (hash, name) = line.split_at_checked(HASH)?;
+        let name = name.strip_prefix(b"  ").filter(|name| !name.is_empty())?;
+        let hash = std::str::from_utf8(hash).ok().filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let name = if escaped { unescape(name) } else { name.to_vec() };
+        Some((PathBuf::from(std::ffi::OsString::from_vec(name)), hash.to_owned()))
+    };
+    lines.map(parse_line).collect()
+}
+
+fn unescape(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
+        plain.push(match (byte, bytes.as_slice().first()) {
+            (b'\\', Some(b'n')) => {
+                bytes.next();
+                b'\n'
+            }
+            (b'\\', Some(b'\\')) => {
+                bytes.next();
+                b'\\'
+            }
+            (other, _) => other,
+        });
+    }
+    plain
+}
+
+/// The files below `dir`, relative to it, without the manifest itself.
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(relative) = open.pop() {
+        for entry in fs::read_dir(dir.join(&relative))? {
+            let entry = entry?;
+            let path = relative.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_file() && path.as_os_str() != OsStr::new(NAME) {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Hashes files on a few threads, one file on one.
+fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, Hash>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let next = AtomicUsize::new(0);
+    let work = || -> io::Result<Vec<(PathBuf, Hash)>> {
+        let mut done = Vec::new();
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((path.clone(), hash(&dir.join(path))?));
+        }
+        Ok(done)
+    };
+    let parts = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|_panicked| Err(io::Error::other("hashing broke off")))
+        };
+        workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
+    })?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn hash(path: &Path) -> io::Result<Hash> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut bytes = [0; PIECE];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(hexadecimal(&hasher.finalize())),
+            read => hasher.update(bytes.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::{NAME, parse, take, write};
+
+    type Damage = fn(&Path);
+
+    fn sealed() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("shop")).unwrap();
+        fs::write(dir.path().join("ibdata1"), vec![7; 1_000_000]).unwrap();
+        fs::write(dir.path().join("shop/orders.ibd"), "orders").unwrap();
+        fs::write(dir.path().join("shop/a\\b\nc"), "odd").unwrap();
+        write(dir.path()).unwrap();
+        dir
+    }
+
+    fn taken(dir: &Path) -> Result<(), PathBuf> {
+        take(dir).unwrap()
+    }
+
+    #[test]
+    fn a_backup_that_is_what_it_was_passes_and_loses_its_manifest() {
+        let dir = sealed();
+        assert_eq!(taken(dir.path()), Ok(()));
+        assert!(!dir.path().join(NAME).exists());
+        assert_eq!(taken(dir.path()), Ok(()), "a predecessor's backup has none");
+    }
+
+    #[test]
+    fn what_is_changed_cut_or_gone_is_named() {
+        let orders = "shop/orders.ibd";
+        let damage: [(&str, Damage); 3] = [
+            ("changed", |path| fs::write(path, "0rders").unwrap()),
+            ("cut", |path| fs::write(path, "order").unwrap()),
+            ("gone", |path| fs::remove_file(path).unwrap()),
+        ];
+        for (how, damage) in damage {
+            let dir = sealed();
+            damage(&dir.path().join(orders));
+            assert_eq!(taken(dir.path()), Err(PathBuf::from(orders)), "{how}");
+        }
+    }
+
+    #[test]
+    fn the_hashes_are_those_of_the_standard() {
+        // "abc", from FIPS 180-2, appendix B.1.
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("abc"), "abc").unwrap();
+        write(dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
+        assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n");
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_is_none() {
+        let dir = sealed();
+        let text = fs::read(dir.path().join(NAME)).unwrap();
+        assert_eq!(parse(&text).unwrap().len(), 3);
+        for end in [0, 1, 64, text.len() - 1] {
+            fs::write(dir.path().join(NAME), &text[..end]).unwrap();
+            assert_eq!(taken(dir.path()), Err(PathBuf::from(NAME)), "{end} bytes");
+        }
+    }
+}
