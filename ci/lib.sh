@@ -2,7 +2,7 @@
 #
 # What a script starts here it also ends: everything lives in one temporary directory ($T), every process runs in a process
 # group of its own and is ended by its id, and all of that happens however the script ends (`begin` sets the traps).
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # those who source it use what is set here
 
 set -euo pipefail
 export LC_ALL=C
@@ -14,10 +14,10 @@ export PATH
 unset DBCALM_CONFIG DBCALM_SOCKET NOTIFY_SOCKET
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-T=                 # the temporary directory, once there is one
+T=''               # the temporary directory, once there is one
 LOGS=()            # what is shown when something fails
 GROUPS_STARTED=()  # process groups that may still run, oldest first
-SERVER_PID= DAEMON_PID= STARTED_PID=
+SERVER_PID='' DAEMON_PID='' STARTED_PID=''
 STEP_OPEN='' STEP_BEGUN=0 SCRIPT_BEGUN=0 FAILED=''
 
 if [ -t 1 ]; then BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'; else BOLD='' RED='' GREEN='' DIM='' PLAIN=''; fi
