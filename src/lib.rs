@@ -43,11 +43,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut links = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let text = inner.to_string();
-        // Some errors repeat their cause in their own text, or the other way round.
-        if !links.iter().any(|link| link.contains(&text) || text.contains(link.as_str())) {
-            links.push(text);
-        }
+        links.push(inner.to_string());
         cause = inner.source();
     }
     links.join(": ")

@@ -289,6 +289,21 @@ fn an_outcome_outlasts_a_locked_database() {
 }
 
 #[test]
+fn a_database_that_cannot_be_opened_is_a_clear_error_and_the_daemon_stays_up() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    fs::rename(env.path("lib/db.sqlite3"), env.path("lib/moved")).unwrap();
+    fs::create_dir(env.path("lib/db.sqlite3")).unwrap();
+    let reply = env.send(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
+    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records cannot be read: the database cannot be used: unable to open database file: ~/lib/db.sqlite3"}"#);
+    env.expect_log("the records cannot be read");
+    fs::remove_dir(env.path("lib/db.sqlite3")).unwrap();
+    fs::rename(env.path("lib/moved"), env.path("lib/db.sqlite3")).unwrap();
+    env.full("full-2");
+    assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, full-2 | restores: none");
+}
+
+#[test]
 fn check_says_what_would_not_work_and_what_to_do() {
     let env = TestEnv::new();
     let check = |env: &TestEnv| {

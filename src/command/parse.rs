@@ -15,6 +15,9 @@ pub const RESTORE_BACKUP: &str = "restore_backup";
 /// The most of a client's own text that is given back to it, in characters: a reply has to fit in 4096 bytes.
 const MAX_QUOTE: usize = 64;
 
+/// The longest chain: hourly incrementals for more than a year. What a client names is looked up, so it is bounded.
+const MAX_CHAIN: usize = 10_000;
+
 /// The arguments of one command: the required ones in the order in which a missing one is named, then the optional.
 struct Shape {
     required: &'static [&'static str],
@@ -93,6 +96,9 @@ fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
 fn id_list(args: &Map<String, Value>) -> Result<(BackupId, Vec<BackupId>), Rejection> {
     let value = required(args, "id_list")?;
     let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
+    if items.len() > MAX_CHAIN {
+        return Err(malformed(format!("id_list names {} backups, and {MAX_CHAIN} are the most", items.len())));
+    }
     let mut ids = items.iter().map(|item| parse_id(item, "in id_list,")).collect::<Result<Vec<_>, _>>()?.into_iter();
     let full = ids.next().ok_or_else(|| malformed("id_list is empty: name the chain, oldest first".to_owned()))?;
     Ok((full, ids.collect()))
@@ -226,6 +232,16 @@ mod tests {
         for (json, text) in cases {
             assert_eq!(refused(json), format!("400 {text}"), "{json}");
         }
+    }
+
+    #[test]
+    fn a_chain_is_bounded() {
+        let request = |count: usize| {
+            let ids = vec![r#""a""#; count].join(",");
+            format!(r#"{{"cmd":"restore_backup","args":{{"id_list":[{ids}],"target":"folder"}}}}"#)
+        };
+        assert!(parse(&request(10_000)).is_ok());
+        assert_eq!(refused(&request(10_001)), "400 id_list names 10001 backups, and 10000 are the most");
     }
 
     #[test]

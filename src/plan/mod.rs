@@ -5,6 +5,8 @@
 
 mod backup;
 mod restore;
+#[cfg(test)]
+mod tests;
 pub mod tool;
 pub mod version;
 

@@ -57,7 +57,7 @@ const MARIADB: Tool = Tool {
 /// be run against here, so its own words for the end of the redo log are not relied on.
 const MYSQL: Tool = Tool {
     backup_candidates: &["/usr/bin/xtrabackup"],
-    admin_candidates: &["/usr/bin/mariadb-admin", "/usr/bin/mysqladmin"],
+    admin_candidates: &["/usr/bin/mysqladmin", "/usr/bin/mariadb-admin"],
     checkpoints: &["xtrabackup_checkpoints"],
     info: &["xtrabackup_info"],
     prepared: "full-prepared",

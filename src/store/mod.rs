@@ -24,9 +24,9 @@ use worker::{Patience, Worker};
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// SQLite's own reason.
-    #[error("the database cannot be used")]
-    Sqlite(#[from] rusqlite::Error),
+    /// SQLite's own reason. It is told here and not as a source, whose text only says the same once more, with a number.
+    #[error("the database cannot be used: {0}")]
+    Sqlite(rusqlite::Error),
     /// The file could not be made.
     #[error("the database file cannot be opened")]
     Io(#[from] std::io::Error),
@@ -36,6 +36,12 @@ pub enum StoreError {
     /// The daemon is ending and the records did not take it in time.
     #[error("the records are closed")]
     Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(why: rusqlite::Error) -> Self {
+        Self::Sqlite(why)
+    }
 }
 
 /// The records. Clones are the same store.
