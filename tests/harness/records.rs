@@ -14,10 +14,14 @@ impl TestEnv {
 
     /// A connection of the test's own to the records.
     pub(crate) fn database(&self) -> Connection {
+        self.try_database().unwrap()
+    }
+
+    fn try_database(&self) -> rusqlite::Result<Connection> {
         let path = self.path("lib/db.sqlite3");
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
-        connection.busy_timeout(super::PATIENCE).unwrap();
-        connection
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(super::PATIENCE)?;
+        Ok(connection)
     }
 
     /// How many rows of a table are so.
@@ -35,7 +39,7 @@ impl TestEnv {
         if !self.path("lib/db.sqlite3").exists() {
             return Ok(Vec::new());
         }
-        let database = self.database();
+        let database = self.try_database()?;
         let mut statement = database.prepare(&format!("SELECT * FROM {table} WHERE {condition} ORDER BY rowid"))?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let value = |value: ValueRef<'_>| match value {
