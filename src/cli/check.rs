@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 use tokio::runtime;
 
-use crate::command::admit::find;
 use crate::config::{Config, credentials};
 use crate::disk;
-use crate::exec::probe::{self, ANSWER_WITHIN, Ping};
+use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
 use crate::plan::tool;
 use crate::plan::version::Version;
@@ -153,7 +152,7 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
 }
 
 async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
-    match probe::ping(&LocalExecutor, &tool::ping(bin, &config.credentials)).await {
+    match probe::ping(&LocalExecutor, config).await {
         Err(_already_said) => return,
         Ok(Ping::Up) => Findings::good("the server answers"),
         Ok(Ping::Down) => {

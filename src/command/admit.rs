@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tracing::{info, warn};
@@ -15,11 +14,10 @@ use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
 use crate::disk::{self, data_dir};
-use crate::exec::orphans;
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
 use crate::plan::version::Version;
-use crate::plan::{Ground, Plan, tool};
+use crate::plan::{Ground, Plan};
 use crate::store::Known;
 use crate::store::time::Moment;
 use crate::world::World;
@@ -64,7 +62,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         return Err(exists());
     }
     let secrets = credentials(config)?;
-    match ping(world, config).await? {
+    match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
         Ping::Up => {}
         Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),
     }
@@ -83,9 +81,11 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
             let secrets = credentials(config)?;
-            match ping(world, config).await? {
-                Ping::Down if !orphans::serves(&config.data_dir, config.flavour.tool().servers) => {}
-                Ping::Up | Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotStopped),
+            if !probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir)
+                .await
+                .map_err(|why| broken(&why))?
+            {
+                return Err(Rejection::ServerNotStopped);
             }
             let claim = world.registry.claim_data_dir(&config.data_dir).ok_or(Rejection::DataDirBusy)?;
             data_dir::check_empty(&config.data_dir).map_err(|why| {
@@ -145,14 +145,6 @@ fn credentials(config: &Config) -> Result<Secrets, Rejection> {
     })
 }
 
-async fn ping(world: &World, config: &Config) -> Result<Ping, Rejection> {
-    let bin = find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
-        .ok_or_else(|| Rejection::Broken("no admin tool is installed, and admin_bin is not set".to_owned()))?;
-    probe::ping(world.executor.as_ref(), &tool::ping(&bin, &config.credentials))
-        .await
-        .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
-}
-
 async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Version>, Rejection> {
     probe::version(world.executor.as_ref(), bin, until.saturating_duration_since(Instant::now()))
         .await
@@ -161,16 +153,13 @@ async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Vers
 
 fn backup_bin(config: &Config) -> Result<String, Rejection> {
     let tool = config.flavour.tool();
-    find(config.backup_bin.as_deref(), tool.backup_candidates).ok_or_else(|| {
+    probe::find(config.backup_bin.as_deref(), tool.backup_candidates).ok_or_else(|| {
         Rejection::Broken(format!("no backup tool is installed (package {}), and backup_bin is not set", tool.package))
     })
 }
 
-/// The tool that is set; else the first of the usual places that is there.
-pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
-    set.map(PathBuf::from)
-        .or_else(|| candidates.iter().map(PathBuf::from).find(|path| path.exists()))
-        .map(|path| path.display().to_string())
+fn broken(why: &std::io::Error) -> Rejection {
+    Rejection::Broken(why.to_string())
 }
 
 fn backup_dir_broken(config: &Config, why: &std::io::Error) -> Rejection {

@@ -1,11 +1,15 @@
-//! Two short questions to the tools: does the server answer, and which version are you?
+//! Short questions to the tools: which of them is here, does the server answer, is it surely stopped, which version are you?
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandExecutor, Finished, Invocation, Outcome, Terms};
+use super::{CommandExecutor, Finished, Invocation, Outcome, Terms, orphans};
+use crate::config::Config;
+use crate::plan::tool;
 use crate::plan::version::Version;
 
 /// How long an answer may take: 3 s, since a client waits 5.
@@ -22,15 +26,38 @@ pub enum Ping {
     Unknown,
 }
 
+/// The tool that is set; else the first of the usual places that is there.
+pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
+    set.map(PathBuf::from)
+        .or_else(|| candidates.iter().map(PathBuf::from).find(|path| path.exists()))
+        .map(|path| path.display().to_string())
+}
+
 /// Pings the server.
 ///
 /// # Errors
-/// The admin tool could not be started.
-pub async fn ping(executor: &dyn CommandExecutor, invocation: &Invocation) -> std::io::Result<Ping> {
-    Ok(match run(executor, invocation, ANSWER_WITHIN).await?.map(|finished| finished.outcome) {
+/// There is no admin tool, or it could not be started; the text names it.
+pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result<Ping> {
+    let bin = find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
+        .ok_or_else(|| io::Error::other("no admin tool is installed, and admin_bin is not set"))?;
+    let finished = run(executor, &tool::ping(&bin, &config.credentials), ANSWER_WITHIN)
+        .await
+        .map_err(|why| io::Error::other(format!("'{bin}' could not be started: {why}")))?;
+    Ok(match finished.map(|finished| finished.outcome) {
         Some(Outcome::Exited(0)) => Ping::Up,
         Some(Outcome::Exited(_)) => Ping::Down,
         Some(Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown) | None => Ping::Unknown,
+    })
+}
+
+/// Whether no server answers, and none works in `data_dir` behind another socket. What cannot be found out is a no.
+///
+/// # Errors
+/// As [`ping`].
+pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, data_dir: &Path) -> io::Result<bool> {
+    Ok(match ping(executor, config).await? {
+        Ping::Down => !orphans::serves(data_dir, config.flavour.tool().servers),
+        Ping::Up | Ping::Unknown => false,
     })
 }
 
@@ -38,7 +65,7 @@ pub async fn ping(executor: &dyn CommandExecutor, invocation: &Invocation) -> st
 ///
 /// # Errors
 /// The tool could not be started.
-pub async fn version(executor: &dyn CommandExecutor, bin: &str, within: Duration) -> std::io::Result<Option<Version>> {
+pub async fn version(executor: &dyn CommandExecutor, bin: &str, within: Duration) -> io::Result<Option<Version>> {
     let finished = run(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
     // mariadb-backup says it on stderr (10.5.23, 10.11.19, 11.8.6), the admin tools on stdout.
     Ok(finished.and_then(|said| Version::parse(&said.stderr.text).or_else(|| Version::parse(&said.stdout.text))))
@@ -52,7 +79,7 @@ pub async fn run(
     executor: &dyn CommandExecutor,
     invocation: &Invocation,
     within: Duration,
-) -> std::io::Result<Option<Finished>> {
+) -> io::Result<Option<Finished>> {
     let cancel = CancellationToken::new();
     let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None };
     let mut running = executor.start(invocation, terms)?;

@@ -15,14 +15,13 @@ use tracing::{info, warn};
 
 use super::run::blocking;
 use crate::command::BackupId;
-use crate::command::admit::find;
 use crate::config::Config;
 use crate::disk;
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
-use crate::exec::probe::{self, Ping};
-use crate::plan::{RESTORES, TMP, tool};
+use crate::exec::probe;
+use crate::plan::{RESTORES, TMP};
 use crate::store::process::Interrupted;
 use crate::store::{Store, StoreError};
 
@@ -124,12 +123,7 @@ async fn empty_data_dir(
             Err(left("it was restored completely, only this was not recorded".to_owned()))
         };
     }
-    let tools = config.flavour.tool();
-    let ping = match find(config.admin_bin.as_deref(), tools.admin_candidates) {
-        Some(bin) => probe::ping(executor, &tool::ping(&bin, &config.credentials)).await.unwrap_or(Ping::Unknown),
-        None => Ping::Unknown,
-    };
-    if ping != Ping::Down || orphans::serves(&dir, tools.servers) {
+    if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
         return Err(left("its server is not surely stopped".to_owned()));
     }
     let target = dir.clone();

@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::disk;
 use crate::disk::data_dir;
-use crate::exec::probe::{self, Ping};
-use crate::exec::{Finished, Running, Terms, orphans};
-use crate::plan::{End, Plan, Proof, Step, tool};
+use crate::exec::probe;
+use crate::exec::{Finished, Running, Terms};
+use crate::plan::{End, Plan, Proof, Step};
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
 use crate::witness;
@@ -190,12 +190,9 @@ impl Job {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
-        let tools = config.flavour.tool();
-        let ping = match crate::command::admit::find(config.admin_bin.as_deref(), tools.admin_candidates) {
-            Some(bin) => probe::ping(executor, &tool::ping(&bin, &config.credentials)).await.unwrap_or(Ping::Unknown),
-            None => Ping::Unknown,
-        };
-        if ping != Ping::Down || orphans::serves(&config.data_dir, tools.servers) {
+        let stopped =
+            probe::is_surely_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
+        if !stopped {
             return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
         }
         let dir = config.data_dir.clone();
