@@ -6,8 +6,11 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
+use tokio::task::spawn_blocking;
+use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use super::{Backup, BackupId, Command, Rejection, Restore, Target};
@@ -49,16 +52,20 @@ pub async fn admit(command: &Command, world: &World, config: &Config, until: Ins
 async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let ids = std::iter::once(&wanted.id).chain(&wanted.base);
     let known = known(world, ids, until).await?;
-    if let Some(base) = &wanted.base
-        && !(known.contains_key(base.as_str()) && disk::is_directory(&config.backup_dir.join(base.as_str())))
-    {
-        return Err(Rejection::BaseNotFound(base.clone()));
+    if let Some(base) = &wanted.base {
+        let dir = config.backup_dir.join(base.as_str());
+        if !known.contains_key(base.as_str())
+            || !on_disk(&config.backup_dir, until, move || disk::is_directory(&dir)).await?
+        {
+            return Err(Rejection::BaseNotFound(base.clone()));
+        }
     }
     let exists = || Rejection::AlreadyExists(wanted.id.clone());
     // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
     let claim = world.registry.claim_id(&wanted.id).ok_or_else(exists)?;
     let dir = config.backup_dir.join(wanted.id.as_str());
-    if known.contains_key(wanted.id.as_str()) || fs::symlink_metadata(dir).is_ok() {
+    let is_there = move || fs::symlink_metadata(dir).is_ok();
+    if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
         return Err(exists());
     }
     let secrets = credentials(config)?;
@@ -66,7 +73,10 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         Ping::Up => {}
         Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),
     }
-    disk::is_writable(&config.backup_dir).map_err(|why| backup_dir_broken(config, &why))?;
+    let dir = config.backup_dir.clone();
+    on_disk(&config.backup_dir, until, move || disk::is_writable(&dir)).await?.map_err(|why| {
+        Rejection::Broken(format!("backup_dir '{}' cannot be used: {why}", config.backup_dir.display()))
+    })?;
     let bin = backup_bin(config)?;
     Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets })
 }
@@ -74,8 +84,10 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
-    if let Some(gone) = wanted.chain().find(|id| !disk::is_directory(&config.backup_dir.join(id.as_str()))) {
-        return Err(Rejection::BackupNotFound(gone.clone()));
+    let (dir, mut chain) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>().into_iter());
+    let gone = move || chain.find(|id| !disk::is_directory(&dir.join(id.as_str())));
+    if let Some(gone) = on_disk(&config.backup_dir, until, gone).await? {
+        return Err(Rejection::BackupNotFound(gone));
     }
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
@@ -88,7 +100,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
                 return Err(Rejection::ServerNotStopped);
             }
             let claim = world.registry.claim_data_dir(&config.data_dir).ok_or(Rejection::DataDirBusy)?;
-            data_dir::check_empty(&config.data_dir).map_err(|why| {
+            let dir = config.data_dir.clone();
+            on_disk(&config.data_dir, until, move || data_dir::check_empty(&dir)).await?.map_err(|why| {
                 info!(reason = %crate::chain(&why), "the data directory does not count as empty");
                 Rejection::DataDirNotEmpty
             })?;
@@ -98,7 +111,12 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let bin = backup_bin(config)?;
     let version = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
-    let tmp_dir = disk::make_unique(&parent, &Moment::now().directory_name())
+    let make = {
+        let parent = parent.clone();
+        move || disk::make_unique(&parent, &Moment::now().directory_name())
+    };
+    let tmp_dir = on_disk(&parent, until, make)
+        .await?
         .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
     let timestamp = known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref());
     let ground = Ground { bin: &bin, version, tmp_dir: &tmp_dir, timestamp };
@@ -162,15 +180,41 @@ fn broken(why: &std::io::Error) -> Rejection {
     Rejection::Broken(why.to_string())
 }
 
-fn backup_dir_broken(config: &Config, why: &std::io::Error) -> Rejection {
-    Rejection::Broken(format!("backup_dir '{}' cannot be used: {why}", config.backup_dir.display()))
+/// Looks at a disk where it keeps no other client waiting, and for no longer than this one waits: a network's disk may not
+/// answer for hours.
+async fn on_disk<T: Send + 'static>(
+    place: &Path,
+    until: Instant,
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Rejection> {
+    match timeout_at(until.into(), spawn_blocking(look)).await {
+        Ok(Ok(seen)) => Ok(seen),
+        Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
+        Err(_no_answer) => {
+            Err(Rejection::Broken(format!("'{}' does not answer: look at its file system", place.display())))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Known, Restore, Target, check_chain};
+    use std::path::Path;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use super::{Known, Restore, Target, check_chain, on_disk};
+
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_is_not_waited_for() {
+        let (answer, disk) = mpsc::channel::<()>();
+        let until = Instant::now() + Duration::from_millis(20);
+        let seen = on_disk(Path::new("/mnt/far"), until, move || disk.recv()).await;
+        assert_eq!(seen.unwrap_err().to_string(), "'/mnt/far' does not answer: look at its file system");
+        drop(answer);
+        assert_eq!(on_disk(Path::new("/"), Instant::now() + Duration::from_secs(5), || 7).await, Ok(7));
+    }
 
     #[test]
     fn only_a_real_chain_is_one() {
