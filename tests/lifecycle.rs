@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, test_kill_process};
 
 use crate::harness::daemon::restore_request;
 use crate::harness::world::content_of;
-use crate::harness::{TestEnv, wait_for};
+use crate::harness::{TestEnv, program, wait_for};
 
 const FULL: &str = r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#;
 
@@ -137,6 +137,34 @@ fn a_reused_pid_is_not_killed() {
     env.expect_log("ended a command of an earlier daemon");
     assert_snapshot!(env.records(), @"1 success 0, 9 failed -1 | backups: full-1 | restores: none");
     assert_snapshot!(env.listing("backups"), @"full-1/ other/");
+}
+
+#[test]
+fn a_row_of_another_kind_is_left_to_its_own_program() {
+    let env = TestEnv::start();
+    let mut other = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
+    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
+                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'clean_up', '{}')";
+    env.database().execute(statement, [other.id()]).unwrap();
+    env.kill_and_restart();
+    assert_snapshot!(env.records(), @"9 running | backups: none | restores: none");
+    assert!(other.try_wait().unwrap().is_none());
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
+
+#[test]
+fn a_predecessors_process_is_known_by_its_arguments_and_ended() {
+    let env = TestEnv::start();
+    // It carries no tag of ours; its pid and its arguments are in the row.
+    let mut other = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
+    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
+                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'backup', '{\"id\": \"x\"}')";
+    env.database().execute(statement, [other.id()]).unwrap();
+    env.kill_and_restart();
+    env.expect_log("ended a command of an earlier daemon");
+    assert!(!wait_for("it to be ended", || other.try_wait().unwrap()).success());
+    assert_snapshot!(env.records(), @"9 failed -1 | backups: none | restores: none");
 }
 
 #[test]

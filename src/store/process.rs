@@ -129,11 +129,11 @@ pub(super) fn end(connection: &Connection, ended: &Ended, success: bool) -> Resu
     Ok(connection.last_insert_rowid())
 }
 
-/// The rows that still say `running`.
+/// The rows of this daemon's kinds that still say `running`; another program's rows in the table are its own.
 pub(super) fn interrupted(connection: &Connection) -> Result<Vec<Interrupted>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, command_id, command, coalesce(pid, 0), type, coalesce(args, '{}') FROM process
-         WHERE status = 'running' ORDER BY id",
+         WHERE status = 'running' AND type IN ('backup', 'restore') ORDER BY id",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Interrupted {
