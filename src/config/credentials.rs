@@ -48,13 +48,42 @@ fn parse(text: &str) -> Result<Secrets, CredentialsError> {
     if !text.lines().any(|line| line.trim() == SECTION) {
         return Err(CredentialsError::NoSection);
     }
-    let secrets = text.lines().filter_map(|line| {
+    let passwords = text.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
-        let value = value.trim();
-        let bare = value.strip_prefix(['"', '\'']).and_then(|rest| rest.strip_suffix(['"', '\''])).unwrap_or(value);
-        (key.trim() == "password" && !bare.is_empty()).then(|| bare.to_owned())
+        let key = key.trim().trim_start_matches("loose-").trim_start_matches("loose_");
+        (key == "password").then(|| value.trim())
     });
-    Ok(Secrets(secrets.collect()))
+    let mut secrets: Vec<String> = passwords.flat_map(spellings).filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.dedup();
+    Ok(Secrets(secrets))
+}
+
+/// What a value may stand for: as it is written; without quotes or a comment behind it; and with `\\` and the like resolved
+/// (mariadb.com, "Configuring MariaDB with Option Files").
+fn spellings(value: &str) -> [String; 3] {
+    let bare = match value.chars().next() {
+        Some(quote @ ('"' | '\'')) => {
+            let inside = value.get(1..).unwrap_or_default();
+            inside.rfind(quote).and_then(|end| inside.get(..end)).unwrap_or(inside)
+        }
+        Some(_) | None => value.split('#').next().unwrap_or_default().trim_end(),
+    };
+    let mut resolved = String::with_capacity(bare.len());
+    let mut characters = bare.chars();
+    while let Some(character) = characters.next() {
+        resolved.push(match character {
+            '\\' => match characters.next() {
+                Some('s') => ' ',
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some(other) => other,
+                None => '\\',
+            },
+            other => other,
+        });
+    }
+    [value.to_owned(), bare.to_owned(), resolved]
 }
 
 #[cfg(test)]
@@ -71,8 +100,11 @@ mod tests {
 
     #[test]
     fn passwords_are_taken_without_their_quotes_and_never_shown() {
-        let secrets = parse("[client-dbcalm]\npassword = \"a=b\"\n[mysqldump]\npassword=c\nuser=d\n").unwrap();
-        assert_eq!(secrets.iter().collect::<Vec<_>>(), ["a=b", "c"]);
-        assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+        let secrets =
+            parse("[client-dbcalm]\npassword = \"a=b\" # note\n[mysqldump]\nloose-password=c#d\nuser=d\n").unwrap();
+        let has = |text: &str| secrets.iter().any(|secret| secret == text);
+        assert!(has("a=b") && has("c") && has("c#d") && !has("d") && !has(""));
+        assert!(parse("[client-dbcalm]\npassword=a\\\\b\n").unwrap().iter().any(|secret| secret == "a\\b"));
+        assert_eq!(format!("{:?}", parse("[client-dbcalm]\npassword=x\n").unwrap()), "Secrets(1)");
     }
 }

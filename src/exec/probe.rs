@@ -56,7 +56,7 @@ pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result
 /// As [`ping`].
 pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, data_dir: &Path) -> io::Result<bool> {
     Ok(match ping(executor, config).await? {
-        Ping::Down => !orphans::serves(data_dir, config.flavour.tool().servers),
+        Ping::Down => !orphans::may_serve(data_dir, config.flavour.tool().servers),
         Ping::Up | Ping::Unknown => false,
     })
 }
