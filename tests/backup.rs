@@ -163,6 +163,23 @@ fn a_used_id_is_refused_wherever_it_is_used() {
     assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, recorded, flight | restores: none");
 }
 
+/// What appears while the server is asked is not this run's to remove.
+#[test]
+fn a_folder_that_appears_at_the_last_moment_is_not_removed() {
+    let env = TestEnv::start();
+    env.script("mariadb-admin", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    let reply = env.send_aside(FULL);
+    env.wait_for_fake("mariadb-admin");
+    fs::create_dir(env.backup("full-1")).unwrap();
+    fs::write(env.backup("full-1").join("precious"), "x").unwrap();
+    fs::write(env.path("go"), "").unwrap();
+    assert_eq!(reply.join().unwrap(), r#"{"code": 409, "status": "Backup with id full-1 already exists"}"#);
+    env.settled();
+    env.expect_log("backup failed");
+    assert!(env.backup("full-1").join("precious").exists());
+    assert!(env.calls("mariabackup").is_empty());
+}
+
 #[test]
 fn of_many_requests_at_once_for_one_id_one_is_accepted() {
     let env = TestEnv::start();

@@ -125,6 +125,82 @@ fn a_data_directory_that_somebody_has_used_since_is_left_alone() {
 }
 
 #[test]
+fn a_recovery_that_is_broken_off_does_not_forget_what_it_saw() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    hold(&env, 1);
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    env.signal(Signal::KILL);
+    env.wait_for_end();
+    fs::write(env.path("data/mine"), "x").unwrap();
+    let other = env.database();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    env.spawn_daemon();
+    assert_eq!(env.wait_for_end(), Some(1), "the row cannot be ended, so the daemon does not begin");
+    other.execute_batch("ROLLBACK").unwrap();
+    env.start_daemon();
+    env.expect_log("was left as it is");
+    let error = env.newest("error");
+    assert!(error.contains("holds files that this restore did not put there, 'mine' among them"), "{error}");
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+}
+
+/// The Python daemon's copy-back names no data directory.
+#[test]
+fn a_restore_that_a_killed_predecessor_left_is_undone() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    fs::create_dir(env.path("data")).unwrap();
+    hold(&env, 1);
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    env.signal(Signal::KILL);
+    env.wait_for_end();
+    let data_dir = format!(" --datadir={}", env.path("data").display());
+    env.database().execute("UPDATE process SET command = replace(command, ?1, '')", [data_dir]).unwrap();
+    env.start_daemon();
+    env.expect_log("ended a command of an earlier daemon");
+    assert_snapshot!(env.listing("data"), @"(empty)");
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_a_living_predecessors_jobs_alone() {
+    let env = TestEnv::start();
+    env.signal(Signal::TERM);
+    env.wait_for_end();
+    let _predecessor = std::os::unix::net::UnixListener::bind(env.path("run/mariadb-cmd.sock")).unwrap();
+    let mut tool = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
+    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
+                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'backup', '{\"id\": \"x\"}')";
+    env.database().execute(statement, [tool.id()]).unwrap();
+    env.spawn_daemon();
+    assert_eq!(env.wait_for_end(), Some(1));
+    assert!(env.log().contains("another daemon answers at"));
+    assert!(tool.try_wait().unwrap().is_none());
+    assert_snapshot!(env.records(), @"9 running | backups: none | restores: none");
+    tool.kill().unwrap();
+    tool.wait().unwrap();
+}
+
+#[test]
+fn a_request_that_is_looked_at_when_the_daemon_stops_is_refused() {
+    let env = TestEnv::start();
+    env.script("mariadb-admin", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    let reply = env.send_aside(FULL);
+    env.wait_for_fake("mariadb-admin");
+    env.signal(Signal::TERM);
+    wait_for("the daemon to be told", || env.log().contains("stopping").then_some(()));
+    fs::write(env.path("go"), "").unwrap();
+    assert_eq!(reply.join().unwrap(), r#"{"code": 503, "status": "the daemon is shutting down"}"#);
+    assert_eq!(env.wait_for_end(), Some(0));
+    assert_snapshot!(env.records(), @"none | backups: none | restores: none");
+}
+
+#[test]
 fn a_reused_pid_is_not_killed() {
     let env = TestEnv::start();
     env.full("full-1");
@@ -328,6 +404,7 @@ fn a_database_that_cannot_be_opened_is_a_clear_error_and_the_daemon_stays_up() {
     fs::remove_dir(env.path("lib/db.sqlite3")).unwrap();
     fs::rename(env.path("lib/moved"), env.path("lib/db.sqlite3")).unwrap();
     env.full("full-2");
+    env.expect_log("the database was opened anew");
     assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, full-2 | restores: none");
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use insta::assert_snapshot;
 
-use crate::harness::TestEnv;
 use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::{TestEnv, program};
 
 const CHAIN: [&str; 3] = ["full-1", "inc-1", "inc-2"];
 
@@ -249,6 +249,36 @@ fn a_redo_log_that_was_cut_is_not_restored() {
         let error = refused(&server, &env);
         assert!(error.contains("the redo log of '~/backups/full-1'") || error.contains("InnoDB:"), "{error}");
     }
+}
+
+#[test]
+fn an_incremental_that_a_predecessor_consumed_is_not_restored() {
+    if !is_installed() {
+        return;
+    }
+    let (server, env) = start();
+    env.full("full-1");
+    server.sql(FIRST_CHANGE);
+    env.incremental("inc-1", "full-1");
+    for id in ["full-1", "inc-1"] {
+        fs::remove_file(env.backup(id).join("dbcalm.sha256")).unwrap();
+    }
+    // As the Python daemon restores: the base is copied, the incremental is applied where it is stored.
+    let work = env.path("work");
+    let run = |command: &mut std::process::Command| assert!(command.output().unwrap().status.success());
+    run(program("cp").arg("-r").arg(env.backup("full-1")).arg(&work));
+    run(program("mariabackup").arg("--prepare").arg("--target-dir").arg(&work));
+    run(program("mariabackup")
+        .arg("--prepare")
+        .arg("--target-dir")
+        .arg(&work)
+        .arg("--incremental-dir")
+        .arg(env.backup("inc-1")));
+
+    env.restore(&CHAIN[..2], "folder");
+    env.expect_log("restore failed");
+    assert!(env.newest("error").starts_with("the incremental has been consumed"), "{}", env.newest("error"));
+    assert_eq!(env.count("restore", "1"), 0);
 }
 
 #[test]

@@ -177,6 +177,60 @@ fn a_cut_redo_log_is_a_failure_that_says_so() {
     assert!(env.newest("error").contains("before the backup's own end at"), "{}", env.newest("error"));
 }
 
+/// A predecessor has no manifest, and applied the stored incremental itself: applied again, it loses its tables and ends well.
+#[test]
+fn an_incremental_that_was_consumed_is_not_restored() {
+    let env = with_chain();
+    fs::remove_file(env.backup("inc-1").join("dbcalm.sha256")).unwrap();
+    for path in env.fingerprint("backups/inc-1").keys().map(|path| env.backup("inc-1").join(path)) {
+        if path.extension().is_some_and(|extension| extension == "delta") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    env.restore(&CHAIN, "folder");
+    env.expect_log("restore failed");
+    assert!(env.newest("error").starts_with("the incremental has been consumed"), "{}", env.newest("error"));
+    assert_eq!(env.count("restore", "1"), 0);
+}
+
+#[test]
+fn a_symlink_in_a_stored_backup_is_not_written_through() {
+    let env = with_chain();
+    fs::remove_file(env.backup("full-1").join("dbcalm.sha256")).unwrap();
+    let (stored, elsewhere) = (env.backup("full-1").join("ibdata1"), env.path("elsewhere"));
+    fs::rename(&stored, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &stored).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    env.restore(&["full-1"], "folder");
+    env.expect_log("restore failed");
+    assert!(env.newest("error").starts_with("'ibdata1' is not a plain file"), "{}", env.newest("error"));
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+}
+
+#[test]
+fn what_a_failed_restore_could_not_take_away_is_said_in_its_row() {
+    let env = with_chain();
+    env.script("mariabackup", "{}");
+    env.script("mariabackup", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    env.accepted(&restore_request(&["full-1"], "database"));
+    env.wait_for_fake("mariabackup");
+    // Somebody puts files of his own where the second half would go: the tool clashes with them, and says so with status 1.
+    for path in env.world.content().unwrap().keys().chain([&"shop/orders.ibd".to_owned()]) {
+        let file = env.path("data").join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        if !file.exists() {
+            fs::write(file, "mine").unwrap();
+        }
+    }
+    fs::write(env.path("go"), "").unwrap();
+    env.settled();
+    env.expect_log("restore failed");
+    let error = env.newest("error");
+    assert!(error.contains("File exists") && error.contains("what it left could not be taken away"), "{error}");
+    let left = env.fingerprint("data");
+    assert!(!left.is_empty() && left.values().all(|content| content == b"mine"), "{left:?}");
+}
+
 #[test]
 fn a_restore_waits_for_no_server_and_fills_no_full_directory() {
     let env = with_chain();

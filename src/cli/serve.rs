@@ -49,10 +49,15 @@ async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -
         Failure::new(&why, hint)
     })?;
     let executor = Arc::new(LocalExecutor);
-    recover::recover(&store, &config, executor.as_ref())
-        .await
-        .map_err(|why| Failure::new(&why, "end the processes that the records show as running, then start again"))?;
+    // The socket first: a daemon that answers there, a predecessor that takes none of the locks, keeps its jobs. Who connects
+    // from here on is served once the past is cleared away.
     let (socket, listener) = Socket::bind(socket_path).map_err(|why| Failure::new(&why, why.hint()))?;
+    if let Err(why) = recover::recover(&store, &config, executor.as_ref()).await {
+        if let Err(why) = socket.remove() {
+            warn!(reason = %why, "the socket could not be removed");
+        }
+        return Err(Failure::new(&why, "look at the processes that the records show as running, then start again"));
+    }
     let world = Arc::new(World::new(config, store, executor));
     let listening = tokio::spawn(signals.heed(Arc::clone(&world), log, config_path.to_owned(), socket));
     let served = daemon::run(listener, world).await;

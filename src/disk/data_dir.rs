@@ -5,12 +5,15 @@
 //! copy; the others stay where they are. Whatever fails, a file is removed only if it is a copy of one of the restore's own,
 //! by its content.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::syncfs;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 /// What InnoDB makes anew and a restore brings itself: set aside.
 const INNODB: [&str; 2] = ["ibdata1", "ib_buffer_pool"];
@@ -27,15 +30,8 @@ const ASIDE: &str = ".dbcalm-aside";
 const COMPARED: usize = 64 * 1024;
 
 /// Files of the prepared tree that a copy-back leaves out (seen with mariadb-backup 10.5.23, 10.11.19 and 11.8.6).
-const NOT_COPIED: [&str; 7] = [
-    "backup-my.cnf",
-    "xtrabackup_checkpoints",
-    "mariadb_backup_checkpoints",
-    "xtrabackup_binlog_info",
-    "mariadb_backup_binlog_info",
-    "xtrabackup_logfile",
-    "ib_buffer_pool",
-];
+/// The tools' own files, `xtrabackup_*` and `mariadb_backup_*`, are left out or not as the tool sees fit.
+const NOT_COPIED: [&str; 2] = ["backup-my.cnf", "ib_buffer_pool"];
 
 /// Why the data directory cannot be filled, or is not what it should be.
 #[derive(Debug, Error)]
@@ -98,7 +94,11 @@ fn leftovers(dir: &Path) -> Result<Vec<String>, DataDirError> {
 }
 
 fn is_leftover(name: &str) -> bool {
-    is_innodb(name) || HARMLESS.iter().any(|ending| name.ends_with(ending))
+    is_innodb(name) || is_harmless(name)
+}
+
+fn is_harmless(name: &str) -> bool {
+    HARMLESS.iter().any(|ending| name.ends_with(ending))
 }
 
 fn is_innodb(name: &str) -> bool {
@@ -137,8 +137,9 @@ pub fn check_filled(dir: &Path, work: &Path) -> Result<(), DataDirError> {
         let top = relative.components().count() == 1;
         let elsewhere = top && (name.starts_with("ib") || name.starts_with("undo"));
         let extension = relative.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let own = top && (name.starts_with("xtrabackup_") || name.starts_with("mariadb_backup_"));
         let linked = extension == "isl" || work.join(&relative).with_extension("isl").exists();
-        if elsewhere || linked || NOT_COPIED.contains(&name) || extension == "qp" {
+        if elsewhere || own || linked || NOT_COPIED.contains(&name) || extension == "qp" {
             continue;
         }
         let size = |root: &Path| fs::symlink_metadata(root.join(&relative)).map(|there| there.len());
@@ -146,6 +147,38 @@ pub fn check_filled(dir: &Path, work: &Path) -> Result<(), DataDirError> {
         if size(dir).ok() != Some(wanted) {
             return Err(DataDirError::NotCopied(relative.display().to_string()));
         }
+    }
+    Ok(())
+}
+
+/// Syncs to the disk what came into `dir` from the prepared tree `work`, and the names it has there. What lay there before is
+/// not this restore's to open.
+///
+/// # Errors
+/// The system's, or that it was broken off by `stop`.
+pub fn sync(dir: &Path, work: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
+    let top = File::open(dir).map_err(at(dir))?;
+    syncfs(&top).map_err(|why| at(dir)(why.into()))?;
+    let mut directories = BTreeSet::from([PathBuf::new()]);
+    for relative in files(work)? {
+        super::go_on(stop).map_err(at(dir))?;
+        directories.extend(relative.ancestors().skip(1).map(Path::to_owned));
+        let path = dir.join(&relative);
+        match File::open(&path) {
+            Ok(file) => file.sync_all().map_err(at(&path))?,
+            // What the tool leaves out was looked for before.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(at(&path)(why)),
+        }
+    }
+    for relative in directories {
+        let path = dir.join(relative);
+        File::open(&path).and_then(|dir| dir.sync_all()).map_err(at(&path))?;
+    }
+    // The data directory's own name is as old as the directory, but for one that the tool made; its parent may be closed to
+    // this user, and was synced with the file system above.
+    if let Some(Ok(parent)) = dir.parent().map(File::open) {
+        parent.sync_all().map_err(at(dir))?;
     }
     Ok(())
 }
@@ -174,9 +207,13 @@ pub fn undo(dir: &Path, work: &Path, strangers: Strangers) -> Result<(), DataDir
         let name = relative.to_string_lossy();
         if is_copy(&dir.join(&relative), &work.join(&relative)) {
             copies.push(relative);
-        } else if !is_leftover(&name) && from_aside(&name).is_none() {
+        } else if !is_harmless(&name) && from_aside(&name).is_none() {
             foreign.push(relative.display().to_string());
         }
+    }
+    if copies.is_empty() {
+        // Nothing was copied yet, so an InnoDB file that lies there is one that had not been set aside.
+        foreign.retain(|name| !is_innodb(name));
     }
     foreign.sort();
     if strangers == Strangers::Respect

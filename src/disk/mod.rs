@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock, syncfs};
+use tokio_util::sync::CancellationToken;
 
 /// What the name of something that is being removed ends in; no backup's id begins with `.`.
 const GONE: &str = ".gone";
@@ -39,23 +40,27 @@ pub fn make_unique(parent: &Path, name: &str) -> io::Result<PathBuf> {
 /// Syncs everything in and under `root`, and its name in its parent; gives the size of all files, in bytes.
 ///
 /// The file system is synced first, in one go; the `fsync` of each file after that is quick, and tells of errors.
-pub fn sync_tree(root: &Path) -> io::Result<u64> {
+///
+/// # Errors
+/// The system's, or that it was broken off by `stop`.
+pub fn sync_tree(root: &Path, stop: &CancellationToken) -> io::Result<u64> {
     let top = File::open(root)?;
     syncfs(&top)?;
-    let size = sync_below(root)?;
+    let size = sync_below(root, stop)?;
     if let Some(parent) = root.parent() {
         File::open(parent)?.sync_all()?;
     }
     Ok(size)
 }
 
-fn sync_below(dir: &Path) -> io::Result<u64> {
+fn sync_below(dir: &Path, stop: &CancellationToken) -> io::Result<u64> {
     let mut size = 0;
     for entry in fs::read_dir(dir)? {
+        go_on(stop)?;
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            size += sync_below(&entry.path())?;
+            size += sync_below(&entry.path(), stop)?;
         } else if kind.is_file() {
             let file = File::open(entry.path())?;
             file.sync_all()?;
@@ -64,6 +69,11 @@ fn sync_below(dir: &Path) -> io::Result<u64> {
     }
     File::open(dir)?.sync_all()?;
     Ok(size)
+}
+
+/// An error, once the daemon is to stop: what takes long asks this between its pieces.
+pub fn go_on(stop: &CancellationToken) -> io::Result<()> {
+    if stop.is_cancelled() { Err(io::Error::other("the daemon was stopped meanwhile")) } else { Ok(()) }
 }
 
 /// Removes a directory and all in it; one that is not there is removed already. A symlink is never followed, nor removed.
@@ -146,6 +156,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use tokio_util::sync::CancellationToken;
+
     use super::{lock, make_unique, remove, sweep_gone, sync_tree};
 
     #[test]
@@ -193,8 +205,11 @@ mod tests {
         fs::write(dir.path().join("a/b"), [0; 1000]).unwrap();
         fs::write(dir.path().join("c"), [0; 24]).unwrap();
         symlink("nowhere", dir.path().join("d")).unwrap();
-        assert_eq!(sync_tree(dir.path()).unwrap(), 1024);
-        assert!(sync_tree(&dir.path().join("none")).is_err());
+        let stop = CancellationToken::new();
+        assert_eq!(sync_tree(dir.path(), &stop).unwrap(), 1024);
+        assert!(sync_tree(&dir.path().join("none"), &stop).is_err());
+        stop.cancel();
+        assert!(sync_tree(dir.path(), &stop).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use super::run::{Current, Job, blocking};
+use super::run::{Current, Failure, Job, blocking};
 use crate::command::Target;
 use crate::disk;
 use crate::disk::data_dir::{self, Strangers};
@@ -33,12 +33,13 @@ impl Job {
     }
 
     async fn make_durable(&self) -> Result<Success, String> {
+        let stop = self.world.shutdown.clone();
         match self.plan.end.clone() {
             End::Backup { id, base, schedule_id, dir } => {
                 let size = blocking(move || {
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-                        .and_then(|()| manifest::write(&dir))
-                        .and_then(|()| disk::sync_tree(&dir))
+                        .and_then(|()| manifest::write(&dir, &stop))
+                        .and_then(|()| disk::sync_tree(&dir, &stop))
                         .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
                 })
                 .await?;
@@ -47,18 +48,18 @@ impl Job {
             End::Restore { full, timestamp, target, tmp_dir, work, data_dir } => {
                 let target_path = tmp_dir.display().to_string();
                 blocking(move || match target {
-                    Target::Folder => disk::sync_tree(&tmp_dir)
+                    Target::Folder => disk::sync_tree(&tmp_dir, &stop)
                         .map(|_size| ())
                         .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
                     Target::Database => {
-                        data_dir::check_filled(&data_dir, &work).map_err(|why| crate::chain(&why))?;
-                        data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))?;
-                        disk::sync_tree(&data_dir).map_err(|why| {
-                            format!("'{}' could not be synced to the disk: {why}", data_dir.display())
-                        })?;
-                        // From here on the data directory is what it shall be: without the working copy nothing undoes it.
+                        data_dir::check_filled(&data_dir, &work)
+                            .and_then(|()| data_dir::sync(&data_dir, &work, &stop))
+                            .map_err(|why| crate::chain(&why))?;
+                        // From here on the data directory is what it shall be: without the working copy nothing undoes it,
+                        // neither a failure nor the next start. What was set aside is not needed any more.
                         disk::remove(&tmp_dir)
-                            .map_err(|why| format!("'{}' cannot be removed: {why}", tmp_dir.display()))
+                            .map_err(|why| format!("'{}' cannot be removed: {why}", tmp_dir.display()))?;
+                        data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
                     }
                 })
                 .await?;
@@ -68,34 +69,45 @@ impl Job {
     }
 
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
-    /// row that says `running`, and the next start takes away the rest.
-    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut reason: String) {
-        if let Err(why) = self.clean_up(&current).await {
-            reason.push_str("; and what it left could not be taken away: ");
-            reason.push_str(&why);
-        }
-        let ended = self.ended(&current, finished.as_deref(), Some(&reason));
-        if let Err(why) = self.world.store.fail(ended).await {
-            reason.push_str("; and the records did not take it: ");
-            reason.push_str(&crate::chain(&why));
-        }
-        self.log_end(Some(&reason));
+    /// row that says `running`, and the next start takes away the rest. Only a working copy whose data directory could not be
+    /// undone stays until that is recorded, since it is what shows that there is something to undo.
+    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, reason: String) {
+        let undone = self.undo(&current).await;
+        let early = if undone.is_ok() { self.remove(&current).await } else { Ok(()) };
+        let aftermath = undone.clone().and(early).err();
+        let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
+        let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
+        let ended = self.ended(&current, finished.as_deref(), Some(failure));
+        let recorded = self.world.store.fail(ended).await.map_err(|why| crate::chain(&why)).err();
+        let late = if undone.is_err() { self.remove(&current).await.err() } else { None };
+        let said: Vec<String> = [Some(reason), aftermath, recorded, late].into_iter().flatten().collect();
+        self.log_end(Some(&said.join("; ")));
     }
 
-    async fn clean_up(&self, current: &Current) -> Result<(), String> {
-        let filling = current.fills_data_dir;
-        let end = self.plan.end.clone();
-        blocking(move || {
-            let (undone, dir) = match &end {
-                End::Backup { dir, .. } => (Ok(()), dir),
-                End::Restore { tmp_dir, work, data_dir, .. } if filling && disk::is_directory(work) => {
-                    (data_dir::undo(data_dir, work, Strangers::Spare).map_err(|why| crate::chain(&why)), tmp_dir)
-                }
-                End::Restore { tmp_dir, .. } => (Ok(()), tmp_dir),
-            };
-            let removed = disk::remove(dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display()));
-            undone.and(removed)
-        })
-        .await
+    /// Makes the data directory what it was, if the failed step was filling it.
+    async fn undo(&self, current: &Current) -> Result<(), String> {
+        match self.plan.end.clone() {
+            End::Restore { work, data_dir, .. } if current.fills_data_dir => {
+                blocking(move || {
+                    if !disk::is_directory(&work) {
+                        return Ok(());
+                    }
+                    data_dir::undo(&data_dir, &work, Strangers::Spare).map_err(|why| crate::chain(&why))
+                })
+                .await
+            }
+            End::Restore { .. } | End::Backup { .. } => Ok(()),
+        }
+    }
+
+    /// Removes the directory that was made for this job; none, if it was somebody else's.
+    async fn remove(&self, current: &Current) -> Result<(), String> {
+        let dir = match self.plan.end.clone() {
+            End::Backup { dir, .. } if current.owns_directory => dir,
+            End::Backup { .. } => return Ok(()),
+            End::Restore { tmp_dir, .. } => tmp_dir,
+        };
+        blocking(move || disk::remove(&dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display())))
+            .await
     }
 }

@@ -45,6 +45,7 @@ pub enum RecoverError {
 /// Cleans up after a daemon that died.
 pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecutor) -> Result<(), RecoverError> {
     let rows = store.interrupted().await?;
+    let mut kept = Vec::new();
     if !rows.is_empty() {
         let marks = rows
             .iter()
@@ -55,14 +56,31 @@ pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecu
         for row in rows {
             let reason = match take_away(&row, store, config, executor).await? {
                 Ok(()) => REASON.to_owned(),
-                Err(why) => format!("the daemon was gone before this command was over; {why}"),
+                Err(Left { why, keep }) => {
+                    kept.extend(keep);
+                    format!("the daemon was gone before this command was over; {why}")
+                }
             };
             warn!(command_id = row.command_id, orphans = ended, reason, "ended a command of an earlier daemon");
             store.end_interrupted(row.row, reason).await?;
         }
     }
-    sweep(&config.backup_dir);
+    sweep(&config.backup_dir, &kept);
     Ok(())
+}
+
+/// What could not be taken away.
+struct Left {
+    /// For the row.
+    why: String,
+    /// A working copy that is kept once more: it tells what of the data directory could not be undone yet.
+    keep: Option<PathBuf>,
+}
+
+impl From<String> for Left {
+    fn from(why: String) -> Self {
+        Self { why, keep: None }
+    }
 }
 
 /// Takes away what the command of this row left. The inner error is what could not be, for the row.
@@ -71,39 +89,42 @@ async fn take_away(
     store: &Store,
     config: &Config,
     executor: &dyn CommandExecutor,
-) -> Result<Result<(), String>, StoreError> {
+) -> Result<Result<(), Left>, StoreError> {
     let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     if row.kind == "backup" {
         let Some(id) = args.get("id").and_then(text).and_then(|id| id.parse::<BackupId>().ok()) else {
-            return Ok(Err("its id cannot be told, so nothing was taken away".to_owned()));
+            return Ok(Err("its id cannot be told, so nothing was taken away".to_owned().into()));
         };
         let dir = config.backup_dir.join(id.as_str());
         // A backup that is recorded is whole, whatever this row says; and another directory's is not this daemon's to remove.
         let recorded = store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str());
         let its_own = option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir);
         if recorded || !its_own {
-            return Ok(Err(format!("'{}' was left as it is", dir.display())));
+            return Ok(Err(format!("'{}' was left as it is", dir.display()).into()));
         }
-        return Ok(remove(dir).await);
+        return Ok(remove(dir).await.map_err(Left::from));
     }
     let Some(tmp_dir) = args.get("tmp_dir").and_then(text).map(PathBuf::from) else {
-        return Ok(Err("its directory cannot be told, so nothing was taken away".to_owned()));
+        return Ok(Err("its directory cannot be told, so nothing was taken away".to_owned().into()));
     };
     let own = [TMP, RESTORES].iter().any(|name| tmp_dir.parent() == Some(&config.backup_dir.join(name)));
     if !own || !tmp_dir.file_name().is_some_and(|name| is_restore_name(&name.to_string_lossy())) {
-        return Ok(Err(format!("'{}' was left as it is", tmp_dir.display())));
+        return Ok(Err(format!("'{}' was left as it is", tmp_dir.display()).into()));
     }
     let full = args.pointer("/id_list/0").and_then(text).and_then(|id| id.parse::<BackupId>().ok());
-    if let (Some(full), Some(data_dir)) = (full, option(&row.command, "--datadir="))
+    if let Some(full) = full
         && row.command.contains(" --copy-back ")
     {
+        // The Python daemon named no data directory: the settings do.
+        let data_dir = option(&row.command, "--datadir=").map_or_else(|| config.data_dir.clone(), PathBuf::from);
         let work = tmp_dir.join(full.as_str());
-        if let Err(why) = empty_data_dir(PathBuf::from(data_dir), work, config, executor).await {
-            return Ok(remove(tmp_dir).await.and(Err(why)));
+        if let Err(left) = empty_data_dir(data_dir, work, config, executor).await {
+            // The working copy goes only after the row is ended: without it, the data directory would pass for complete.
+            return Ok(Err(left));
         }
     }
-    Ok(remove(tmp_dir).await)
+    Ok(remove(tmp_dir).await.map_err(Left::from))
 }
 
 /// Makes the data directory what it was, if nobody has used it since. The working copy goes when that is done, or when the
@@ -113,23 +134,24 @@ async fn empty_data_dir(
     work: PathBuf,
     config: &Config,
     executor: &dyn CommandExecutor,
-) -> Result<(), String> {
-    let left = |why: String| format!("the data directory '{}' was left as it is: {why}", dir.display());
+) -> Result<(), Left> {
+    let left = |why: &str| format!("the data directory '{}' was left as it is: {why}", dir.display());
     if !disk::is_directory(&work) {
-        let emptied = data_dir::check_empty(&dir).is_ok();
-        return if emptied {
-            Ok(())
-        } else {
-            Err(left("it was restored completely, only this was not recorded".to_owned()))
-        };
+        if data_dir::check_empty(&dir).is_ok() {
+            return Ok(());
+        }
+        let forgotten = data_dir::forget_aside(&dir).map_err(|why| crate::chain(&why));
+        let why = left("it was restored completely, only this was not recorded");
+        return Err(Left::from(forgotten.err().map_or(why.clone(), |also| format!("{why}; {also}"))));
     }
     if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
-        return Err(left("its server is not surely stopped".to_owned()));
+        let why = left("it may be half filled, but its server is not surely stopped");
+        return Err(Left { why, keep: work.parent().map(Path::to_owned) });
     }
     let target = dir.clone();
     blocking(move || data_dir::undo(&target, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
         .await
-        .map_err(left)
+        .map_err(|why| left(&why).into())
 }
 
 async fn remove(dir: PathBuf) -> Result<(), String> {
@@ -151,7 +173,7 @@ fn is_restore_name(name: &str) -> bool {
 
 /// Removes what no row tells of: working copies of database restores, half removed directories, and empty ones of folder
 /// restores that never began. What cannot be removed stays, and is said.
-fn sweep(backup_dir: &Path) {
+fn sweep(backup_dir: &Path, kept: &[PathBuf]) {
     let (tmp, restores) = (backup_dir.join(TMP), backup_dir.join(RESTORES));
     let report = |what: io::Result<usize>, place: &Path| match what {
         Ok(0) => {}
@@ -161,7 +183,7 @@ fn sweep(backup_dir: &Path) {
     for place in [backup_dir, &tmp, &restores] {
         report(disk::sweep_gone(place), place);
     }
-    report(remove_each(&tmp, disk::remove), &tmp);
+    report(remove_each(&tmp, |dir| if kept.iter().any(|kept| kept == dir) { Ok(()) } else { disk::remove(dir) }), &tmp);
     // Only an empty one can be removed this way; a restored folder stays.
     report(remove_each(&restores, |dir| if is_empty(dir) { fs::remove_dir(dir) } else { Ok(()) }), &restores);
 }

@@ -1,5 +1,8 @@
 //! A plan's steps, in order, until the last or the first failure.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,11 +47,21 @@ pub(super) struct Current {
     pid: u32,
     /// Whether it writes into the data directory, so that its failure has to be undone there.
     pub(super) fills_data_dir: bool,
+    /// Whether the directory it writes to was made for it, so that its failure takes it away.
+    pub(super) owns_directory: bool,
+}
+
+/// Why a step is a failure.
+#[derive(Clone, Copy)]
+pub(super) struct Failure<'a> {
+    pub(super) reason: &'a str,
+    /// What is still there that should not be.
+    pub(super) aftermath: Option<&'a str>,
 }
 
 impl Current {
     fn new(row: i64, begun: Begun, step: &Step) -> Self {
-        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack }
+        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack, owns_directory: true }
     }
 }
 
@@ -76,19 +89,35 @@ impl Job {
             begun_at: Instant::now(),
         };
         let span = info_span!("job", command_id = %command_id);
+        if world.shutdown.is_cancelled() {
+            job.forget_directory();
+            return Err(Rejection::ShuttingDown);
+        }
         let begun = job.begun(&job.plan.first, job.start);
         let row = match world.store.begin(begun.clone(), until).await {
             Ok(row) => row,
             Err(why) => {
                 let why = Rejection::Broken(format!("the records cannot be written: {}", crate::chain(&why)));
-                // Nothing has run; only the directory of a restore is there, and empty.
-                if let End::Restore { tmp_dir, .. } = &job.plan.end {
-                    let _left_for_the_next_start = std::fs::remove_dir(tmp_dir);
-                }
+                job.forget_directory();
                 return Err(why);
             }
         };
         let mut current = Current::new(row, begun, &job.plan.first);
+        if let Err(why) = job.make_directory() {
+            current.owns_directory = false;
+            let (rejection, reason) = match &job.plan.end {
+                End::Backup { id, .. } if why.kind() == io::ErrorKind::AlreadyExists => {
+                    let taken = Rejection::AlreadyExists(id.clone());
+                    (taken.clone(), taken.to_string())
+                }
+                End::Backup { dir, .. } | End::Restore { tmp_dir: dir, .. } => {
+                    let reason = format!("'{}' cannot be made: {why}", dir.display());
+                    (Rejection::Broken(reason.clone()), reason)
+                }
+            };
+            world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
+            return Err(rejection);
+        }
         match job.start(&job.plan.first, &mut current) {
             Ok(running) => {
                 world.tasks.spawn(job.run(current, running).instrument(span));
@@ -100,6 +129,22 @@ impl Job {
                 world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
                 Err(rejection)
             }
+        }
+    }
+
+    /// Makes the folder of a backup: in one step with finding out that there is none, so that what is removed after a failure
+    /// is never somebody else's. The tools take an empty one as they take none.
+    fn make_directory(&self) -> io::Result<()> {
+        match &self.plan.end {
+            End::Backup { dir, .. } => fs::DirBuilder::new().mode(0o700).create(dir),
+            End::Restore { .. } => Ok(()),
+        }
+    }
+
+    /// Nothing has run and nothing is recorded; only the directory of a restore is there, and empty.
+    fn forget_directory(&self) {
+        if let End::Restore { tmp_dir, .. } = &self.plan.end {
+            let _left_for_the_next_start = fs::remove_dir(tmp_dir);
         }
     }
 
@@ -168,8 +213,9 @@ impl Job {
     async fn check(&self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
         let (proof, finished) = (step.proof.clone(), Arc::clone(finished));
         let (name, tool) = (step.invocation.name().to_owned(), self.config.flavour.tool());
+        let shutdown = self.world.shutdown.clone();
         blocking(move || {
-            witness::verify(&proof, &name, &finished, tool).map_err(|doubt| crate::chain(&doubt))?;
+            witness::verify(&proof, &name, &finished, tool, &shutdown).map_err(|doubt| crate::chain(&doubt))?;
             match &proof {
                 Proof::Prepared { applied: Some(copy), .. } => {
                     disk::remove(copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
@@ -224,19 +270,19 @@ impl Job {
         }
     }
 
-    /// What the records are told of a step that is over; `reason` is why it is a failure, if it is one.
-    pub(super) fn ended(&self, current: &Current, finished: Option<&Finished>, reason: Option<&str>) -> Ended {
+    /// What the records are told of a step that is over.
+    pub(super) fn ended(&self, current: &Current, finished: Option<&Finished>, failure: Option<Failure<'_>>) -> Ended {
         let clean = |text: &str| super::scrub::scrub(text, &self.secrets);
         let (stdout, stderr) =
             finished.map(|finished| (clean(&finished.stdout.text), clean(&finished.stderr.text))).unwrap_or_default();
-        let (output, error) = match reason {
+        let (output, error) = match failure {
             None => (join(&[&stdout, &stderr]), None),
-            Some(reason) => {
+            Some(Failure { reason, aftermath }) => {
                 // What the tool says of its own failure is the reason; else it is ours, and its words come after it.
                 let own =
                     finished.is_some_and(|finished| matches!(finished.outcome, crate::exec::Outcome::Exited(1..)));
                 let reason = if own && !stderr.is_empty() { String::new() } else { clean(reason) };
-                (join(&[&stdout]), join(&[&reason, &stderr]))
+                (join(&[&stdout]), join(&[&reason, &stderr, aftermath.unwrap_or_default()]))
             }
         };
         Ended {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -128,13 +128,26 @@ async fn a_row_is_written_before_its_program_starts() {
     assert_eq!(bench.rows(), "success 0");
 }
 
+/// The working copy of `full-1`.
+fn work(root: &Path) -> PathBuf {
+    root.join("backups/restores/2026-11-22-09-03-37/full-1")
+}
+
+/// A copying program, over a stored backup that is there.
+fn good_copy(root: &Path) -> impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static {
+    write_backup(&root.join("backups/full-1"), "full-backuped");
+    let work = work(root);
+    move |_| {
+        write_backup(&work, "full-backuped");
+        Ok(End::Exits(0, ""))
+    }
+}
+
 #[tokio::test]
 async fn a_success_and_the_next_beginning_are_one() {
     let bench = Bench::new(|root| {
-        let stored = root.join("backups/full-1");
-        write_backup(&stored, "full-backuped");
-        let work = root.join("backups/restores/2026-11-22-09-03-37/full-1");
-        let copy = seeing(root, "running", |_| Ok(End::Exits(0, "")));
+        let copy = seeing(root, "running", good_copy(root));
+        let work = work(root);
         let prepare = seeing(root, "success 0, running", move |_| {
             write_backup(&work, "log-applied");
             Ok(End::Exits(0, DONE))
@@ -147,16 +160,8 @@ async fn a_success_and_the_next_beginning_are_one() {
 
 #[tokio::test]
 async fn a_tree_that_was_never_prepared_is_not_restored() {
-    let bench = Bench::new(|root| {
-        write_backup(&root.join("backups/full-1"), "full-backuped");
-        let work = root.join("backups/restores/2026-11-22-09-03-37/full-1");
-        // The tool says that all is well, and has done nothing: a copy-back of such a tree would say so too.
-        let prepare: Act = Box::new(move |_| {
-            write_backup(&work, "full-backuped");
-            Ok(End::Exits(0, DONE))
-        });
-        vec![Box::new(|_| Ok(End::Exits(0, ""))), prepare]
-    });
+    // The tool says that all is well, and has done nothing: a copy-back of such a tree would say so too.
+    let bench = Bench::new(|root| vec![Box::new(good_copy(root)), Box::new(|_| Ok(End::Exits(0, DONE)))]);
     bench.restore().await.unwrap();
     assert_eq!(bench.rows(), "success 0, failed 0");
     assert_eq!(fs::read_dir(bench.dir.path().join("backups/restores")).unwrap().count(), 0);
@@ -188,13 +193,27 @@ async fn a_success_that_the_records_refuse_is_a_failure_that_leaves_nothing() {
 
 #[tokio::test]
 async fn a_daemon_that_stops_starts_no_further_step() {
+    let shutdown = Arc::new(OnceLock::<CancellationToken>::new());
+    let told = Arc::clone(&shutdown);
     let bench = Bench::new(|root| {
-        write_backup(&root.join("backups/full-1"), "full-backuped");
-        vec![Box::new(|_| Ok(End::Exits(0, "")))]
+        let copy = good_copy(root);
+        vec![Box::new(move |invocation: &Invocation| {
+            told.get().unwrap().cancel();
+            copy(invocation)
+        })]
     });
+    shutdown.set(bench.world.shutdown.clone()).unwrap();
+    bench.restore().await.unwrap();
+    assert_eq!(bench.rows(), "success 0, failed -1");
+    assert_eq!(fs::read_dir(bench.dir.path().join("backups/restores")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_daemon_that_has_stopped_begins_nothing() {
+    let bench = Bench::new(|_| Vec::new());
     bench.world.shutdown.cancel();
-    assert_eq!(bench.restore().await, Err("the daemon was stopped before it could be started".to_owned()));
-    assert_eq!(bench.rows(), "failed -1");
+    assert_eq!(bench.restore().await, Err("the daemon is shutting down".to_owned()));
+    assert_eq!(bench.rows(), "");
     assert_eq!(fs::read_dir(bench.dir.path().join("backups/restores")).unwrap().count(), 0);
 }
 

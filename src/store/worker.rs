@@ -232,7 +232,11 @@ impl Thread {
         }
         let database = match &mut self.database {
             Some(database) => database,
-            none => none.insert(Database::open(&self.path, SLICE)?),
+            none => {
+                let database = none.insert(Database::open(&self.path, SLICE)?);
+                warn!(file = %self.path.display(), "the database was opened anew: it was gone, replaced or out of reach");
+                database
+            }
         };
         Ok(task.attempt(&mut database.connection)?)
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 /// The manifest's name in a backup's folder.
 pub const NAME: &str = "dbcalm.sha256";
@@ -29,9 +30,12 @@ const PIECE: usize = 16 * 1024;
 type Hash = String;
 
 /// Writes the manifest of the backup in `dir`; it is the caller's to sync.
-pub fn write(dir: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The system's, or that it was broken off by `stop`.
+pub fn write(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     let mut text = Vec::new();
-    for (path, hash) in hash_all(dir, &files(dir)?)? {
+    for (path, hash) in hash_all(dir, &files(dir)?, stop)? {
         line(&mut text, &path, &hash);
     }
     fs::write(dir.join(NAME), text)
@@ -41,7 +45,7 @@ pub fn write(dir: &Path) -> io::Result<()> {
 ///
 /// Gives the first file that is not what it was, or is not there. A backup without a manifest is a predecessor's: it is
 /// taken as it is.
-pub(super) fn take(dir: &Path) -> io::Result<Result<(), PathBuf>> {
+pub(super) fn take(dir: &Path, stop: &CancellationToken) -> io::Result<Result<(), PathBuf>> {
     let manifest = dir.join(NAME);
     let text = match fs::read(&manifest) {
         Ok(text) => text,
@@ -53,7 +57,7 @@ pub(super) fn take(dir: &Path) -> io::Result<Result<(), PathBuf>> {
     if let Some(gone) = gone.into_iter().next() {
         return Ok(Err(gone));
     }
-    let found = hash_all(dir, &there)?;
+    let found = hash_all(dir, &there, stop)?;
     if let Some((path, _)) = wanted.iter().find(|(path, hash)| found.get(*path) != Some(*hash)) {
         return Ok(Err(path.clone()));
     }
@@ -134,13 +138,13 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Hashes files on a few threads, one file on one.
-fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, Hash>> {
+fn hash_all(dir: &Path, paths: &[PathBuf], stop: &CancellationToken) -> io::Result<BTreeMap<PathBuf, Hash>> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let next = AtomicUsize::new(0);
     let work = || -> io::Result<Vec<(PathBuf, Hash)>> {
         let mut done = Vec::new();
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((path.clone(), hash(&dir.join(path))?));
+            done.push((path.clone(), hash(&dir.join(path), stop)?));
         }
         Ok(done)
     };
@@ -154,11 +158,12 @@ fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<BTreeMap<PathBuf, Hash>
     Ok(parts.into_iter().flatten().collect())
 }
 
-fn hash(path: &Path) -> io::Result<Hash> {
+fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut bytes = [0; PIECE];
     loop {
+        crate::disk::go_on(stop)?;
         match file.read(&mut bytes)? {
             0 => return Ok(hexadecimal(&hasher.finalize())),
             read => hasher.update(bytes.get(..read).unwrap_or_default()),
@@ -176,6 +181,8 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
+    use tokio_util::sync::CancellationToken;
+
     use super::{NAME, parse, take, write};
 
     type Damage = fn(&Path);
@@ -186,12 +193,12 @@ mod tests {
         fs::write(dir.path().join("ibdata1"), vec![7; 1_000_000]).unwrap();
         fs::write(dir.path().join("shop/orders.ibd"), "orders").unwrap();
         fs::write(dir.path().join("shop/a\\b\nc"), "odd").unwrap();
-        write(dir.path()).unwrap();
+        write(dir.path(), &CancellationToken::new()).unwrap();
         dir
     }
 
     fn taken(dir: &Path) -> Result<(), PathBuf> {
-        take(dir).unwrap()
+        take(dir, &CancellationToken::new()).unwrap()
     }
 
     #[test]
@@ -222,9 +229,17 @@ mod tests {
         // "abc", from FIPS 180-2, appendix B.1.
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("abc"), "abc").unwrap();
-        write(dir.path()).unwrap();
+        write(dir.path(), &CancellationToken::new()).unwrap();
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n");
+    }
+
+    #[test]
+    fn a_daemon_that_stops_does_not_hash_to_the_end() {
+        let dir = sealed();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(take(dir.path(), &stop).is_err() && write(dir.path(), &stop).is_err());
     }
 
     #[test]

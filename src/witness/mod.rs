@@ -8,11 +8,13 @@ pub mod manifest;
 mod metadata;
 mod redo;
 
+use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use metadata::{Checkpoints, Lsn, MetadataError};
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 use crate::exec::{Finished, Outcome};
 use crate::plan::Proof;
@@ -41,6 +43,12 @@ pub enum Doubt {
     /// A file of a stored backup is not what it was when the backup was taken, or is gone.
     #[error("'{}' is not what it was when the backup was taken", .0.display())]
     Damaged(PathBuf),
+    /// A symlink, or what else is no file, in a stored backup.
+    #[error("'{}' is not a plain file, and a tool that works on it might change the stored backup", .0.display())]
+    NoFile(PathBuf),
+    /// An incremental that was applied itself, and not a copy of it.
+    #[error("the incremental has been consumed, since '{}' has lost its delta: an earlier restore applied it in place", .0.display())]
+    Consumed(PathBuf),
     /// The copy of a backup cannot be read.
     #[error("the copy of the backup cannot be read")]
     Unreadable(#[from] io::Error),
@@ -90,15 +98,20 @@ pub enum Doubt {
 }
 
 /// Holds what a step left against what it had to prove.
-pub fn verify(proof: &Proof, name: &str, finished: &Finished, tool: &Tool) -> Result<(), Doubt> {
+///
+/// `stop` breaks it off, with an error.
+pub fn verify(
+    proof: &Proof,
+    name: &str,
+    finished: &Finished,
+    tool: &Tool,
+    stop: &CancellationToken,
+) -> Result<(), Doubt> {
     if finished.outcome != Outcome::Exited(0) {
         return Err(Doubt::Outcome { name: name.to_owned(), outcome: finished.outcome });
     }
     if let Proof::Copied { copy } = proof {
-        return match manifest::take(copy)? {
-            Ok(()) => Ok(()),
-            Err(path) => Err(Doubt::Damaged(path)),
-        };
+        return copied(copy, stop);
     }
     if !said_completed(&finished.stderr.text) {
         return Err(Doubt::NotCompleted(name.to_owned()));
@@ -106,8 +119,51 @@ pub fn verify(proof: &Proof, name: &str, finished: &Finished, tool: &Tool) -> Re
     match proof {
         Proof::Copied { .. } | Proof::CopiedBack => Ok(()),
         Proof::Backup { dir, base } => backup(dir, base.as_deref(), tool),
-        Proof::Prepared { work, member, last, .. } => prepared(work, member, *last, finished, tool),
+        Proof::Prepared { work, applied, member, last } => {
+            let kind = if applied.is_some() { "incremental" } else { "full-backuped" };
+            prepared(work, (member, kind), *last, finished, tool)
+        }
     }
+}
+
+/// A private copy: whether a tool may work on it, and whether it is all that was stored.
+fn copied(copy: &Path, stop: &CancellationToken) -> Result<(), Doubt> {
+    // What a tool wrote through a link it would write into the stored backup.
+    if let Some(link) = find(copy, &|_, kind| !kind.is_file() && !kind.is_dir())? {
+        return Err(Doubt::NoFile(link));
+    }
+    if let Err(path) = manifest::take(copy, stop)? {
+        return Err(Doubt::Damaged(path));
+    }
+    // An apply removes each `.delta` and leaves its `.meta` (seen with mariadb-backup 10.5.23, 10.11.19 and 11.8.6). A
+    // predecessor applied the stored incremental itself: what it left can be applied again, and loses its tables.
+    let is_widow = |path: &Path, kind: FileType| {
+        kind.is_file()
+            && path.extension().is_some_and(|extension| extension == "meta")
+            && !path.with_extension("delta").exists()
+    };
+    match find(copy, &is_widow)? {
+        Some(meta) => Err(Doubt::Consumed(meta)),
+        None => Ok(()),
+    }
+}
+
+/// The first of everything below `dir` of which this is so, relative to it.
+fn find(dir: &Path, is_so: &dyn Fn(&Path, FileType) -> bool) -> io::Result<Option<PathBuf>> {
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if is_so(&path, kind) {
+                return Ok(Some(path.strip_prefix(dir).unwrap_or(&path).to_owned()));
+            }
+            if kind.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the last line that is not empty ends in `completed OK!`.
@@ -144,8 +200,18 @@ fn redo_is_long_enough(dir: &Path, checkpoints: &Checkpoints) -> Result<(), Doub
 }
 
 /// A working copy: whether it has come to where the stored backup `member` ended.
-fn prepared(work: &Path, member: &Path, last: bool, finished: &Finished, tool: &Tool) -> Result<(), Doubt> {
+fn prepared(
+    work: &Path,
+    (member, kind): (&Path, &'static str),
+    last: bool,
+    finished: &Finished,
+    tool: &Tool,
+) -> Result<(), Doubt> {
     let wanted = Checkpoints::read(member, tool)?;
+    // A stored backup that somebody has prepared is the start of no chain any more.
+    if wanted.backup_type != kind {
+        return Err(Doubt::Kind { dir: member.to_owned(), found: wanted.backup_type, wanted: kind });
+    }
     redo_is_long_enough(member, &wanted)?;
     if let Some(prefix) = tool.redo_end {
         match redo::end(&finished.stderr.watched, prefix, work) {

@@ -10,14 +10,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{PATIENCE, TestEnv, program, wait_for};
 
 impl TestEnv {
-    /// Starts the daemon and waits until it accepts.
+    /// Starts the daemon and waits until it is ready: it accepts before that, while it still clears the past away.
     pub(crate) fn start_daemon(&self) {
+        let before = self.log().len();
         self.spawn_daemon();
-        wait_for("the daemon to accept", || {
+        self.wait_until_ready(before);
+    }
+
+    fn wait_until_ready(&self, before: usize) {
+        wait_for("the daemon to be ready", || {
             if let Some(status) = self.daemon.borrow_mut().as_mut().unwrap().try_wait().unwrap() {
                 panic!("the daemon ended at once, with {status}: {}", self.log());
             }
-            self.connect().ok()
+            self.log().get(before..).filter(|log| log.contains(" ready version=")).map(|_| ())
         });
     }
 
@@ -41,7 +46,7 @@ impl TestEnv {
         // With -D it is the daemon that is the child here, and the tracer somebody else's.
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         *self.daemon.borrow_mut() = Some(child);
-        wait_for("the daemon to accept", || self.connect().ok());
+        self.wait_until_ready(0);
         true
     }
 
@@ -102,6 +107,15 @@ impl TestEnv {
         let shown = String::from_utf8_lossy(&request[..request.len().min(200)]).into_owned();
         self.replies.borrow_mut().push(format!("{shown} -> {reply}"));
         reply
+    }
+
+    /// Sends a request from a thread of its own; the reply comes when it comes, as it is.
+    pub(crate) fn send_aside(&self, request: &'static str) -> std::thread::JoinHandle<String> {
+        let mut stream = self.connect().unwrap();
+        std::thread::spawn(move || {
+            stream.write_all(request.as_bytes()).unwrap();
+            std::io::read_to_string(stream).unwrap()
+        })
     }
 
     /// Sends a command that must be accepted, and waits until its job is over; gives its id.
