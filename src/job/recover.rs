@@ -140,9 +140,10 @@ async fn empty_data_dir(
         if data_dir::check_empty(&dir).is_ok() {
             return Ok(());
         }
-        let forgotten = data_dir::forget_aside(&dir).map_err(|why| crate::chain(&why));
-        let why = left("it was restored completely, only this was not recorded");
-        return Err(Left::from(forgotten.err().map_or(why.clone(), |also| format!("{why}; {also}"))));
+        // What was set aside stays too: it costs room alone, and a working copy that somebody removed by hand looks the same.
+        return Err(
+            left("its working copy is gone, as after a complete restore of which only the record is missing").into()
+        );
     }
     if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
         let why = left("it may be half filled, but its server is not surely stopped");
