@@ -98,7 +98,8 @@ pub(crate) fn hang(call: &Call) -> Step<()> {
     }
 }
 
-fn die_by(signal: &str) -> Step<()> {
+/// Ends the program by a signal.
+pub(crate) fn die_by(signal: &str) -> Step<()> {
     let signal = match signal {
         "KILL" => Signal::KILL,
         "TERM" => Signal::TERM,

@@ -13,6 +13,7 @@ mod metadata;
 mod options;
 mod player;
 mod prepare;
+mod relay;
 mod world;
 
 use std::process::ExitCode;
@@ -94,6 +95,9 @@ fn main() -> ExitCode {
 
 fn run() -> Step<()> {
     let call = Call::take()?;
+    if let Some(real) = relay::real(&call) {
+        return relay::run(&call, &real);
+    }
     let flavour = if call.tool.contains("xtrabackup") { Flavour::Xtrabackup } else { Flavour::Mariabackup };
     let world = World::at(&call.bin);
     let default = if flavour == Flavour::Xtrabackup { "8.0.35-30" } else { "10.11.19-MariaDB" };

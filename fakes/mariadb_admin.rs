@@ -7,6 +7,7 @@ mod faults;
 mod log;
 mod options;
 mod player;
+mod relay;
 mod world;
 
 use std::process::ExitCode;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
 
 fn run() -> Step<()> {
     let call = Call::take()?;
+    if let Some(real) = relay::real(&call) {
+        return relay::run(&call, &real);
+    }
     match &call.fault {
         None => {}
         Some(Fault::Hangs) => faults::hang(&call)?,
