@@ -15,8 +15,8 @@ mod backup;
 mod exchanges;
 mod hostile;
 mod lifecycle;
-mod real;
 mod restore;
+mod scenarios;
 
 /// A test that nobody calls proves nothing: every file here is a module above.
 #[test]

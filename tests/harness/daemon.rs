@@ -1,13 +1,56 @@
 //! The daemon as a process, and a client of it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::container::WHOLE;
 use super::{PATIENCE, TestEnv, program, wait_for};
+
+/// A daemon that was started.
+#[derive(Debug)]
+pub(crate) enum Daemon {
+    /// On this machine.
+    Here(Child),
+    /// In a container: its process id as this machine has it, once it has listened, and the file that will hold its exit status.
+    Contained { pid: Option<Pid>, status: PathBuf },
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With this status.
+    Status(i32),
+    /// By a signal.
+    Killed,
+}
+
+impl Daemon {
+    fn pid(&self) -> Pid {
+        match self {
+            Self::Here(child) => Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(),
+            Self::Contained { pid, .. } => pid.unwrap(),
+        }
+    }
+
+    fn try_wait(&mut self) -> Option<Ended> {
+        match self {
+            Self::Here(child) => {
+                child.try_wait().unwrap().map(|status| status.code().map_or(Ended::Killed, Ended::Status))
+            }
+            Self::Contained { status, .. } => {
+                let status: i32 = fs::read_to_string(status).ok()?.trim().parse().ok()?;
+                // A shell says it so.
+                Some(if status > 128 { Ended::Killed } else { Ended::Status(status) })
+            }
+        }
+    }
+}
 
 impl TestEnv {
     /// Starts the daemon and waits until it is ready: it accepts before that, while it still clears the past away.
@@ -19,18 +62,33 @@ impl TestEnv {
 
     fn wait_until_ready(&self, before: usize) {
         wait_for("the daemon to be ready", || {
-            if let Some(status) = self.daemon.borrow_mut().as_mut().unwrap().try_wait().unwrap() {
-                panic!("the daemon ended at once, with {status}: {}", self.log());
+            if let Some(ended) = self.daemon.borrow_mut().as_mut().unwrap().try_wait() {
+                panic!("the daemon ended at once, {ended:?}: {}", self.log());
             }
             self.log().get(before..).filter(|log| log.contains(" ready version=")).map(|_| ())
         });
+        if let Some(Daemon::Contained { pid, .. }) = self.daemon.borrow_mut().as_mut() {
+            // Who listens at the socket, told in terms of this machine's process ids.
+            *pid = Some(socket_peercred(self.connect().unwrap()).unwrap().pid);
+        }
     }
 
     /// Starts the daemon.
     pub(crate) fn spawn_daemon(&self) {
+        if let Some(vessel) = &self.vessel {
+            let _ = fs::remove_file(self.path("status"));
+            vessel.launch(&[
+                "sh",
+                "-c",
+                &format!("as-unit dbcalm-db-cmd serve >/dev/null 2>>{WHOLE}/stderr; echo $? >{WHOLE}/status"),
+            ]);
+            let status = self.path("status");
+            *self.daemon.borrow_mut() = Some(Daemon::Contained { pid: None, status });
+            return;
+        }
         let log: File = OpenOptions::new().create(true).append(true).open(self.path("stderr")).unwrap();
         let child = self.command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        *self.daemon.borrow_mut() = Some(child);
+        *self.daemon.borrow_mut() = Some(Daemon::Here(child));
     }
 
     /// Starts the daemon under a tracer, which writes to `output`. False, and a skip: there is none here.
@@ -45,7 +103,7 @@ impl TestEnv {
         command.args(options).arg(output).arg(daemon.get_program()).args(daemon.get_args());
         // With -D it is the daemon that is the child here, and the tracer somebody else's.
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        *self.daemon.borrow_mut() = Some(child);
+        *self.daemon.borrow_mut() = Some(Daemon::Here(child));
         self.wait_until_ready(0);
         true
     }
@@ -64,8 +122,7 @@ impl TestEnv {
 
     /// The daemon's process id.
     pub(crate) fn daemon_pid(&self) -> Pid {
-        let pid = self.daemon.borrow().as_ref().unwrap().id();
-        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+        self.daemon.borrow().as_ref().unwrap().pid()
     }
 
     /// Sends the daemon a signal.
@@ -75,8 +132,11 @@ impl TestEnv {
 
     /// Waits until the daemon has ended, whatever ended it; gives its exit status, none if a signal ended it.
     pub(crate) fn wait_for_end(&self) -> Option<i32> {
-        let mut child = self.daemon.borrow_mut().take().unwrap();
-        wait_for("the daemon to end", || child.try_wait().unwrap()).code()
+        let mut daemon = self.daemon.borrow_mut().take().unwrap();
+        match wait_for("the daemon to end", || daemon.try_wait()) {
+            Ended::Status(status) => Some(status),
+            Ended::Killed => None,
+        }
     }
 
     /// Kills the daemon as a power cut would, and starts another.
@@ -155,20 +215,26 @@ pub(crate) fn restore_request(ids: &[&str], target: &str) -> String {
 }
 
 /// Ends a daemon at the end of its test: by TERM, with status 0.
-pub(super) fn end_well(mut child: Child) -> Result<(), String> {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    if let Ok(Some(status)) = child.try_wait() {
-        return Err(format!("the daemon ended before its test, with {status}"));
+pub(super) fn end_well(mut daemon: Daemon) -> Result<(), String> {
+    if let Some(ended) = daemon.try_wait() {
+        return Err(format!("the daemon ended before its test: {ended:?}"));
     }
+    if let Daemon::Contained { pid: None, .. } = daemon {
+        return Err("the daemon was never ready; its container ends it".to_owned());
+    }
+    let pid = daemon.pid();
     kill_process(pid, Signal::TERM).unwrap();
     let begun = std::time::Instant::now();
     while begun.elapsed() < PATIENCE {
-        if let Ok(Some(status)) = child.try_wait() {
-            return if status.success() { Ok(()) } else { Err(format!("the daemon ended with {status}")) };
+        match daemon.try_wait() {
+            Some(Ended::Status(0)) => return Ok(()),
+            Some(ended) => return Err(format!("the daemon was told to stop, and ended so: {ended:?}")),
+            None => std::thread::sleep(std::time::Duration::from_millis(2)),
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    let _ = kill_process(pid, Signal::KILL);
+    if let Daemon::Here(child) = &mut daemon {
+        let _ = child.wait();
+    }
     Err("the daemon did not end".to_owned())
 }

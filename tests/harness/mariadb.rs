@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,21 +28,30 @@ pub(crate) fn is_installed() -> bool {
 
 const SERVER: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
 
-/// A fresh data directory, made once for all tests of a run and copied for each.
+/// A fresh data directory, made once for each version of the server and copied for each test.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = TEMPLATE.get_or_init(|| {
-        let dir = tempfile::Builder::new().prefix("dbcalm-template").tempdir().unwrap();
-        let made = program("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--rpm"])
-            .arg(format!("--datadir={}", dir.path().join("data").display()))
-            .args(user())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        dir
-    });
-    dir.path()
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
+        let version =
+            String::from_utf8(program(server).args(["--no-defaults", "--version"]).output().unwrap().stdout).unwrap();
+        let name: String = version.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{}", name.trim_end_matches('-')));
+        if !made.exists() {
+            let dir = tempfile::Builder::new().prefix("template").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let said = program("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--rpm"])
+                .args(["--innodb-log-file-size=64M"])
+                .arg(format!("--datadir={}", dir.path().display()))
+                .args(user())
+                .output()
+                .unwrap();
+            assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+            // Another run of the suite may have been quicker; its template is as good.
+            let _ = fs::rename(dir.path(), &made);
+        }
+        made
+    })
 }
 
 /// The server does not run as root unless it is told to.
@@ -54,7 +63,7 @@ impl MariaDb {
     /// A fresh server, running.
     pub(crate) fn start() -> Self {
         let root = tempfile::Builder::new().prefix("dbcalm-db").tempdir().unwrap();
-        let copied = program("cp").arg("-r").arg(template().join("data")).arg(root.path()).status().unwrap();
+        let copied = program("cp").arg("-r").arg(template()).arg(root.path().join("data")).status().unwrap();
         assert!(copied.success());
         let mut server = Self { root, running: None };
         server.run();
@@ -126,11 +135,26 @@ impl MariaDb {
     }
 
     fn try_sql(&self, statements: &str) -> Result<String, String> {
-        let said = program("mariadb")
-            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--execute", statements])
-            .arg(format!("--socket={}", self.socket().display()))
-            .output()
-            .unwrap();
+        self.ask(&[], statements)
+    }
+
+    /// A client that runs statements.
+    pub(crate) fn client(&self, options: &[&str], statements: &str) -> Command {
+        let mut client = program("mariadb");
+        client.args([
+            "--no-defaults",
+            "--user=root",
+            "--default-character-set=utf8mb4",
+            "--batch",
+            "--skip-column-names",
+        ]);
+        client.arg(format!("--socket={}", self.socket().display())).args(options).args(["--execute", statements]);
+        client
+    }
+
+    /// Runs statements by a client with these options; gives their output, or what the client says is wrong.
+    pub(crate) fn ask(&self, options: &[&str], statements: &str) -> Result<String, String> {
+        let said = self.client(options, statements).output().unwrap();
         if said.status.success() {
             Ok(String::from_utf8(said.stdout).unwrap())
         } else {

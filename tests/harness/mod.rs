@@ -5,25 +5,33 @@
 
 #![allow(dead_code, reason = "each topic uses another part")]
 
+pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod mariadb;
 mod records;
+pub(crate) mod stand;
 #[path = "../../fakes/world.rs"]
 pub(crate) mod world;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use container::{MOUNTS, Vessel, WHOLE};
+use daemon::Daemon;
 use mariadb::MariaDb;
 use world::World;
 
 /// How long anything may take that is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many lines of its log a failed test shows.
+const LOG_LINES: usize = 40;
 
 /// A daemon of a test's own.
 pub(crate) struct TestEnv {
@@ -31,7 +39,9 @@ pub(crate) struct TestEnv {
     /// The fake server; with real tools it is not asked.
     pub(crate) world: World,
     settings: BTreeMap<String, String>,
-    daemon: RefCell<Option<Child>>,
+    /// The container that the daemon runs in, if it does not run here.
+    vessel: Option<Rc<Vessel>>,
+    daemon: RefCell<Option<Daemon>>,
     claimed: RefCell<Vec<String>>,
     replies: RefCell<Vec<String>>,
 }
@@ -67,22 +77,40 @@ impl TestEnv {
         env
     }
 
-    fn bare() -> Self {
+    /// A daemon in a container, installed as the README says, with the settings' defaults wherever there are any; not yet
+    /// started. None, and a skip: there is no such container here.
+    pub(crate) fn contained(image: &str) -> Option<(Self, Rc<Vessel>)> {
+        let mut env = Self::empty();
+        // What is mounted has to be reached by other users than this one.
+        fs::set_permissions(env.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let vessel = Rc::new(Vessel::start(image, env.root.path())?);
+        env.vessel = Some(Rc::clone(&vessel));
+        env.set("backup_dir", "/var/backups/dbcalm");
+        env.set("db_type", "mariadb");
+        Some((env, vessel))
+    }
+
+    fn empty() -> Self {
         let root = tempfile::Builder::new().prefix("dbcalm").tempdir().unwrap();
-        let bin = root.path().join("bin");
-        for dir in ["bin", "backups", "run", "lib"] {
-            fs::create_dir(root.path().join(dir)).unwrap();
-        }
-        fs::set_permissions(root.path().join("run"), fs::Permissions::from_mode(0o770)).unwrap();
-        let world = World::create(&bin).unwrap();
-        let mut env = Self {
+        fs::create_dir(root.path().join("bin")).unwrap();
+        let world = World::create(&root.path().join("bin")).unwrap();
+        Self {
             world,
             settings: BTreeMap::new(),
+            vessel: None,
             daemon: RefCell::default(),
             claimed: RefCell::default(),
             replies: RefCell::default(),
             root,
-        };
+        }
+    }
+
+    fn bare() -> Self {
+        let mut env = Self::empty();
+        for dir in ["backups", "run", "lib"] {
+            fs::create_dir(env.path(dir)).unwrap();
+        }
+        fs::set_permissions(env.path("run"), fs::Permissions::from_mode(0o770)).unwrap();
         for (key, path) in [
             ("backup_dir", "backups"),
             ("backup_credentials_file", "credentials.cnf"),
@@ -112,14 +140,37 @@ impl TestEnv {
         self.settings.insert(key.to_owned(), value.to_owned());
         let lines = self.settings.iter().filter(|(_, value)| !value.is_empty());
         let lines: Vec<_> = lines.map(|(key, value)| format!("{key}: {value}")).collect();
-        fs::write(self.path("config.yml"), lines.join("\n")).unwrap();
+        self.write_etc("config.yml", &lines.join("\n"));
+    }
+
+    fn write_etc(&self, name: &str, text: &str) {
+        let path = self.etc(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        if self.vessel.is_some() {
+            // The directory's group is that of the daemon.
+            let group = fs::metadata(path.parent().unwrap()).unwrap().gid();
+            std::os::unix::fs::chown(&path, None, Some(group)).unwrap();
+        }
+    }
+
+    /// A file of the daemon's settings.
+    pub(crate) fn etc(&self, name: &str) -> PathBuf {
+        if self.vessel.is_some() { self.path("etc").join(name) } else { self.path(name) }
+    }
+
+    /// Where this machine has a path that the daemon names.
+    pub(crate) fn here(&self, named: &str) -> PathBuf {
+        let mount = MOUNTS.into_iter().filter(|_| self.vessel.is_some());
+        let found = mount
+            .into_iter()
+            .find_map(|(own, installed)| Some(self.path(own).join(Path::new(named).strip_prefix(installed).ok()?)));
+        found.unwrap_or_else(|| PathBuf::from(named))
     }
 
     /// Writes the credentials file.
     pub(crate) fn credentials(&self, text: &str) {
-        let path = self.path("credentials.cnf");
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        self.write_etc("credentials.cnf", text);
     }
 
     /// Makes the fake `mariabackup` a `xtrabackup`, as for MySQL.
@@ -170,9 +221,16 @@ impl TestEnv {
         listing(&self.path(relative))
     }
 
-    /// Takes the test's own paths, ids and moments out of a text.
+    /// Takes the test's own paths, ids and moments out of a text: what is left is the same wherever the daemon runs.
     pub(crate) fn redact(&self, text: &str) -> String {
-        redact(&text.replace(&self.root.path().display().to_string(), "~"))
+        let mut text = text.replace(&self.root.path().display().to_string(), "~");
+        if self.vessel.is_some() {
+            text = text.replace("/var/run/", "/run/").replace(&format!("{WHOLE}/"), "~/");
+            for (own, installed) in MOUNTS {
+                text = text.replace(installed, &if own == "etc" { "~".to_owned() } else { format!("~/{own}") });
+            }
+        }
+        redact(&text)
     }
 
     /// Says that a WARN or ERROR with this text is expected, and waits until it is there.
@@ -204,6 +262,11 @@ impl TestEnv {
     }
 
     fn print_case_file(&self) {
+        if keeps() {
+            eprintln!("--- kept {}", self.root.path().display());
+        } else {
+            eprintln!("--- set DBCALM_KEEP to keep the directories and containers of a failed test");
+        }
         eprintln!("--- replies\n{}", self.replies.borrow().join("\n"));
         eprintln!("--- rows\n{}", self.process_rows().join("\n"));
         eprintln!("--- files\n{}", self.listing("backups"));
@@ -213,20 +276,24 @@ impl TestEnv {
                 eprintln!("--- calls of {tool}\n{}", calls.join("\n"));
             }
         }
-        eprintln!("--- log\n{}", self.log());
+        // The end of the log is what the failure is about.
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        eprintln!("--- log, {} lines\n{}", lines.len(), lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
     }
 }
 
 impl Drop for TestEnv {
     fn drop(&mut self) {
         let ended = self.daemon.borrow_mut().take().map(daemon::end_well);
-        if std::thread::panicking() {
-            self.print_case_file();
-            return;
-        }
         let accounted = ended.unwrap_or(Ok(())).and_then(|()| self.account());
-        if let Err(why) = accounted {
+        if std::thread::panicking() || accounted.is_err() {
             self.print_case_file();
+            self.root.disable_cleanup(keeps());
+        }
+        if let Err(why) = accounted
+            && !std::thread::panicking()
+        {
             panic!("{why}");
         }
     }
@@ -288,11 +355,21 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Whether what a failed test used is kept for a look: `DBCALM_KEEP`.
+pub(crate) fn keeps() -> bool {
+    std::env::var_os("DBCALM_KEEP").is_some()
+}
+
 /// Says why a test is skipped; `ci/test` counts these, and forbids them where it is not told otherwise.
 pub(crate) fn skip(why: &str) {
+    assert!(std::env::var_os("DBCALM_NO_SKIPS").is_none(), "{why}, and DBCALM_NO_SKIPS forbids skips");
+    left_out(why);
+}
+
+/// Says why a test was left out as it was asked for: `ci/test` counts it as skipped, and does not forbid it.
+pub(crate) fn left_out(why: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     eprintln!("SKIPPED {test}: {why}");
-    assert!(std::env::var_os("DBCALM_NO_SKIPS").is_none(), "{why}, and DBCALM_NO_SKIPS forbids skips");
     // What a passing test prints is not shown, so `ci/test` names a file to be told.
     if let Some(path) = std::env::var_os("DBCALM_SKIPS") {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();

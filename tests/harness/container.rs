@@ -1,0 +1,120 @@
+//! A container of one of the images that `ci/images` builds: a server, its tools, and our daemon as it would be installed.
+//!
+//! The directories that daemon and server work in are this machine's own, mounted where the installation has them, so a test
+//! sees all that they leave.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use testcontainers::core::{CmdWaitFor, ExecCommand, Mount, WaitFor};
+use testcontainers::runners::SyncRunner;
+use testcontainers::{Container, GenericImage, ImageExt};
+
+use super::program;
+
+/// What is mounted, and where: by the names below the test's own directory.
+pub(crate) const MOUNTS: [(&str, &str); 6] = [
+    ("backups", "/var/backups/dbcalm"),
+    ("lib", "/var/lib/dbcalm"),
+    ("log", "/var/log/dbcalm"),
+    ("run", "/run/dbcalm"),
+    ("etc", "/etc/dbcalm"),
+    ("data", "/var/lib/mysql"),
+];
+
+/// Where the test's own directory is mounted as a whole.
+pub(crate) const WHOLE: &str = "/stand";
+
+/// A label that every container of the tests carries, so that what a killed test run left is found.
+const LABEL: (&str, &str) = ("dbcalm.test", "stand");
+
+/// A container that runs, and is removed when it is dropped.
+pub(crate) struct Vessel(Option<Container<GenericImage>>);
+
+impl Vessel {
+    /// Starts a container of `dbcalm-test-<name>`. None, and a skip: there is no Docker or no such image here.
+    pub(crate) fn start(name: &str, root: &Path) -> Option<Self> {
+        let image = format!("dbcalm-test-{name}");
+        match state_of(&image) {
+            State::Current => {}
+            State::Absent(why) => {
+                super::skip(&format!("{image}: {why} (run ci/images)"));
+                return None;
+            }
+            State::Stale => panic!("the image {image} is not of this source: run ci/images"),
+        }
+        let owner = format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let mut request = GenericImage::new(image.as_str(), "latest")
+            .with_wait_for(WaitFor::message_on_stdout("stand ready"))
+            .with_env_var("OWNER", owner)
+            .with_network("none")
+            .with_label(LABEL.0, LABEL.1)
+            .with_mount(Mount::bind_mount(root.display().to_string(), WHOLE));
+        for (own, installed) in MOUNTS {
+            let own = root.join(own);
+            std::fs::create_dir_all(&own).unwrap();
+            request = request.with_mount(Mount::bind_mount(own.display().to_string(), installed));
+        }
+        Some(Self(Some(request.start().unwrap())))
+    }
+
+    fn container(&self) -> &Container<GenericImage> {
+        self.0.as_ref().unwrap()
+    }
+
+    /// Runs a command as root, to its end; gives its stdout, or what it said on stderr.
+    pub(crate) fn try_run(&self, words: &[&str]) -> Result<String, String> {
+        let command = ExecCommand::new(words.iter().copied()).with_cmd_ready_condition(CmdWaitFor::exit());
+        let mut said = self.container().exec(command).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        if said.exit_code().unwrap() == Some(0) {
+            Ok(text(said.stdout_to_vec().unwrap()))
+        } else {
+            Err(text(said.stderr_to_vec().unwrap()))
+        }
+    }
+
+    /// Runs a command as root, to its end, which must be a good one.
+    pub(crate) fn run(&self, words: &[&str]) -> String {
+        self.try_run(words).unwrap_or_else(|why| panic!("{words:?} in the container: {why}"))
+    }
+
+    /// Starts a command as root, and does not wait for it.
+    pub(crate) fn launch(&self, words: &[&str]) {
+        self.container().exec(ExecCommand::new(words.iter().copied())).unwrap();
+    }
+}
+
+impl Drop for Vessel {
+    /// A failed test's container stays if `DBCALM_KEEP` is set.
+    fn drop(&mut self) {
+        let Some(container) = self.0.take() else { return };
+        if std::thread::panicking() && super::keeps() {
+            eprintln!("--- kept the container {}", container.id());
+            std::mem::forget(container);
+        }
+    }
+}
+
+enum State {
+    Current,
+    Stale,
+    Absent(String),
+}
+
+/// Whether there is such an image, made of the tree that these tests are of.
+fn state_of(image: &str) -> State {
+    static STAMP: OnceLock<String> = OnceLock::new();
+    let format = r#"{{index .Config.Labels "dbcalm.source"}}"#;
+    let said = match program("docker").args(["image", "inspect", "--format", format, image]).output() {
+        Ok(said) if said.status.success() => String::from_utf8(said.stdout).unwrap(),
+        Ok(said) => return State::Absent(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
+        Err(why) => return State::Absent(format!("docker: {why}")),
+    };
+    let stamp = STAMP.get_or_init(|| {
+        let said = program(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images")).arg("--stamp").output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    });
+    if said.trim() == stamp.trim() { State::Current } else { State::Stale }
+}

@@ -1,0 +1,112 @@
+//! What must hold on every stand: each scenario is written once and runs over fakes, over this machine's MariaDB, and in a
+//! container of each server that DBCalm is for.
+
+mod backups;
+mod damage;
+mod failures;
+mod kills;
+mod restores;
+
+use crate::harness::TestEnv;
+use crate::harness::stand::{Place, Stand};
+
+/// A full backup and four incrementals, each from the one before.
+const CHAIN: [&str; 5] = ["full-1", "inc-1", "inc-2", "inc-3", "inc-4"];
+
+/// Makes a test of each scenario on one stand.
+macro_rules! on {
+    ($stand:ident, $place:expr, $($topic:ident::$scenario:ident),* $(,)?) => {
+        mod $stand {
+            use crate::harness::stand::Place;
+
+            $(#[test]
+            fn $scenario() {
+                crate::scenarios::run($place, crate::scenarios::$topic::$scenario);
+            })*
+        }
+    };
+}
+
+/// What must hold wherever the daemon runs.
+macro_rules! on_every_stand {
+    ($($scenarios:tt)*) => {
+        on!(fakes, Place::Fakes, $($scenarios)*);
+        on!(local, Place::Local, $($scenarios)*);
+        on!(mariadb_10_5, Place::Container("mariadb-10.5"), $($scenarios)*);
+        on!(mariadb_10_11, Place::Container("mariadb-10.11"), $($scenarios)*);
+        on!(mariadb_11_8, Place::Container("mariadb-11.8"), $($scenarios)*);
+        on!(mysql_9, Place::Container("mysql-9"), $($scenarios)*);
+    };
+}
+
+/// What only the real mariadb-backup can show: `damage` for what is stored, found and lied about.
+macro_rules! on_every_mariadb {
+    ($($scenarios:tt)*) => {
+        mod real {
+            on!(local, Place::Local, $($scenarios)*);
+            on!(mariadb_10_5, Place::Container("mariadb-10.5"), $($scenarios)*);
+            on!(mariadb_10_11, Place::Container("mariadb-10.11"), $($scenarios)*);
+            on!(mariadb_11_8, Place::Container("mariadb-11.8"), $($scenarios)*);
+        }
+    };
+}
+
+on_every_stand!(
+    backups::a_full_backup_is_recorded_and_restores,
+    backups::an_incremental_holds_what_changed_and_restores,
+    backups::ids_of_all_shapes,
+    backups::what_cannot_be_is_refused_and_leaves_nothing,
+    restores::every_member_of_a_chain_of_five_restores_to_a_folder_and_to_the_data_directory,
+    restores::the_same_chain_restores_three_times,
+    failures::a_backup_that_fails_leaves_nothing_and_the_next_one_works,
+    failures::a_restore_that_fails_at_any_step_leaves_everything_as_it_was,
+    kills::a_backup_is_taken_back_when_the_daemon_was_killed,
+    kills::a_restore_is_taken_back_whichever_step_the_daemon_was_killed_at,
+);
+
+on_every_mariadb!(
+    damage::left_overs_in_the_data_directory_make_room_or_stay,
+    damage::a_stored_backup_that_was_damaged_is_not_restored,
+    damage::a_redo_log_that_was_cut_is_not_restored,
+    damage::an_incremental_that_a_predecessor_consumed_is_not_restored,
+    damage::a_predecessors_chain_without_a_manifest_is_restored,
+    damage::a_wrong_password_and_a_missing_privilege_fail_without_a_trace,
+    damage::a_server_on_the_data_directory_is_seen_though_no_socket_answers,
+    kills::a_daemon_that_is_killed_in_the_midst_of_real_work_leaves_nothing,
+);
+
+fn run(place: Place, scenario: fn(&mut dyn Stand)) {
+    if let Some(mut stand) = place.set_up() {
+        scenario(stand.as_mut());
+    }
+}
+
+/// Takes a chain of so many members; gives what the server held at each.
+fn chain(stand: &mut dyn Stand, length: u32) -> Vec<Vec<String>> {
+    let mut contents = Vec::new();
+    for (round, id) in (0..length).zip(CHAIN) {
+        if round == 0 {
+            contents.push(stand.content());
+            stand.full(id);
+        } else {
+            stand.change(round);
+            contents.push(stand.content());
+            stand.incremental(id, CHAIN[round as usize - 1]);
+        }
+        assert_eq!(stand.env().count("backup", &format!("id = '{id}'")), 1, "{id}: {:?}", stand.env().newest("error"));
+    }
+    contents
+}
+
+/// Fails where two contents differ, and shows where.
+fn same(what: &str, found: &[String], wanted: &[String]) {
+    let differing: Vec<_> = found.iter().filter(|line| !wanted.contains(line)).collect();
+    let missing: Vec<_> = wanted.iter().filter(|line| !found.contains(line)).collect();
+    assert!(found == wanted, "{what}: restored was {differing:?} instead of {missing:?}");
+}
+
+/// The folder that the newest restore filled: the prepared full backup in its `tmp_dir`.
+fn newest_folder(env: &TestEnv) -> std::path::PathBuf {
+    let row = &env.rows("restore", "id = (SELECT max(id) FROM restore)")[0];
+    env.here(row["target_path"].as_str().unwrap()).join(row["backup_id"].as_str().unwrap())
+}
