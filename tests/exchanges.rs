@@ -1,24 +1,31 @@
-//! What the Python daemon and its client said to each other, recorded, and said again to this one: over fakes and over the
-//! real server, with the bytes and the timing of the Python client.
+//! What a daemon and its client said to each other, recorded, and said again to this one: over fakes and over the real
+//! server, with the bytes and the timing of the Python client. The first 21 are the Python daemon's; `ci/record` writes more.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, program, redact, wait_for};
 
+/// Where the recorded exchanges are.
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exchanges");
+
+/// How many of them the Python daemon said. There may be more, but never fewer.
+const OF_THE_PYTHON_DAEMON: usize = 21;
+
 /// What stands under a daemon: fakes, or a real server.
-trait Stand {
+pub(crate) trait Stand {
     fn env(&self) -> &TestEnv;
     fn run_server(&mut self, up: bool);
     fn fill_data_dir(&mut self, full: bool);
     fn good_credentials(&self) -> String;
 }
 
-struct Fakes(TestEnv);
+pub(crate) struct Fakes(pub(crate) TestEnv);
 
 impl Stand for Fakes {
     fn env(&self) -> &TestEnv {
@@ -77,8 +84,7 @@ impl Stand for Real {
 #[test]
 fn the_recorded_exchanges_over_fakes() {
     let env = TestEnv::new();
-    // The recorded daemon used the tool by its usual name, at its usual place.
-    replay(&mut Fakes(env));
+    assert_eq!(replay(&mut Fakes(env), Path::new(RECORDED)), recorded());
 }
 
 #[test]
@@ -88,28 +94,71 @@ fn the_recorded_exchanges_over_a_real_server() {
     }
     let server = MariaDb::start();
     let env = TestEnv::real(&server);
-    replay(&mut Real { env, server, up: true });
+    assert_eq!(replay(&mut Real { env, server, up: true }, Path::new(RECORDED)), recorded());
 }
 
-fn replay(stand: &mut dyn Stand) {
-    stand.env().start_daemon();
-    let mut names: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exchanges"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    names.sort();
-    assert_eq!(names.len(), 21, "the recorded exchanges");
-    for path in names {
-        let exchange: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        eprintln!("exchange {name}");
-        give(stand, &exchange["given"]);
-        one(stand.env(), name, &exchange);
+/// Each file has the next number, from 01 on: one that is lost leaves a gap.
+#[test]
+fn no_recorded_exchange_is_lost() {
+    assert!(recorded() >= OF_THE_PYTHON_DAEMON, "{} exchanges", recorded());
+    for (index, path) in files(Path::new(RECORDED)).iter().enumerate() {
+        let name = name_of(path);
+        assert!(name.starts_with(&format!("{:02}-", index + 1)), "{name} is not number {}", index + 1);
     }
 }
 
+#[test]
+fn all_exchanges_that_differ_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 1..=3 {
+        let wrong = json!({"given": {"server": "running"}, "request": {"cmd": "nope", "args": {}},
+                           "response": {"code": 400, "status": if number == 2 { "Invalid command" } else { "else" }}});
+        fs::write(dir.path().join(format!("{number:02}-nope.json")), wrong.to_string()).unwrap();
+    }
+    let mut stand = Fakes(TestEnv::new());
+    let why = catch_unwind(AssertUnwindSafe(|| replay(&mut stand, dir.path()))).unwrap_err();
+    assert_eq!(*why.downcast::<String>().unwrap(), "2 of 3 exchanges differ: 01-nope, 03-nope");
+}
+
+fn recorded() -> usize {
+    files(Path::new(RECORDED)).len()
+}
+
+/// The files of a directory, in the order of their names.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_stem().unwrap().to_str().unwrap()
+}
+
+/// Says all exchanges of a directory again, each by its name; gives how many there were. All that differ are told at the end.
+pub(crate) fn replay(stand: &mut dyn Stand, dir: &Path) -> usize {
+    stand.env().start_daemon();
+    let paths = files(dir);
+    let mut differ = Vec::new();
+    for path in &paths {
+        let name = name_of(path);
+        eprintln!("exchange {name}");
+        let exchange: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let said_again = catch_unwind(AssertUnwindSafe(|| {
+            assert_eq!(exchange.get("fault"), None, "{name} is no example to follow");
+            give(stand, &exchange["given"]);
+            one(stand.env(), name, &exchange);
+        }));
+        if said_again.is_err() {
+            differ.push(name);
+        }
+    }
+    assert!(differ.is_empty(), "{} of {} exchanges differ: {}", differ.len(), paths.len(), differ.join(", "));
+    paths.len()
+}
+
 /// Brings about what was given when the exchange was recorded. The backups are there from the exchanges before.
-fn give(stand: &mut dyn Stand, given: &Value) {
+pub(crate) fn give(stand: &mut dyn Stand, given: &Value) {
     let good = stand.good_credentials();
     let env = stand.env();
     match given["credentials"].as_str() {
@@ -190,19 +239,20 @@ fn one(env: &TestEnv, name: &str, exchange: &Value) {
     }
 }
 
-/// The commands: each of the recorded ones, in their order, over private copies of the incrementals; and the copying of
-/// those. What differs is what the contract changes.
+/// The commands: each of the recorded ones, in their order. Where a predecessor applied the stored incrementals themselves, and
+/// named no data directory, it is over private copies, and with one: what differs is what the contract changes.
 fn compare_processes(env: &TestEnv, name: &str, ours: &[Map<String, Value>], theirs: &[Value]) {
     let command = |row: &Map<String, Value>| normal(env, row["command"].as_str().unwrap());
     let mut wanted = Vec::new();
     for row in theirs {
         let recorded = redact(row["command"].as_str().unwrap());
-        if let Some((front, incremental)) = recorded.split_once(" --incremental-dir ") {
+        let stored = recorded.split_once(" --incremental-dir ").filter(|(_, dir)| !dir.contains("[TIME]"));
+        if let Some((front, incremental)) = stored {
             let dir = recorded.split(' ').find(|word| word.contains("[TIME]")).unwrap();
             let (own, id) = (Path::new(dir).parent().unwrap(), Path::new(incremental).file_name().unwrap());
             wanted.push(format!("/usr/bin/cp -r {incremental} {}", own.display()));
             wanted.push(format!("{front} --incremental-dir {}", own.join(id).display()));
-        } else if recorded.contains("--copy-back") {
+        } else if recorded.contains("--copy-back") && !recorded.contains("--datadir=") {
             wanted.push(format!("{recorded} --datadir=/var/lib/mysql"));
         } else {
             wanted.push(recorded);
