@@ -42,11 +42,21 @@ def raw(path, payload):
         return reply
 
 
+def payload(command, args=None):
+    """The bytes of a request."""
+    return json.dumps({"cmd": command, "args": args or {}}).encode("utf-8")
+
+
+def no_answer():
+    """The client's own reply, where there was none."""
+    return {"code": 503, "status": "no answer within 5 s"}
+
+
 def send(path, command, args=None):
     """Sends one command, gives back the reply as a dictionary."""
-    reply = raw(path, json.dumps({"cmd": command, "args": args or {}}).encode("utf-8"))
+    reply = raw(path, payload(command, args))
     if not reply:
-        return {"code": 503, "status": "no answer within 5 s"}
+        return no_answer()
     return json.loads(reply.decode("utf-8"))
 
 
