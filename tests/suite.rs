@@ -15,6 +15,7 @@ mod backup;
 mod exchanges;
 mod hostile;
 mod lifecycle;
+mod orm;
 mod recorder;
 mod restore;
 mod scenarios;
