@@ -16,6 +16,7 @@ mod exchanges;
 mod hostile;
 mod lifecycle;
 mod orm;
+mod pythons;
 mod recorder;
 mod restore;
 mod scenarios;
