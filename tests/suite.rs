@@ -20,6 +20,7 @@ mod pythons;
 mod recorder;
 mod restore;
 mod scenarios;
+mod workflow;
 
 /// A test that nobody calls proves nothing: every file here is a module above.
 #[test]
