@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::stand::{self, Stand};
 use crate::harness::{TestEnv, program, redact, wait_for};
 
 /// Where the recorded exchanges are.
@@ -17,84 +17,9 @@ const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exchanges");
 /// How many of them the Python daemon said. There may be more, but never fewer.
 const OF_THE_PYTHON_DAEMON: usize = 21;
 
-/// What stands under a daemon: fakes, or a real server.
-pub(crate) trait Stand {
-    fn env(&self) -> &TestEnv;
-    fn run_server(&mut self, up: bool);
-    fn fill_data_dir(&mut self, full: bool);
-    fn good_credentials(&self) -> String;
-}
-
-pub(crate) struct Fakes(pub(crate) TestEnv);
-
-impl Stand for Fakes {
-    fn env(&self) -> &TestEnv {
-        &self.0
-    }
-
-    fn run_server(&mut self, up: bool) {
-        if up { self.0.world.start() } else { self.0.world.stop() }.unwrap();
-    }
-
-    fn fill_data_dir(&mut self, full: bool) {
-        let data = self.0.path("data");
-        let _ = fs::remove_dir_all(&data);
-        fs::create_dir(&data).unwrap();
-        if full {
-            fs::create_dir(data.join("mysql")).unwrap();
-        }
-    }
-
-    fn good_credentials(&self) -> String {
-        "[client-dbcalm]\nuser=backup\npassword=right\n".to_owned()
-    }
-}
-
-struct Real {
-    env: TestEnv,
-    server: MariaDb,
-    up: bool,
-}
-
-impl Stand for Real {
-    fn env(&self) -> &TestEnv {
-        &self.env
-    }
-
-    fn run_server(&mut self, up: bool) {
-        match (self.up, up) {
-            (true, false) => self.server.stop(),
-            (false, true) => self.server.run(),
-            (true, true) | (false, false) => {}
-        }
-        self.up = up;
-    }
-
-    fn fill_data_dir(&mut self, full: bool) {
-        if !full {
-            self.server.lose_everything();
-        }
-    }
-
-    fn good_credentials(&self) -> String {
-        format!("[client-dbcalm]\nuser=root\nsocket={}\n", self.server.socket().display())
-    }
-}
-
-#[test]
-fn the_recorded_exchanges_over_fakes() {
-    let env = TestEnv::new();
-    assert_eq!(replay(&mut Fakes(env), Path::new(RECORDED)), recorded());
-}
-
-#[test]
-fn the_recorded_exchanges_over_a_real_server() {
-    if !is_installed() {
-        return;
-    }
-    let server = MariaDb::start();
-    let env = TestEnv::real(&server);
-    assert_eq!(replay(&mut Real { env, server, up: true }, Path::new(RECORDED)), recorded());
+/// On each stand but MySQL's, whose commands are another tool's.
+pub(crate) fn the_recorded_exchanges(stand: &mut dyn Stand) {
+    assert_eq!(replay(stand, Path::new(RECORDED)), recorded());
 }
 
 /// Each file has the next number, from 01 on: one that is lost leaves a gap.
@@ -115,8 +40,8 @@ fn all_exchanges_that_differ_are_named() {
                            "response": {"code": 400, "status": if number == 2 { "Invalid command" } else { "else" }}});
         fs::write(dir.path().join(format!("{number:02}-nope.json")), wrong.to_string()).unwrap();
     }
-    let mut stand = Fakes(TestEnv::new());
-    let why = catch_unwind(AssertUnwindSafe(|| replay(&mut stand, dir.path()))).unwrap_err();
+    let mut stand = stand::fakes();
+    let why = catch_unwind(AssertUnwindSafe(|| replay(stand.as_mut(), dir.path()))).unwrap_err();
     assert_eq!(*why.downcast::<String>().unwrap(), "2 of 3 exchanges differ: 01-nope, 03-nope");
 }
 
@@ -159,26 +84,26 @@ pub(crate) fn replay(stand: &mut dyn Stand, dir: &Path) -> usize {
 
 /// Brings about what was given when the exchange was recorded. The backups are there from the exchanges before.
 pub(crate) fn give(stand: &mut dyn Stand, given: &Value) {
-    let good = stand.good_credentials();
-    let env = stand.env();
+    let (good, env) = (stand.credentials(), stand.env());
     match given["credentials"].as_str() {
         None => env.credentials(&good),
-        Some("missing") => drop(fs::remove_file(env.path("credentials.cnf"))),
+        Some("missing") => drop(fs::remove_file(env.etc("credentials.cnf"))),
         Some("no [client-dbcalm] section") => env.credentials(&good.replace("-dbcalm", "")),
-        Some("wrong password") => {
-            let socket = good.lines().find(|line| line.starts_with("socket=")).unwrap_or_default();
-            env.credentials(&format!("[client-dbcalm]\nuser=nosuchuser\npassword=wrong\n{socket}\n"));
-        }
+        Some("wrong password") => env.credentials(&stand.credentials_of("nosuchuser", "wrong")),
         Some(other) => panic!("credentials {other}"),
     }
     for id in given["backups"].as_array().into_iter().flatten() {
         let id = id.as_str().unwrap();
         assert_eq!(env.count("backup", &format!("id = '{id}'")), 1, "{id} is given");
     }
-    stand.run_server(given["server"] == "running");
+    if given["server"] == "running" {
+        stand.start_server();
+    } else {
+        stand.stop_server();
+    }
     match given["data_dir"].as_str() {
-        Some("empty") => stand.fill_data_dir(false),
-        Some("not empty") => stand.fill_data_dir(true),
+        Some("empty") => stand.lose_everything(),
+        Some("not empty") => fs::create_dir_all(stand.data_dir().join("mysql")).unwrap(),
         _ => {}
     }
 }
@@ -296,14 +221,16 @@ fn same(env: &TestEnv, name: &str, ours: &Map<String, Value>, theirs: &Map<Strin
 
 /// The paths of the recording in place of this test's own.
 fn normal(env: &TestEnv, text: &str) -> String {
-    let config = fs::read_to_string(env.path("config.yml")).unwrap();
-    let data_dir = config.lines().find_map(|line| line.strip_prefix("data_dir: ")).unwrap().to_owned();
+    let config = fs::read_to_string(env.etc("config.yml")).unwrap();
+    let default = "/var/lib/mysql";
+    let data_dir = config.lines().find_map(|line| line.strip_prefix("data_dir: ")).unwrap_or(default);
     redact(
         &text
             .replace(&env.path("backups").display().to_string(), "/var/backups/dbcalm")
-            .replace(&env.path("credentials.cnf").display().to_string(), "/etc/dbcalm/credentials.cnf")
+            .replace(&env.etc("credentials.cnf").display().to_string(), "/etc/dbcalm/credentials.cnf")
             .replace(&env.path("bin/mariabackup").display().to_string(), "/usr/bin/mariabackup")
-            .replace(&data_dir, "/var/lib/mysql"),
+            .replace("/usr/bin/mariadb-backup", "/usr/bin/mariabackup")
+            .replace(data_dir, default),
     )
 }
 

@@ -11,8 +11,8 @@ use insta::assert_snapshot;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::exchanges::{Fakes, Stand, give, replay};
-use crate::harness::{TestEnv, listing, program, redact, wait_for};
+use crate::exchanges::{give, replay};
+use crate::harness::{TestEnv, listing, program, redact, stand, wait_for};
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/record");
 
@@ -51,9 +51,9 @@ fn what_is_recorded_of_this_daemon_is_replayed() {
     let out = tempfile::tempdir().unwrap();
     let chain = json!({"id_list": ["full-1", "inc-1"], "target": "folder"});
     let stopped = json!({"server": "stopped", "data_dir": "empty", "backups": ["full-1", "inc-1"]});
-    let mut stand = Fakes(TestEnv::new());
+    let mut stand = stand::fakes();
     stand.env().start_daemon();
-    give(&mut stand, &json!({"server": "running"}));
+    give(stand.as_mut(), &json!({"server": "running"}));
     // A file of requests, and one after the other on the command line.
     let requests = stand.env().path("requests");
     let lines = [
@@ -85,7 +85,7 @@ fn what_is_recorded_of_this_daemon_is_replayed() {
         ("database restore of a chain", stopped, "restore_backup", chain),
     ];
     for (name, given, cmd, args) in more {
-        give(&mut stand, &given);
+        give(stand.as_mut(), &given);
         let mut record = recorder_of(stand.env(), out.path());
         record.args(["--name", name, "--given", &given.to_string(), cmd, &args.to_string()]);
         let output = record.output().unwrap();
@@ -93,7 +93,7 @@ fn what_is_recorded_of_this_daemon_is_replayed() {
     }
     stand.env().expect_log("backup failed");
     assert_snapshot!(listing(out.path()), @"01-unknown-command.json 02-full-backup.json 03-a-used-id.json 04-incremental-backup.json 05-folder-restore-of-a-chain.json 06-wrong-password.json 07-no-server.json 08-database-restore-of-a-chain.json");
-    assert_eq!(replay(&mut Fakes(TestEnv::new()), out.path()), 8);
+    assert_eq!(replay(stand::fakes().as_mut(), out.path()), 8);
 }
 
 #[test]

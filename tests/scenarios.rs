@@ -7,6 +7,7 @@ mod failures;
 mod kills;
 mod restores;
 
+use crate::exchanges;
 use crate::harness::TestEnv;
 use crate::harness::stand::{Place, Stand};
 
@@ -18,10 +19,11 @@ macro_rules! on {
     ($stand:ident, $place:expr, $($topic:ident::$scenario:ident),* $(,)?) => {
         mod $stand {
             use crate::harness::stand::Place;
+            use crate::scenarios::*;
 
             $(#[test]
             fn $scenario() {
-                crate::scenarios::run($place, crate::scenarios::$topic::$scenario);
+                run($place, $topic::$scenario);
             })*
         }
     };
@@ -39,7 +41,7 @@ macro_rules! on_every_stand {
     };
 }
 
-/// What only the real mariadb-backup can show: `damage` for what is stored, found and lied about.
+/// What only the real mariadb-backup can show.
 macro_rules! on_every_mariadb {
     ($($scenarios:tt)*) => {
         mod real {
@@ -65,6 +67,7 @@ on_every_stand!(
 );
 
 on_every_mariadb!(
+    exchanges::the_recorded_exchanges,
     damage::left_overs_in_the_data_directory_make_room_or_stay,
     damage::a_stored_backup_that_was_damaged_is_not_restored,
     damage::a_redo_log_that_was_cut_is_not_restored,
@@ -75,9 +78,15 @@ on_every_mariadb!(
     kills::a_daemon_that_is_killed_in_the_midst_of_real_work_leaves_nothing,
 );
 
+#[test]
+fn the_recorded_exchanges_over_fakes() {
+    run(Place::Fakes, exchanges::the_recorded_exchanges);
+}
+
 fn run(place: Place, scenario: fn(&mut dyn Stand)) {
     if let Some(mut stand) = place.set_up() {
-        scenario(stand.as_mut());
+        // The same snapshots on every stand.
+        insta::allow_duplicates!(scenario(stand.as_mut()));
     }
 }
 

@@ -34,3 +34,29 @@ fn no_file_of_the_suite_is_forgotten() {
         }
     }
 }
+
+/// The READMEs say which test proves what; a name that is there has to be a test's.
+#[test]
+fn every_test_that_is_named_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut source = String::new();
+    for dir in ["src", "tests", "fakes"] {
+        for path in harness::world::files(&root.join(dir)).unwrap() {
+            if std::path::Path::new(&path).extension() == Some("rs".as_ref()) {
+                source.push_str(&std::fs::read_to_string(root.join(dir).join(path)).unwrap());
+            }
+        }
+    }
+    let mut named = 0;
+    for readme in ["README.md", "tests/README.md"] {
+        let text = std::fs::read_to_string(root.join(readme)).unwrap();
+        for name in text.split('`').filter(|word| word.contains("::") && !word.contains([' ', '\n', '<', '…'])) {
+            let function = name.rsplit("::").next().unwrap();
+            if !function.is_empty() && name != "harness::wait_for" && name != "harness::stand::Stand" {
+                assert!(source.contains(&format!("fn {function}(")), "{readme} names {name}, which is no test");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 100, "{named} tests are named");
+}

@@ -90,8 +90,11 @@ impl MariaDb {
         self.root.path().join("db.sock")
     }
 
-    /// Starts the server on its data directory and waits until it answers.
+    /// Starts the server on its data directory and waits until it answers; one that runs goes on.
     pub(crate) fn run(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join("log")).unwrap();
         let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
         let child = program(server)

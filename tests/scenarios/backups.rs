@@ -60,7 +60,7 @@ pub(crate) fn what_cannot_be_is_refused_and_leaves_nothing(stand: &mut dyn Stand
     let rows = stand.env().count("process", "1");
     let restore = crate::harness::daemon::restore_request(&["full-1", "inc-1"], "database");
     let full = r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#;
-    let ask = |stand: &dyn Stand, request: &str| stand.env().send(request);
+    let ask = |stand: &dyn Stand, request: &str| stand.env().send_raw(request.as_bytes());
 
     assert_snapshot!(ask(stand, full.replace("full-2", "full-1").as_str()), @r#"{"code": 409, "status": "Backup with id full-1 already exists"}"#);
     assert_snapshot!(ask(stand, r#"{"cmd":"incremental_backup","args":{"id":"inc-9","from_backup_id":"nothing"}}"#), @r#"{"code": 404, "status": "Base backup with id nothing not found"}"#);

@@ -25,7 +25,6 @@ impl Contained {
     pub(super) fn new(name: &str) -> Option<Self> {
         let flavour = if name.starts_with("mysql") { Flavour::MySql } else { Flavour::MariaDb };
         let (mut env, vessel) = TestEnv::contained(name)?;
-        env.credentials(data::CREDENTIALS);
         if flavour == Flavour::MySql {
             env.set("db_type", "mysql");
         }
@@ -33,6 +32,7 @@ impl Contained {
         server.vessel.run(&["server", "fresh"]);
         server.vessel.run(&["server", "start"]);
         let mut stand = Self { env, server };
+        stand.env.credentials(&stand.credentials());
         if flavour == Flavour::MySql {
             // There is no xtrabackup here: the fake one copies the real server's files.
             stand.script_the_tool();

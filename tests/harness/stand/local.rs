@@ -21,8 +21,9 @@ impl Local {
         }
         let server = MariaDb::start();
         let env = TestEnv::real(&server);
-        env.credentials(&format!("{}socket={}\n", data::CREDENTIALS, server.socket().display()));
-        Some(Self { env, server })
+        let stand = Self { env, server };
+        stand.env.credentials(&stand.credentials());
+        Some(stand)
     }
 }
 

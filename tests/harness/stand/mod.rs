@@ -56,6 +56,11 @@ impl Place {
     }
 }
 
+/// Fakes, for a test of the harness itself.
+pub(crate) fn fakes() -> Box<dyn Stand> {
+    Box::new(fakes::Fakes::new())
+}
+
 /// A server with data, its tools, and a daemon for it.
 pub(crate) trait Stand {
     /// The daemon and all that can be seen of it.
@@ -82,9 +87,9 @@ pub(crate) trait Stand {
     /// Checks that what was written during a backup is there in whole transactions. Where nothing was, it has nothing to say.
     fn check_written(&self);
 
-    /// Starts the server on its data directory.
+    /// Starts the server on its data directory, if it does not run.
     fn start_server(&mut self);
-    /// Stops the server.
+    /// Stops the server, if it runs.
     fn stop_server(&mut self);
     /// Stops the server and takes everything out of its data directory.
     fn lose_everything(&mut self);
@@ -100,7 +105,11 @@ pub(crate) trait Stand {
     fn sql(&self, statements: &str) -> String {
         panic!("a fake server speaks no SQL: {statements}");
     }
-    /// A credentials file for another account than the one that the daemon has.
+    /// The credentials file of the account that the daemon has.
+    fn credentials(&self) -> String {
+        self.credentials_of("dbcalm", data::PASSWORD)
+    }
+    /// A credentials file for an account.
     fn credentials_of(&self, user: &str, password: &str) -> String {
         format!("[client-dbcalm]\nuser={user}\npassword={password}\n")
     }
