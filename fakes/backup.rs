@@ -1,8 +1,9 @@
 //! `--backup`: a full or incremental copy of the fake server's data directory.
 //!
-//! An incremental holds a `*.delta` and `*.meta` for every InnoDB file, changed or not, a whole `*.new` for every table
-//! made since its base, and all other files whole; so what it does not hold is gone from the server. Metadata comes
-//! last, the info file as the very last, and nothing is synced: all seen with mariadb-backup 10.11.19.
+//! An incremental holds a `*.delta` and `*.meta` for every InnoDB file, changed or not, and all other files whole; so what
+//! it does not hold is gone from the server. A table younger than the checkpoint that the backup is taken at is in both
+//! kinds of backup as a whole `*.new`. Metadata comes last, the info file as the very last, and nothing is synced: all
+//! seen with mariadb-backup 10.11.19.
 
 use std::fs;
 use std::io;
@@ -12,7 +13,7 @@ use crate::Tool;
 use crate::faults::Progress;
 use crate::files;
 use crate::log::{self, Flavour};
-use crate::metadata::{self, BACKUP_MY_CNF, Checkpoints, Info, Redo, Unread};
+use crate::metadata::{self, BACKUP_MY_CNF, BLOCK, Checkpoints, Info, Redo, Unread};
 use crate::options::Login;
 use crate::player::{Fault, Step, Stop};
 use crate::world;
@@ -46,12 +47,14 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
     let mut progress = Progress::new(&tool.call, &tool.log, tables.len() + others.len());
     for path in &tables {
         let Some(content) = read_if_there(&data.join(path))? else { continue };
+        // The redo log tells of the creation of what is younger than the checkpoint; a prepare finishes it.
+        let is_young = files::has_extension(path, "ibd") && lsns.created(path) > redo.checkpoint;
         match &base {
-            None => copy(tool, &mut progress, &target, 0, path, path, &content)?,
-            Some(base) if files::has_extension(path, "ibd") && lsns.created(path) > base.to_lsn => {
+            _ if is_young => {
                 let new = Path::new(path).with_extension("new").to_string_lossy().into_owned();
                 copy(tool, &mut progress, &target, 0, path, &new, &files::unfinished(&content))?;
             }
+            None => copy(tool, &mut progress, &target, 0, path, path, &content)?,
             Some(base) => {
                 let changed = (lsns.changed(path) > base.to_lsn).then_some(content.as_slice());
                 copy(tool, &mut progress, &target, 0, path, &format!("{path}.delta"), &files::delta(changed))?;
@@ -65,17 +68,35 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
         copy(tool, &mut progress, &target, 1, path, path, &content)?;
     }
     progress.end(&target.join(tool.names.redo))?;
+    copy_young(tool, &target, &[tables, others].concat())?;
     tool.log.note(0, "Finished backing up non-InnoDB tables and files");
     finish(tool, &target, base.as_ref(), redo, &start)
+}
+
+/// Copies what the server made while the backup ran.
+fn copy_young(tool: &Tool, target: &Path, known: &[String]) -> Step<()> {
+    let data = tool.world.data();
+    for path in world::files(&data)?.iter().filter(|path| is_kept(path) && !known.contains(path)) {
+        let Some(content) = read_if_there(&data.join(path))? else { continue };
+        if files::has_extension(path, "ibd") {
+            let new = Path::new(path).with_extension("new").to_string_lossy().into_owned();
+            create(tool, target, &new, &files::unfinished(&content))?;
+        } else {
+            create(tool, target, path, &content)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes redo log and metadata.
 fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, start: &str) -> Step<()> {
     let latest = format!("The latest check point (for incremental): '{}'", redo.checkpoint);
     tool.log.note(0, &format!("{}: {latest}", tool.flavour.name()));
-    let mut log = redo.text();
+    let is_old = metadata::is_old(tool.flavour, tool.release);
+    let mut log = redo.text(is_old);
     if tool.call.has(&Fault::CutRedo) {
-        log.truncate(log.len() / 2);
+        let half = log.len() / 2;
+        log.truncate(if is_old { half / BLOCK * BLOCK } else { half });
     }
     files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
     let wrong = u64::from(tool.call.has(&Fault::WrongLsn));
@@ -86,8 +107,18 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
         last_lsn: redo.end,
     };
     let is_missing = tool.call.has(&Fault::MissingMetadata);
-    if !is_missing {
-        create(tool, target, tool.names.checkpoints, checkpoints.text(tool.flavour).as_bytes())?;
+    let path = target.join(tool.names.checkpoints);
+    let text = checkpoints.text(tool.flavour, tool.release);
+    if !is_missing && let Err(error) = files::create(&path, text.as_bytes()) {
+        let is_there = error.kind() == io::ErrorKind::AlreadyExists;
+        let reason = if is_there { "errno: 17 \"File exists\"".to_owned() } else { error.to_string() };
+        tool.log.plain(&format!("{}: Can't create file '{}' ({reason})", tool.call.program, path.display()));
+        // Later versions go on: seen with 11.8.6.
+        if tool.release < (11, 1) {
+            tool.log.note(0, &format!("Error: cannot open output stream for {}", tool.names.checkpoints));
+            tool.log.note(0, "Error: failed to stream metadata.");
+            return Err(Stop::Exit(1));
+        }
     }
     tool.log.note(0, &format!("Backup created in directory '{}/'", target.display()));
     let command = tool.call.args.join(" ");
@@ -101,41 +132,66 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
     };
     let is_empty = tool.call.has(&Fault::EmptyMetadata);
     let content = |text: String| if is_empty { String::new() } else { text };
-    tool.log.note(0, "Writing backup-my.cnf");
-    create(tool, target, "backup-my.cnf", content(BACKUP_MY_CNF.to_owned()).as_bytes())?;
-    tool.log.note(0, "        ...done");
-    tool.log.note(0, &format!("Writing {}", tool.names.info));
-    if !is_missing {
-        create(tool, target, tool.names.info, content(info.text()).as_bytes())?;
+    // That these two cannot be written is told, but no error.
+    let is_written = write_last(tool, target, "backup-my.cnf", &content(BACKUP_MY_CNF.to_owned()))?
+        && (is_missing || write_last(tool, target, tool.names.info, &content(info.text()))?);
+    if !is_written {
+        tool.log.note(0, "Error: backup file failed.");
     }
-    tool.log.note(0, "        ...done");
     tool.log.note(0, &format!("Redo log (from LSN {} to {}) was copied.", redo.checkpoint, redo.end));
     Ok(())
+}
+
+/// Writes one of the last files; false where one of that name is there.
+fn write_last(tool: &Tool, target: &Path, name: &str, text: &str) -> io::Result<bool> {
+    tool.log.note(0, &format!("Writing {name}"));
+    let path = target.join(name);
+    match files::create(&path, text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let reason = "(errno: 17 \"File exists\")";
+            tool.log.plain(&format!("{}: Can't create file '{}' {reason}", tool.call.program, path.display()));
+            tool.log.note(0, &format!("error: Can't open the destination stream for {name}"));
+            Ok(false)
+        }
+        other => {
+            other?;
+            tool.log.note(0, "        ...done");
+            Ok(true)
+        }
+    }
 }
 
 /// The checkpoints of `--incremental-basedir`, which are read before anything else.
 fn base(tool: &Tool) -> Step<Option<Checkpoints>> {
     let Some(dir) = tool.options.get("incremental-basedir") else { return Ok(None) };
-    metadata::read_checkpoints(Path::new(dir), tool.names).map(Some).map_err(|why| unread(tool, dir, &why))
+    metadata::read_checkpoints(Path::new(dir), tool.names)
+        .map(Some)
+        .map_err(|why| unread(tool, &format!("{dir}/"), &why))
 }
 
-/// What the tool says of checkpoints that it needs and cannot read.
-pub(crate) fn unread(tool: &Tool, dir: &str, why: &Unread) -> Stop {
-    let path = format!("{dir}//{}", tool.names.checkpoints);
-    if matches!(why, Unread::CannotOpen) {
-        tool.log.note(0, &format!("Error: cannot open {path}"));
+/// What the tool says of checkpoints in `dir`, as it names it, that it needs and cannot read.
+pub(crate) fn unread(tool: &Tool, dir: &str, tried: &[(&str, Unread)]) -> Stop {
+    for (name, why) in tried {
+        let path = format!("{dir}/{name}");
+        if *why == Unread::CannotOpen {
+            tool.log.note(0, &format!("Error: cannot open {path}"));
+        }
+        tool.log.note(0, &format!("{}: error: failed to read metadata from {path}", tool.flavour.name()));
     }
-    tool.log.note(0, &format!("{}: error: failed to read metadata from {path}", tool.flavour.name()));
     Stop::Exit(1)
 }
 
 fn connect(tool: &Tool, login: &Login) -> Step<()> {
-    let server = if tool.flavour == Flavour::Mariabackup { "MariaDB" } else { "MySQL" };
+    let server = match tool.flavour {
+        Flavour::Mariabackup if metadata::is_old(tool.flavour, tool.release) => "",
+        Flavour::Mariabackup => "MariaDB ",
+        Flavour::Xtrabackup => "MySQL ",
+    };
     let password = if login.has_password() { "set" } else { "not set" };
     tool.log.note(
         0,
         &format!(
-            "Connecting to {server} server host: {}, user: {}, password: {password}, port: not set, socket: {}",
+            "Connecting to {server}server host: {}, user: {}, password: {password}, port: not set, socket: {}",
             login.host(),
             login.user(),
             login.socket().unwrap_or("not set")
@@ -152,7 +208,7 @@ fn connect(tool: &Tool, login: &Login) -> Step<()> {
         None
     };
     if let Some(failure) = failure {
-        tool.log.note(0, &format!("Failed to connect to {server} server: {failure}."));
+        tool.log.note(0, &format!("Failed to connect to {server}server: {failure}."));
         return Err(Stop::Exit(1));
     }
     tool.log.note(0, &format!("Using server version {}", tool.version));

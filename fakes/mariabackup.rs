@@ -14,6 +14,7 @@ mod options;
 mod player;
 mod prepare;
 mod relay;
+mod signals;
 mod world;
 
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ fn run() -> Step<()> {
     if let Some(real) = relay::real(&call) {
         return relay::run(&call, &real);
     }
+    signals::block()?;
     let flavour = if call.tool.contains("xtrabackup") { Flavour::Xtrabackup } else { Flavour::Mariabackup };
     let world = World::at(&call.bin);
     let default = if flavour == Flavour::Xtrabackup { "8.0.35-30" } else { "10.11.19-MariaDB" };
@@ -112,8 +114,16 @@ fn run() -> Step<()> {
         tool.banner();
         return Ok(());
     }
-    if tool.options.has("copy-back") && tool.options.has("move-back") {
-        tool.log.note(0, "Error: --copy-back and --move-back are mutually exclusive\n");
+    let [backup, prepare, copy_back, move_back] =
+        ["backup", "prepare", "copy-back", "move-back"].map(|mode| tool.options.has(mode));
+    let both = match (prepare, copy_back, move_back) {
+        (_, true, true) => Some("--copy-back and --move-back"),
+        (true, true, _) => Some("--copy-back and --apply-log"),
+        (true, _, true) => Some("--move-back and --apply-log"),
+        _ => None,
+    };
+    if let Some(both) = both {
+        tool.log.note(0, &format!("Error: {both} are mutually exclusive\n"));
         return Err(Stop::Exit(1));
     }
     // Every mode reads the options file, even where it connects to nothing.
@@ -122,12 +132,11 @@ fn run() -> Step<()> {
         tool.log.note(0, &format!("{}: Error: unknown argument: '{word}'", tool.flavour.name()));
         return Err(Stop::Exit(1));
     }
-    // Where several modes are given, backup wins, as with the real tool.
-    if tool.options.has("backup") {
+    if backup && !prepare {
         backup::run(&tool, &login)?;
-    } else if tool.options.has("prepare") {
+    } else if prepare && !backup {
         prepare::run(&tool)?;
-    } else if tool.options.has("copy-back") || tool.options.has("move-back") {
+    } else if (copy_back || move_back) && !backup {
         copy_back::run(&tool)?;
     } else {
         tool.banner();

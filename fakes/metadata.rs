@@ -6,13 +6,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use crate::log::Flavour;
 
 /// In how many lines a redo log tells its LSNs.
 const REDO_LINES: u64 = 8;
+
+/// The block of an old redo log, in bytes.
+pub(crate) const BLOCK: usize = 512;
 
 /// The names of a backup's files, which differ by tool and version.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,11 @@ pub(crate) fn is_percona_like(flavour: Flavour, version: (u32, u32)) -> bool {
     flavour == Flavour::Xtrabackup || version < (10, 2)
 }
 
+/// Whether it is an old MariaDB, with a redo log of blocks and fewer words: so seen with 10.5.23, and not with 10.11.19.
+pub(crate) fn is_old(flavour: Flavour, version: (u32, u32)) -> bool {
+    flavour == Flavour::Mariabackup && version < (10, 6)
+}
+
 /// Major and minor version in a text such as `10.11.19-MariaDB`.
 pub(crate) fn version_of(text: &str) -> (u32, u32) {
     let mut parts = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or_default());
@@ -89,9 +96,10 @@ impl Checkpoints {
     }
 
     /// The text of the checkpoints file.
-    pub(crate) fn text(&self, flavour: Flavour) -> String {
+    pub(crate) fn text(&self, flavour: Flavour, version: (u32, u32)) -> String {
         let Self { backup_type, from_lsn, to_lsn, last_lsn } = self;
         let tail = match flavour {
+            Flavour::Mariabackup if is_old(flavour, version) => String::new(),
             Flavour::Mariabackup => "recover_binlog_info = 0\n".to_owned(),
             Flavour::Xtrabackup => format!("flushed_lsn = {last_lsn}\nredo_memory = 0\nredo_frames = 0\n"),
         };
@@ -145,13 +153,15 @@ pub(crate) struct Redo {
 }
 
 impl Redo {
-    /// The text of the redo log.
-    pub(crate) fn text(self) -> String {
-        let mut text = format!("redo log of a fake backup, checkpoint {}\n", self.checkpoint);
+    /// The text of the redo log; with `blocks`, each of its lines fills a [`BLOCK`].
+    pub(crate) fn text(self, blocks: bool) -> String {
+        let width = if blocks { BLOCK - 1 } else { 0 };
+        let mut text = format!("{:width$}\n", format!("redo log of a fake backup, checkpoint {}", self.checkpoint));
         let reach = self.end.saturating_sub(self.checkpoint);
         for line in 1..=REDO_LINES {
+            let lsn = format!("lsn {}", self.checkpoint + reach * line / REDO_LINES);
             // A `String` takes whatever is written to it.
-            let _ = writeln!(text, "lsn {}", self.checkpoint + reach * line / REDO_LINES);
+            let _ = writeln!(text, "{lsn:width$}");
         }
         text
     }
@@ -159,14 +169,15 @@ impl Redo {
     /// Reads a redo log; nothing where not even its header is whole.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        let checkpoint = lines.next()?.rsplit(' ').next()?.parse().ok()?;
-        let end = lines.filter_map(|line| line.strip_prefix("lsn ")?.parse().ok()).max().unwrap_or(checkpoint);
+        let checkpoint = lines.next()?.trim_end().rsplit(' ').next()?.parse().ok()?;
+        let end =
+            lines.filter_map(|line| line.strip_prefix("lsn ")?.trim_end().parse().ok()).max().unwrap_or(checkpoint);
         Some(Self { checkpoint, end })
     }
 }
 
 /// Why a checkpoints file gives nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// There is no such file, or it cannot be opened.
     CannotOpen,
@@ -174,26 +185,43 @@ pub(crate) enum Unread {
     CannotParse,
 }
 
-/// Reads the checkpoints of the backup in `dir`.
-pub(crate) fn read_checkpoints(dir: &Path, names: Names) -> Result<Checkpoints, Unread> {
-    let text = fs::read_to_string(dir.join(names.checkpoints));
-    // From 11.1 on the tool reads the old name too (by its documentation).
-    let text = text.or_else(|_: io::Error| fs::read_to_string(dir.join("xtrabackup_checkpoints")));
-    Checkpoints::parse(&text.ok().ok_or(Unread::CannotOpen)?).ok_or(Unread::CannotParse)
+/// Reads the checkpoints of the backup in `dir`; else says what is wrong with each file that was tried.
+pub(crate) fn read_checkpoints(dir: &Path, names: Names) -> Result<Checkpoints, Vec<(&'static str, Unread)>> {
+    let read = |name: &'static str| {
+        let text = fs::read_to_string(dir.join(name)).ok().ok_or((name, Unread::CannotOpen))?;
+        Checkpoints::parse(&text).ok_or((name, Unread::CannotParse))
+    };
+    // From 11.1 on the tool tries the old name too: seen with 11.8.6.
+    let tried = [names.checkpoints, OLD_CHECKPOINTS];
+    let tried = if names.checkpoints == OLD_CHECKPOINTS { &tried[..1] } else { &tried[..] };
+    let mut wrong = Vec::new();
+    for name in tried {
+        match read(name) {
+            Ok(checkpoints) => return Ok(checkpoints),
+            Err(why) => wrong.push(why),
+        }
+    }
+    Err(wrong)
 }
+
+/// The name of checkpoints that every version reads.
+const OLD_CHECKPOINTS: &str = "xtrabackup_checkpoints";
 
 #[cfg(test)]
 mod tests {
-    use super::{Redo, version_of};
+    use super::{BLOCK, Redo, version_of};
 
     #[test]
     fn a_cut_redo_log_ends_lower() {
         let whole = Redo { checkpoint: 1000, end: 1009 };
-        let text = whole.text();
-        assert_eq!(Redo::parse(&text), Some(whole));
-        for length in 0..text.len() {
-            assert!(Redo::parse(&text[..length]).is_none_or(|cut| cut.end < 1009), "{length}");
+        for blocks in [false, true] {
+            let text = whole.text(blocks);
+            assert_eq!(Redo::parse(&text), Some(whole));
+            for length in 0..text.len() {
+                assert!(Redo::parse(&text[..length]).is_none_or(|cut| cut.end < 1009), "{length}");
+            }
         }
+        assert_eq!(whole.text(true).len() % BLOCK, 0);
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! - The base's checkpoints move on only where the incremental's `to_lsn` is higher.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::Tool;
@@ -18,9 +19,12 @@ use crate::backup;
 use crate::faults::Progress;
 use crate::files;
 use crate::log::Flavour;
-use crate::metadata::{self, Checkpoints, Redo, Unread};
+use crate::metadata::{self, BLOCK, Checkpoints, Redo, Unread};
 use crate::player::{Fault, Step, Stop};
 use crate::world;
+
+/// Where a system tablespace says up to which LSN it is flushed: 8 bytes at offset 26.
+const FLUSHED: u64 = 26;
 
 /// Prepares the target, with an incremental if one is given.
 pub(crate) fn run(tool: &Tool) -> Step<()> {
@@ -29,7 +33,7 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
         None => None,
         Some(dir) => {
             let checkpoints = metadata::read_checkpoints(Path::new(dir), tool.names)
-                .map_err(|why| backup::unread(tool, dir, &why))?;
+                .map_err(|why| backup::unread(tool, &format!("{dir}/"), &why))?;
             Some((PathBuf::from(dir), checkpoints))
         }
     };
@@ -41,6 +45,9 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
     if let Some((_, checkpoints)) = &incremental {
         check_order(tool, &base, checkpoints)?;
     }
+    for path in world::files(&target)?.iter().filter(|path| files::has_extension(path, "new")) {
+        finish_new_table(tool, &target, path, &target)?;
+    }
     let redo_dir = incremental.as_ref().map_or(&target, |(dir, _)| dir);
     tool.log.note(0, &format!("innodb_log_group_home_dir = {}", redo_dir.display()));
     let redo = recover(tool, redo_dir, &base)?;
@@ -48,6 +55,13 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
         None => Progress::new(&tool.call, &tool.log, 0).end(&target.join(tool.names.redo))?,
         Some((dir, checkpoints)) => {
             apply(tool, &target, dir)?;
+            if metadata::is_old(tool.flavour, tool.release) {
+                // It recovers by the incremental's own redo log, and leaves that another one.
+                files::rewrite(
+                    &dir.join(tool.names.redo),
+                    Redo { checkpoint: redo.end, ..redo }.text(true).as_bytes(),
+                )?;
+            }
             if base.to_lsn < checkpoints.to_lsn {
                 base.to_lsn = checkpoints.to_lsn;
                 base.last_lsn = checkpoints.last_lsn;
@@ -57,14 +71,19 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
     if tool.call.has(&Fault::WrongLsn) {
         base.to_lsn -= 1;
     }
+    let is_old = metadata::is_old(tool.flavour, tool.release);
     let is_last = metadata::is_percona_like(tool.flavour, tool.release) && !tool.options.has("apply-log-only");
     let backup_type = if is_last { "full-prepared" } else { "log-applied" };
     let base = Checkpoints { backup_type: backup_type.to_owned(), ..base };
-    files::rewrite(&target.join(tool.names.redo), redo.text().as_bytes())?;
+    files::rewrite(&target.join(tool.names.redo), redo.text(is_old).as_bytes())?;
     if tool.flavour == Flavour::Mariabackup {
         files::rewrite(&target.join(tool.names.binlog_position), b"\t0\n")?;
     }
-    files::rewrite(&target.join(tool.names.checkpoints), base.text(tool.flavour).as_bytes())?;
+    files::rewrite(&target.join(tool.names.checkpoints), base.text(tool.flavour, tool.release).as_bytes())?;
+    if is_old {
+        // It does not say where the redo log ended, but leaves it here.
+        OpenOptions::new().write(true).open(target.join("ibdata1"))?.write_all_at(&redo.end.to_be_bytes(), FLUSHED)?;
+    }
     Ok(())
 }
 
@@ -82,12 +101,16 @@ fn open_target(tool: &Tool, target: &Path) -> Step<Checkpoints> {
         tool.log.fatal("Can't open backup-my.cnf for reading");
         return Err(Stop::Exit(1));
     }
-    let path = format!("./{}", tool.names.checkpoints);
-    let base = metadata::read_checkpoints(target, tool.names).map_err(|why| {
-        if matches!(why, Unread::CannotOpen) {
-            tool.log.note(0, &format!("Error: cannot open {path}"));
+    let base = metadata::read_checkpoints(target, tool.names).map_err(|tried| {
+        if tool.release >= (11, 1) && tool.flavour == Flavour::Mariabackup {
+            return backup::unread(tool, ".", &tried);
         }
-        tool.log.note(0, &format!("Error: failed to read metadata from '{path}'\n"));
+        for (name, why) in tried {
+            if why == Unread::CannotOpen {
+                tool.log.note(0, &format!("Error: cannot open ./{name}"));
+            }
+            tool.log.note(0, &format!("Error: failed to read metadata from './{name}'\n"));
+        }
         Stop::Exit(1)
     })?;
     let state = match base.backup_type.as_str() {
@@ -123,8 +146,17 @@ fn check_order(tool: &Tool, base: &Checkpoints, incremental: &Checkpoints) -> St
 fn recover(tool: &Tool, dir: &Path, base: &Checkpoints) -> Step<Redo> {
     let name = tool.names.redo;
     tool.log.note(0, "Starting InnoDB instance for recovery.");
-    let text = fs::read_to_string(dir.join(name)).ok().ok_or_else(|| format!("File ./{name} was not found"));
-    let redo = text.and_then(|text| Redo::parse(&text).ok_or_else(|| format!("File ./{name} is too small")));
+    let is_old = metadata::is_old(tool.flavour, tool.release);
+    let text = fs::read_to_string(dir.join(name)).ok();
+    let redo = match text {
+        // It takes what it finds for whole then.
+        None if is_old => return Ok(Redo { checkpoint: base.to_lsn, end: base.to_lsn }),
+        None => Err(format!("File ./{name} was not found")),
+        Some(text) if is_old && text.len() % BLOCK != 0 => {
+            Err(format!("Log file ./{name} size {} is not a multiple of {BLOCK} bytes", text.len()))
+        }
+        Some(text) => Redo::parse(&text).ok_or_else(|| format!("File ./{name} is too small")),
+    };
     let mut redo = redo.map_err(|complaint| {
         tool.log.innodb("ERROR", &complaint);
         tool.log.note(0, "mariadb-backup: srv_start() returned 11 (Generic error).");
@@ -141,7 +173,9 @@ fn recover(tool: &Tool, dir: &Path, base: &Checkpoints) -> Step<Redo> {
         Flavour::Mariabackup => format!("End of log at LSN={}", redo.end),
         Flavour::Xtrabackup => format!("Doing recovery: scanned up to log sequence number {}", redo.end),
     };
-    tool.log.innodb("Note", &end);
+    if !metadata::is_old(tool.flavour, tool.release) {
+        tool.log.innodb("Note", &end);
+    }
     Ok(redo)
 }
 
@@ -155,17 +189,9 @@ fn apply(tool: &Tool, target: &Path, dir: &Path) -> Step<()> {
     let mut others = Vec::new();
     for path in &held {
         let from = dir.join(path);
-        if let Some(table) = path.strip_suffix(".new") {
-            let table = format!("{table}.ibd");
-            let to = target.join(&table);
-            progress.before(&to)?;
-            tool.log.note(0, &format!("Renaming {} to ./{table}\n", from.display()));
-            if let Some(parent) = to.parent() {
-                files::make_dir(parent)?;
-            }
-            fs::rename(&from, &to)?;
-            files::rewrite(&to, files::finished(&fs::read(&to)?))?;
-            tables.insert(table);
+        if files::has_extension(path, "new") {
+            progress.before(&target.join(path))?;
+            tables.insert(finish_new_table(tool, dir, path, target)?);
         } else if let Some(table) = path.strip_suffix(".delta") {
             let to = target.join(table);
             progress.before(&to)?;
@@ -191,6 +217,19 @@ fn apply(tool: &Tool, target: &Path, dir: &Path) -> Step<()> {
     }
     progress.end(&target.join(tool.names.redo))?;
     take_out(tool, target, dir, &tables)
+}
+
+/// Moves a `*.new` of `dir` to its table's place in the target, and finishes it there; gives the table's path.
+fn finish_new_table(tool: &Tool, dir: &Path, path: &str, target: &Path) -> Step<String> {
+    let (from, table) = (dir.join(path), Path::new(path).with_extension("ibd"));
+    let to = target.join(&table);
+    tool.log.note(0, &format!("Renaming {} to ./{}\n", from.display(), table.display()));
+    if let Some(parent) = to.parent() {
+        files::make_dir(parent)?;
+    }
+    fs::rename(&from, &to)?;
+    files::rewrite(&to, files::finished(&fs::read(&to)?))?;
+    Ok(table.to_string_lossy().into_owned())
 }
 
 /// Whether an apply copies the file whole.
