@@ -377,6 +377,21 @@ pub(crate) fn left_out(why: &str) {
     }
 }
 
+/// Says that what a test is about is not on this machine, and cannot be had from its package sources either: no skip that somebody
+/// could do something about, so `ci/test` lists it apart. Where it has to be, `DBCALM_NOTHING_MISSING` makes it a failure.
+pub(crate) fn not_here(what: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    eprintln!("NOT HERE {test}: needs {what}");
+    assert!(
+        std::env::var_os("DBCALM_NOTHING_MISSING").is_none(),
+        "{what}: not here, and DBCALM_NOTHING_MISSING is set"
+    );
+    if let Some(path) = std::env::var_os("DBCALM_NOT_HERE") {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, format!("{test}: needs {what}\n").as_bytes()).unwrap();
+    }
+}
+
 /// Another program.
 pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]
