@@ -12,6 +12,7 @@
 mod harness;
 
 mod backup;
+mod contract;
 mod exchanges;
 mod hostile;
 mod lifecycle;

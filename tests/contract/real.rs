@@ -1,0 +1,365 @@
+//! Real tools and a real server as a stand: those installed here, and those of each series in its container.
+//!
+//! A stand is started once a run and shared; only one case at a time has its server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use testcontainers::core::{ImageExt, Mount};
+use testcontainers::runners::SyncRunner;
+use testcontainers::{Container, GenericImage};
+
+use super::agent::{Agent, Task, run_root};
+use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use crate::harness::{mariadb, program, skip, wait_for};
+
+/// Whose server and tools they are.
+struct Product {
+    server: &'static str,
+    client: &'static str,
+    /// The backup tool, its other name, and the admin tool.
+    tools: [&'static str; 3],
+    /// A log that never fills and pages that are never too dirty: seldom comes a checkpoint but one that is asked for.
+    options: &'static [&'static str],
+}
+
+const MARIADB: Product = Product {
+    server: "mariadbd",
+    client: "mariadb",
+    tools: ["/usr/bin/mariadb-backup", "/usr/bin/mariabackup", "/usr/bin/mariadb-admin"],
+    options: &[
+        "--innodb-buffer-pool-size=32M",
+        "--innodb-log-file-size=32M",
+        "--innodb-max-dirty-pages-pct=99",
+        "--innodb-max-dirty-pages-pct-lwm=99",
+    ],
+};
+
+const MYSQL: Product = Product {
+    server: "mysqld",
+    client: "mysql",
+    tools: ["/usr/bin/xtrabackup", "/usr/bin/xtrabackup", "/usr/bin/mysqladmin"],
+    options: &["--mysqlx=OFF", "--skip-log-bin"],
+};
+
+/// A server, its tools, and who runs them.
+pub(super) struct Real {
+    product: &'static Product,
+    agent: Agent,
+    /// Held as long as this process lives; it removes itself at the end (see [`super::agent`]).
+    _container: Option<Container<GenericImage>>,
+    series: Series,
+    root: PathBuf,
+    stock: OnceLock<PathBuf>,
+    count: AtomicU32,
+    server: Mutex<Option<Task>>,
+    alone: Mutex<()>,
+}
+
+/// Where a container has a data directory as `mariadb-install-db` makes it.
+const TEMPLATE: &str = "/usr/local/share/dbcalm/data";
+
+/// Why there is no container of a series: something that is not here, or that is not as it must be.
+pub(super) enum Absent {
+    Skip(String),
+    Fail(String),
+}
+
+impl Real {
+    /// What is installed on this machine; a skip where nothing is.
+    pub(super) fn here() -> Option<&'static Self> {
+        static HERE: OnceLock<Real> = OnceLock::new();
+        mariadb::is_installed().then(|| {
+            HERE.get_or_init(|| {
+                let root = run_root().join("here");
+                let agent = Agent::here(&root);
+                let mut install = vec!["mariadb-install-db".to_owned(), "--no-defaults".to_owned()];
+                install
+                    .extend(["--auth-root-authentication-method=normal", "--skip-test-db", "--rpm"].map(str::to_owned));
+                install.push(format!("--datadir={}", root.join("data").display()));
+                install.extend(as_root().map(str::to_owned));
+                let made = agent.run(install);
+                assert_eq!(made.code, Some(0), "{made}");
+                Self::over(&MARIADB, agent, None, root)
+            })
+        })
+    }
+
+    /// The xtrabackup and the MySQL server that are installed on this machine, if they are. No machine that this was written on
+    /// had both.
+    pub(super) fn xtrabackup_here() -> Option<&'static Self> {
+        static HERE: OnceLock<Real> = OnceLock::new();
+        let is_mysql = || {
+            let version = program("mysqld").args(["--no-defaults", "--version"]).output();
+            version
+                .is_ok_and(|said| said.status.success() && !String::from_utf8_lossy(&said.stdout).contains("MariaDB"))
+        };
+        (Path::new(MYSQL.tools[0]).exists() && is_mysql()).then(|| {
+            HERE.get_or_init(|| {
+                let root = run_root().join("mysql");
+                let agent = Agent::here(&root);
+                let data_dir = format!("--datadir={}", root.join("data").display());
+                let install = ["mysqld", "--no-defaults", "--initialize-insecure", &data_dir];
+                let made = agent.run(install.into_iter().chain(as_root()));
+                assert_eq!(made.code, Some(0), "{made}");
+                Self::over(&MYSQL, agent, None, root)
+            })
+        })
+    }
+
+    /// A container of this series; a skip where there is no Docker or no image.
+    pub(super) fn in_a_container(series: &'static str) -> Option<&'static Self> {
+        static CONTAINERS: [OnceLock<Result<Real, Absent>>; 3] = [const { OnceLock::new() }; 3];
+        let index = super::CONTAINERS.iter().position(|known| *known == series).unwrap();
+        match CONTAINERS[index].get_or_init(|| Self::start(series)) {
+            Ok(real) => Some(real),
+            Err(Absent::Skip(why)) => {
+                skip(why);
+                None
+            }
+            Err(Absent::Fail(why)) => panic!("{why}"),
+        }
+    }
+
+    fn start(series: &str) -> Result<Self, Absent> {
+        let (name, tag) = ("dbcalm-test-mariadb", series);
+        let image = format!("{name}-{tag}");
+        check_image(&image)?;
+        let root = run_root().join(series);
+        fs::create_dir_all(&root).unwrap();
+        let mut started = None;
+        let agent = Agent::in_place(&root, |script| {
+            let path = root.display().to_string();
+            let user = format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+            let request = GenericImage::new(image.as_str(), "latest")
+                .with_entrypoint("perl")
+                .with_cmd([script.display().to_string(), path.clone()])
+                .with_mount(Mount::bind_mount(path.clone(), path))
+                .with_user(user)
+                .with_network("none")
+                .with_label("dbcalm.contract", std::process::id().to_string())
+                .with_host_config_modifier(|host| host.auto_remove = Some(true));
+            started = Some(request.start());
+        });
+        let container = started.unwrap().map_err(|error| Absent::Fail(format!("no container of {image}: {error}")))?;
+        let copied = agent.run(["cp", "-r", TEMPLATE, &root.join("data").display().to_string()]);
+        assert_eq!(copied.code, Some(0), "{copied}");
+        Ok(Self::over(&MARIADB, agent, Some(container), root))
+    }
+
+    /// Starts the server over the data directory that is there.
+    fn over(
+        product: &'static Product,
+        agent: Agent,
+        container: Option<Container<GenericImage>>,
+        root: PathBuf,
+    ) -> Self {
+        let version = agent.run([product.server, "--no-defaults", "--version"]).stdout;
+        let number = |text: &str| text.split_once("Ver ").map(|(_, version)| version.to_owned());
+        let version = number(&version).unwrap_or_else(|| panic!("no version in {version:?}"));
+        let mut numbers = version.split('.').map(|number| number.parse().unwrap());
+        let series = Series(numbers.next().unwrap(), numbers.next().unwrap());
+        let real = Self {
+            product,
+            agent,
+            _container: container,
+            series,
+            root,
+            stock: OnceLock::new(),
+            count: AtomicU32::new(0),
+            server: Mutex::default(),
+            alone: Mutex::default(),
+        };
+        Control::start(&real);
+        real.sql("CREATE USER nobody@localhost IDENTIFIED BY 'right'");
+        real
+    }
+
+    fn next(&self) -> u32 {
+        self.count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.root.join("db.sock")
+    }
+
+    /// Starts a server and waits until it answers.
+    fn serve(&self, data_dir: &Path, socket: &Path) -> Task {
+        let log = socket.with_extension("err");
+        let mut argv = vec![self.product.server.to_owned()];
+        argv.extend(["--no-defaults", "--skip-networking"].iter().chain(self.product.options).map(ToString::to_string));
+        argv.push(format!("--datadir={}", data_dir.display()));
+        argv.push(format!("--socket={}", socket.display()));
+        argv.push(format!("--pid-file={}", socket.with_extension("pid").display()));
+        argv.push(format!("--log-error={}", log.display()));
+        argv.extend(as_root().map(str::to_owned));
+        let task = self.agent.start(argv);
+        wait_for("the server to answer", || {
+            assert!(task.runs(), "the server ended: {}", fs::read_to_string(&log).unwrap_or_default());
+            (socket.exists() && self.try_sql(socket, "SELECT 1").code == Some(0)).then_some(())
+        });
+        task
+    }
+
+    fn try_sql(&self, socket: &Path, statements: &str) -> Outcome {
+        let socket = format!("--socket={}", socket.display());
+        let options = [self.product.client, "--no-defaults", "--user=root", "--batch", "--skip-column-names"];
+        self.agent.run(options.into_iter().chain([socket.as_str(), "--execute", statements]))
+    }
+
+    fn sql(&self, statements: &str) -> String {
+        let said = self.try_sql(&self.socket(), statements);
+        assert_eq!(said.code, Some(0), "{said}");
+        said.stdout
+    }
+}
+
+/// Whether there is such an image, of this very source.
+fn check_image(image: &str) -> Result<(), Absent> {
+    let format = r#"{{index .Config.Labels "dbcalm.source"}}"#;
+    let asked = program("docker").args(["image", "inspect", "--format", format, image]).output();
+    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let found = match asked {
+        Err(error) => return Err(Absent::Skip(format!("no docker here: {error}"))),
+        Ok(output) if !output.status.success() => {
+            return Err(Absent::Skip(format!("no image {image} here (run ci/images)")));
+        }
+        Ok(output) => text(&output),
+    };
+    let stamp = program(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images")).arg("--stamp").output();
+    let wanted = stamp.map_err(|error| Absent::Fail(format!("ci/images: {error}")))?;
+    if found == text(&wanted) {
+        Ok(())
+    } else {
+        Err(Absent::Fail(format!("the image {image} is of another source: run ci/images")))
+    }
+}
+
+/// The server does not run as root unless it is told to.
+fn as_root() -> Option<&'static str> {
+    rustix::process::getuid().is_root().then_some("--user=root")
+}
+
+/// A table's name in SQL.
+fn quoted(table: &str) -> String {
+    let (database, table) = table.split_once('.').unwrap();
+    format!("`{database}`.`{table}`")
+}
+
+impl Stand for Real {
+    fn series(&self) -> Series {
+        self.series
+    }
+
+    fn new_dir(&self) -> PathBuf {
+        let dir = self.root.join(format!("case-{}", self.next()));
+        fs::create_dir(&dir).unwrap();
+        dir
+    }
+
+    fn start(&self, tool: Tool, args: &[&str]) -> Box<dyn Job> {
+        let [backup, old_name, admin] = self.product.tools;
+        let path = match tool {
+            Tool::Backup => backup,
+            Tool::OldName => old_name,
+            Tool::Admin => admin,
+        };
+        Box::new(self.agent.start([path].iter().chain(args)))
+    }
+
+    fn start_half_way(&self, args: &[&str]) -> Box<dyn Job> {
+        Box::new(self.agent.start_half_way(self.product.tools[..1].iter().chain(args)))
+    }
+
+    fn login(&self, login: Login) -> String {
+        let who = match login {
+            Login::Good => "user=root",
+            Login::WrongPassword => "user=root\npassword=wrong",
+            Login::NoPrivileges => "user=nobody\npassword=right",
+        };
+        format!("{who}\nsocket={}\n", self.socket().display())
+    }
+
+    fn server(&self) -> Server<'_> {
+        // A case that failed has left its tables; those that follow make others, or all of the stock.
+        Server { control: self, _alone: Some(self.alone.lock().unwrap_or_else(PoisonError::into_inner)) }
+    }
+
+    fn content_of(&self, data_dir: &Path) -> Content {
+        let socket = self.root.join(format!("other-{}.sock", self.next()));
+        let server = self.serve(data_dir, &socket);
+        let tables = self.try_sql(
+            &socket,
+            "SELECT concat(table_schema, '.', table_name) FROM information_schema.tables
+             WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
+        );
+        let rows = |table: &str| {
+            let said = self.try_sql(&socket, &format!("SELECT text FROM {} ORDER BY id", quoted(table)));
+            if said.code == Some(0) {
+                said.stdout.lines().map(str::to_owned).collect()
+            } else {
+                vec!["(unreadable)".to_owned()]
+            }
+        };
+        let content = tables.stdout.lines().map(|table| (table.to_owned(), rows(table))).collect();
+        server.signal("KILL");
+        Box::new(server).outcome();
+        content
+    }
+
+    fn stock(&self) -> &OnceLock<PathBuf> {
+        &self.stock
+    }
+}
+
+impl Control for Real {
+    fn create_database(&self, name: &str) {
+        self.sql(&format!("CREATE DATABASE `{name}`"));
+    }
+
+    fn drop_database(&self, name: &str) {
+        self.sql(&format!("DROP DATABASE `{name}`"));
+    }
+
+    fn create_table(&self, name: &str) {
+        let table = quoted(name);
+        self.sql(&format!("CREATE TABLE {table} (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT) ENGINE=InnoDB"));
+    }
+
+    fn create_plain_table(&self, name: &str) {
+        let table = quoted(name);
+        self.sql(&format!("CREATE TABLE {table} (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT) ENGINE=MyISAM"));
+    }
+
+    fn drop_table(&self, name: &str) {
+        self.sql(&format!("DROP TABLE {}", quoted(name)));
+    }
+
+    fn insert(&self, table: &str, row: &str) {
+        self.sql(&format!("INSERT INTO {} (text) VALUES ('{row}')", quoted(table)));
+    }
+
+    /// By a stop and a start: a server that ends well leaves nothing behind its checkpoint.
+    fn checkpoint(&self) {
+        self.stop();
+        Control::start(self);
+    }
+
+    fn stop(&self) {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the server runs");
+        server.signal("TERM");
+        let ended = Box::new(server).outcome();
+        assert_eq!(ended.code, Some(0), "{ended}");
+    }
+
+    fn start(&self) {
+        if self.server.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return;
+        }
+        let server = self.serve(&self.root.join("data"), &self.socket());
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+    }
+}
