@@ -47,8 +47,14 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Framed> {
     let mut scanner = Scanner::default();
     loop {
         let seen = bytes.len();
-        let Ok(read) = timeout_at(deadline, stream.read_buf(&mut bytes)).await else {
-            return Ok(Framed::Cut(malformed("the request is incomplete: its rest did not come within 4 s")));
+        let ended = scanner.state == State::After;
+        let wait_until = if ended { Instant::now() } else { deadline };
+        let Ok(read) = timeout_at(wait_until, stream.read_buf(&mut bytes)).await else {
+            return Ok(if ended {
+                Framed::Whole(bytes)
+            } else {
+                Framed::Cut(malformed("the request is incomplete: its rest did not come within 4 s"))
+            });
         };
         if read? == 0 {
             return Ok(match scanner.state {
@@ -65,7 +71,8 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Framed> {
         if bytes.len() > MAX_REQUEST {
             return Ok(Framed::Bad(malformed("the request is larger than 1 MiB")));
         }
-        if scanner.state == State::After {
+        // Where the object ends with the buffer, there may be more behind it: that is looked for, and not waited for.
+        if scanner.state == State::After && bytes.len() < bytes.capacity() {
             return Ok(Framed::Whole(bytes));
         }
     }
@@ -190,6 +197,23 @@ mod tests {
         assert_eq!(frame(b"{} {}").await.unwrap_err(), "the request goes on behind the object");
         assert_eq!(frame(b"{}x").await.unwrap_err(), "the request goes on behind the object");
         assert!(frame(b"{}\r\n").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_with_the_object_is_seen_wherever_the_object_ends() {
+        for length in 8..300 {
+            let object = format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
+            assert_eq!(
+                frame(format!("{object}x").as_bytes()).await.unwrap_err(),
+                "the request goes on behind the object"
+            );
+            // And nobody waits for what does not come.
+            let (mut client, mut server) = tokio::io::duplex(1024);
+            client.write_all(object.as_bytes()).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            assert_eq!(read(&mut server).await.unwrap(), Framed::Whole(object.into_bytes()), "{length} bytes");
+            assert!(begun.elapsed() < REST_WITHIN / 1000, "{length} bytes took {:?}", begun.elapsed());
+        }
     }
 
     #[tokio::test]
