@@ -38,7 +38,8 @@ pub(super) fn shortfall(dir: &Path, last: Lsn) -> Option<(u64, u64)> {
     let format = FORMATS.iter().find(|format| read_u32(&file, 0) == Some(format.number))?;
     let first = read_u64(&file, FIRST_LSN)?;
     let begin = first / format.block * format.block;
-    let needed = format.header + last.div_ceil(format.block).checked_mul(format.block)?.checked_sub(begin)?;
+    let records = last.div_ceil(format.block).checked_mul(format.block)?.checked_sub(begin)?;
+    let needed = format.header.checked_add(records)?;
     (size < needed).then_some((size, needed))
 }
 
@@ -119,6 +120,8 @@ mod tests {
         assert_eq!(shortfall(dir.path(), 405_041), None);
         log(b"Phys", needed - 1);
         assert_eq!(shortfall(dir.path(), 405_041), Some((needed as u64 - 1, needed as u64)));
+        fs::write(dir.path().join("ib_logfile0"), b"Phys\0\0\0\0\0\0\0\0\0\0\0\0").unwrap();
+        assert_eq!(shortfall(dir.path(), u64::MAX), None, "what no file can hold is no length to judge by");
         log(b"else", 100);
         assert_eq!(shortfall(dir.path(), 405_041), None, "an unknown format is not judged");
     }
