@@ -10,6 +10,8 @@ use super::time::Moment;
 use super::{Store, StoreError, Success};
 use crate::command::Target;
 
+mod refusals;
+
 const PYTHON: &str = include_str!("../../tests/schemas/schema-python.sql");
 const GO: &str = include_str!("../../tests/schemas/schema-go.sql");
 /// The `backup` table from before schedules.

@@ -20,7 +20,7 @@ use tracing::{error, warn};
 use super::{START_WITHIN, StoreError, schema};
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
-const SLICE: Duration = Duration::from_millis(200);
+pub(super) const SLICE: Duration = Duration::from_millis(200);
 
 /// How long to wait between attempts at what cannot be written for another reason than a lock.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -151,7 +151,7 @@ impl Thread {
             } else if let Some(task) = self.lasting.pop_front() {
                 self.try_lasting(task);
             }
-            if self.stuck && !self.urgent.is_empty() {
+            if !self.urgent.is_empty() {
                 // Both kinds take turns, so that a client in the queue does not keep an outcome from being written.
                 if let Some(task) = self.lasting.pop_front() {
                     self.try_lasting(task);
