@@ -388,6 +388,7 @@ fn an_outcome_outlasts_a_locked_database() {
     other.execute_batch("ROLLBACK").unwrap();
     env.settled();
     env.expect_log("the records are written again");
+    assert_eq!(env.log().matches("going on trying").count(), 1, "it was tried many times, and is said once");
     assert_snapshot!(env.records(), @"1 success 0 | backups: full-1 | restores: none");
     assert_snapshot!(env.listing("backups"), @"full-1/");
 }

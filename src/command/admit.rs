@@ -135,7 +135,7 @@ async fn known(
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.
-fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), Rejection> {
+pub(super) fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), Rejection> {
     let mut before: Option<&BackupId> = None;
     if let Some(unknown) = wanted.chain().find(|id| !known.contains_key(id.as_str())) {
         return Err(Rejection::BackupNotFound(unknown.clone()));
@@ -197,50 +197,4 @@ async fn on_disk<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use std::path::Path;
-    use std::sync::mpsc;
-    use std::time::{Duration, Instant};
-
-    use super::{Known, Restore, Target, check_chain, on_disk};
-
-    #[tokio::test]
-    async fn a_disk_that_does_not_answer_is_not_waited_for() {
-        let (answer, disk) = mpsc::channel::<()>();
-        let until = Instant::now() + Duration::from_millis(20);
-        let seen = on_disk(Path::new("/mnt/far"), until, move || disk.recv()).await;
-        assert_eq!(seen.unwrap_err().to_string(), "'/mnt/far' does not answer: look at its file system");
-        drop(answer);
-        assert_eq!(on_disk(Path::new("/"), Instant::now() + Duration::from_secs(5), || 7).await, Ok(7));
-    }
-
-    #[test]
-    fn only_a_real_chain_is_one() {
-        let known: HashMap<_, _> = [("f", None), ("g", None), ("a", Some("f")), ("b", Some("a")), ("x", Some("f"))]
-            .map(|(id, from)| (id.to_owned(), Known { from: from.map(str::to_owned), start_time: None }))
-            .into();
-        let check = |ids: &[&str]| {
-            let mut ids = ids.iter().map(|id| id.parse().unwrap());
-            let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder };
-            check_chain(&wanted, &known).map_err(|why| format!("{} {why}", why.code()))
-        };
-        for chain in [&["f"][..], &["f", "a"], &["f", "a", "b"], &["f", "x"], &["g"]] {
-            assert_eq!(check(chain), Ok(()), "{chain:?}");
-        }
-        let cases = [
-            (&["n"][..], "404 Backup with id n not found"),
-            (&["b", "n"], "404 Backup with id n not found"),
-            (&["a"], "400 id_list is no chain: it begins with a, an incremental from f"),
-            (&["f", "b"], "400 id_list is no chain: b was taken from a, not from f"),
-            (&["f", "x", "b"], "400 id_list is no chain: b was taken from a, not from x"),
-            (&["f", "g"], "400 id_list is no chain: g is a full backup and can only come first"),
-            (&["f", "a", "a"], "400 id_list is no chain: a was taken from f, not from a"),
-            (&["f", "f"], "400 id_list is no chain: f is a full backup and can only come first"),
-        ];
-        for (chain, said) in cases {
-            assert_eq!(check(chain), Err(said.to_owned()), "{chain:?}");
-        }
-    }
-}
+mod tests;

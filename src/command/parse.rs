@@ -198,6 +198,12 @@ mod tests {
             (r#"{"cmd":"","args":{}}"#, "Invalid command"),
             (r#"{"cmd":"full_backup","args":{"id":""}}"#, "id '' is not a backup id: it is empty"),
             (r#"{"cmd":"full_backup","args":{"id":5}}"#, "id must be a string, not a number"),
+            (r#"{"cmd":"full_backup","args":{"id":["a"]}}"#, "id must be a string, not an array"),
+            (r#"{"cmd":"full_backup","args":{"id":{"a":1}}}"#, "id must be a string, not an object"),
+            (
+                r#"{"cmd":"restore_backup","args":{"id_list":[null],"target":"folder"}}"#,
+                "in id_list, must be a string, not null",
+            ),
             (r#"{"cmd":"full_backup","args":{"id":"a","x":1}}"#, "unknown argument 'x'"),
             (r#"{"cmd":"full_backup","args":{"id":"a","from_backup_id":"b"}}"#, "unknown argument 'from_backup_id'"),
             (

@@ -153,9 +153,59 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io;
+    use std::time::Duration;
 
-    use super::{identity, works_in};
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Mark, end, find, identity, works_in};
+    use crate::command::CommandId;
+    use crate::exec::{CommandExecutor, Invocation, LocalExecutor, Outcome, Terms};
+
+    #[tokio::test]
+    async fn an_orphan_has_its_time_to_end_and_only_then_is_killed() {
+        for (on_interrupt, outcome) in [("sleep 0.3; exit 7", Outcome::Exited(7)), ("", Outcome::Signaled(9))] {
+            let dir = tempfile::tempdir().unwrap();
+            let ready = dir.path().join("ready");
+            // It is busy rather than asleep: a child that sleeps would be an orphan too, and a shell that waits in itself may
+            // miss a signal that comes just before.
+            let script = format!("trap '{on_interrupt}' INT; : >'{}'; while :; do :; done", ready.display());
+            let command_id = CommandId::random();
+            let terms = Terms {
+                command_id: Some(command_id),
+                cancel: CancellationToken::new(),
+                grace: Duration::ZERO,
+                watch: None,
+            };
+            // A shell that was begun with INT ignored, as by a script that put it into the background, could not trap it.
+            let shell = ["--default-signal=INT", "/bin/sh", "-c", &script].map(str::to_owned);
+            let shell = Invocation::new("/usr/bin/env", shell);
+            let running = LocalExecutor.start(&shell, terms).unwrap();
+            // The other side is a thread: it stands for the daemon that follows.
+            let marks = [Mark { command_id: command_id.to_string(), pid: 0, command: String::new() }];
+            let ended = tokio::task::spawn_blocking(move || {
+                let until = std::time::Instant::now() + Duration::from_secs(30);
+                while !ready.exists() {
+                    assert!(std::time::Instant::now() < until, "the shell does not begin");
+                    std::thread::yield_now();
+                }
+                let grace = if on_interrupt.is_empty() { Duration::from_millis(50) } else { Duration::from_secs(30) };
+                end(&marks, grace)
+            });
+            let finished = running.finished.await;
+            assert_eq!(finished.outcome, outcome, "{}", finished.stderr.text);
+            assert!(ended.await.unwrap().unwrap() >= 1);
+        }
+    }
+
+    #[test]
+    fn nobody_takes_himself_for_an_orphan() {
+        let arguments = fs::read("/proc/self/cmdline").unwrap();
+        let command = String::from_utf8_lossy(arguments.strip_suffix(b"\0").unwrap()).replace('\0', " ");
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(find(&[Mark { command_id: "none".to_owned(), pid, command }]).unwrap().len(), 0);
+    }
 
     #[test]
     fn a_server_that_hides_its_directory_is_not_taken_for_stopped() {

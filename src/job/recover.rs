@@ -205,21 +205,4 @@ fn remove_each(parent: &Path, remove: impl Fn(&Path) -> io::Result<()>) -> io::R
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{is_restore_name, option};
-
-    #[test]
-    fn the_options_of_a_recorded_command_are_found() {
-        let command = "/usr/bin/mariabackup --copy-back --target-dir /b/tmp/x/full --datadir=/srv/my sql --force-non-empty-directories";
-        assert_eq!(option(command, "--datadir="), Some("/srv/my sql"));
-        assert_eq!(option(command, "--target-dir="), None);
-        assert_eq!(option("x --backup --target-dir=/b/f --host=h", "--target-dir="), Some("/b/f"));
-        assert_eq!(option("x --backup --target-dir=/b/f", "--target-dir="), Some("/b/f"));
-    }
-
-    #[test]
-    fn restores_are_known_by_their_names() {
-        assert!(is_restore_name("2026-11-22-09-03-37") && is_restore_name("2026-11-22-09-03-37-2"));
-        assert!(!is_restore_name("my-notes") && !is_restore_name("") && !is_restore_name("2026-11-22"));
-    }
-}
+mod tests;

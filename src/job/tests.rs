@@ -20,6 +20,8 @@ use crate::plan::{Ground, Plan};
 use crate::store::Store;
 use crate::world::World;
 
+mod failures;
+
 const DONE: &str =
     "2026-11-22  9:03:37 0 [Note] InnoDB: End of log at LSN=120\n[00] 2026-11-22 09:03:37 completed OK!\n";
 
@@ -35,7 +37,7 @@ impl Bench {
         let root = dir.path();
         fs::create_dir(root.join("backups")).unwrap();
         let text = format!(
-            "db_type: mariadb\nbackup_dir: {0}/backups\ndata_dir: {0}/data\nbackup_bin: /bin/tool\ndatabase_path: {0}/db\n",
+            "db_type: mariadb\nbackup_dir: {0}/backups\ndata_dir: {0}/data\nbackup_bin: /bin/tool\nadmin_bin: /bin/admin\ndatabase_path: {0}/db\n",
             root.display()
         );
         fs::write(root.join("config.yml"), text).unwrap();
@@ -54,9 +56,13 @@ impl Bench {
 
     /// Begins a folder restore of `full-1` and waits for its end.
     async fn restore(&self) -> Result<(), String> {
+        self.restore_to(Target::Folder).await
+    }
+
+    async fn restore_to(&self, target: Target) -> Result<(), String> {
         let tmp_dir = self.dir.path().join("backups/restores/2026-11-22-09-03-37");
         fs::create_dir_all(&tmp_dir).unwrap();
-        let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target: Target::Folder };
+        let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target };
         let ground = Ground { bin: "/bin/tool", version: None, tmp_dir: &tmp_dir, timestamp: None };
         self.run(Plan::restore(&restore, ground, &self.config)).await
     }

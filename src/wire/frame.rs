@@ -156,7 +156,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Framed, MAX_REQUEST, REST_WITHIN, read};
+    use super::{Framed, MAX_DRAIN, MAX_REQUEST, REST_WITHIN, drain, read};
 
     async fn frame(bytes: &[u8]) -> Result<Framed, String> {
         match read(&mut Cursor::new(bytes)).await.unwrap() {
@@ -213,6 +213,16 @@ mod tests {
             let begun = tokio::time::Instant::now();
             assert_eq!(read(&mut server).await.unwrap(), Framed::Whole(object.into_bytes()), "{length} bytes");
             assert!(begun.elapsed() < REST_WITHIN / 1000, "{length} bytes took {:?}", begun.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_refused_client_still_sends_is_taken_in_up_to_a_bound() {
+        let most = u64::try_from(MAX_DRAIN).unwrap();
+        for (sent, left) in [(1000, 0..=0), (2 * most, most - 1024 * 1024..=most)] {
+            let mut stream = (&b"x"[..]).chain(tokio::io::repeat(b'x').take(sent));
+            drain(&mut stream).await;
+            assert!(left.contains(&stream.get_ref().1.limit()), "of {sent} are left {}", stream.get_ref().1.limit());
         }
     }
 

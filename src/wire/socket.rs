@@ -238,6 +238,38 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_of_another_kind_and_a_link_to_nowhere_are_left_alone() {
+        let dir = dir(0o770);
+        let path = dir.path().join("db-cmd.sock");
+        let datagrams = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)));
+        drop(datagrams);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("db-cmd.sock", &path).unwrap();
+        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)), "a loop");
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new("db-cmd.sock"));
+        fs::remove_file(&path).unwrap();
+        let below = path.join("deeper.sock");
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(Socket::bind(&below).unwrap_err(), SocketError::Io { path, .. } if path == below));
+    }
+
+    #[test]
+    fn what_has_gone_already_and_what_became_anothers_is_not_removed() {
+        let dir = dir(0o770);
+        let (path, alias) = (dir.path().join("db-cmd.sock"), dir.path().join("mariadb-cmd.sock"));
+        let (socket, _listener) = Socket::bind(&path).unwrap();
+        fs::remove_file(&alias).unwrap();
+        std::os::unix::fs::symlink("another.sock", &alias).unwrap();
+        socket.remove().unwrap();
+        assert_eq!(fs::read_link(&alias).unwrap(), Path::new("another.sock"));
+        fs::remove_file(&alias).unwrap();
+        let (socket, _listener) = Socket::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        socket.remove().unwrap();
+    }
+
+    #[test]
     fn a_socket_that_took_this_ones_place_is_not_removed() {
         let dir = dir(0o770);
         let path = dir.path().join("db-cmd.sock");
