@@ -6,6 +6,8 @@
 pub mod admit;
 pub mod id;
 pub mod parse;
+#[cfg(test)]
+mod properties;
 mod rejection;
 
 pub use id::{BackupId, CommandId};

@@ -228,6 +228,9 @@ impl<'a> Raw<'a> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
 

@@ -9,6 +9,8 @@ mod local;
 pub mod orphans;
 pub mod probe;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod scripted;
 
 use std::fmt;

@@ -4,6 +4,8 @@
 //! its records written: a step's row is there before its program is, and what it came to is written before it is forgotten.
 
 mod finish;
+#[cfg(test)]
+mod properties;
 pub mod recover;
 mod registry;
 mod run;

@@ -53,7 +53,45 @@ impl fmt::Display for Moment {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
     use super::Moment;
+
+    /// From the year 1 to the year 9999, to the nanosecond.
+    fn moment() -> impl Strategy<Value = Moment> {
+        (-62_135_596_800..=253_402_207_200_i64, 0..1_000_000_000)
+            .prop_map(|(second, nanosecond)| Moment(Timestamp::new(second, nanosecond).unwrap()))
+    }
+
+    /// Another moment, more often than not one that differs in the last digits alone.
+    fn two() -> impl Strategy<Value = (Moment, Moment)> {
+        let apart = prop_oneof![any::<i64>(), -2_000_000..2_000_000_i64, -5000..5000_i64];
+        (moment(), moment(), apart).prop_map(|(one, other, apart)| {
+            let near = one.0.checked_add(jiff::SignedDuration::from_nanos(apart));
+            (one, near.ok().filter(|near| near.as_second() >= -62_135_596_800).map_or(other, Moment))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1024) })]
+
+        #[test]
+        fn the_text_is_the_moment_to_the_microsecond(moment in moment()) {
+            let text = moment.to_string();
+            let shape = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte }).collect::<Vec<_>>();
+            prop_assert_eq!(String::from_utf8(shape).unwrap(), "0000-00-00 00:00:00.000000");
+            let read: Timestamp = format!("{}Z", text.replace(' ', "T")).parse().unwrap();
+            prop_assert_eq!(i128::from(read.as_microsecond()), moment.0.as_nanosecond().div_euclid(1000));
+            prop_assert_eq!(moment.directory_name(), text[..19].replace([' ', ':'], "-"));
+        }
+
+        #[test]
+        fn texts_sort_as_their_moments_do((one, other) in two()) {
+            let microseconds = |moment: Moment| moment.0.as_nanosecond().div_euclid(1000);
+            prop_assert_eq!(one.to_string().cmp(&other.to_string()), microseconds(one).cmp(&microseconds(other)));
+        }
+    }
 
     #[test]
     fn the_text_is_what_pythons_orm_reads() {

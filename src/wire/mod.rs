@@ -4,6 +4,8 @@
 //! knows no command.
 
 mod frame;
+#[cfg(test)]
+mod properties;
 mod request;
 mod response;
 pub mod socket;

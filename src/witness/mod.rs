@@ -6,6 +6,8 @@
 
 pub mod manifest;
 mod metadata;
+#[cfg(test)]
+mod properties;
 mod redo;
 
 use std::fs::{self, FileType};

@@ -1,0 +1,103 @@
+//! What holds of every id and every chain: random ones.
+
+use std::collections::HashMap;
+use std::path::{Component, Path};
+
+use proptest::prelude::*;
+
+use super::admit::check_chain;
+use super::id::{BackupId, MAX_ID};
+use super::{Restore, Target};
+use crate::store::Known;
+
+/// Texts that are ids, that nearly are, and any.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+        "[A-Za-z0-9._/ é\\\\-]{0,6}",
+        "[A-Za-z0-9._-]{120,136}",
+        prop::sample::select(vec!["", ".", "..", "tmp", "restores", "tmp.", "-", "a/b", "a\0b", "a\n"])
+            .prop_map(str::to_owned),
+        any::<String>(),
+    ]
+}
+
+/// The contract's own words, section 4.
+fn is_an_id(text: &str) -> bool {
+    let allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    (1..=128).contains(&text.len())
+        && text.chars().all(|character| allowed.contains(character))
+        && !matches!(text.chars().next(), Some('.' | '-'))
+        && !matches!(text, "tmp" | "restores")
+}
+
+/// Six backups: each unknown, a full one, or taken from one of the six.
+fn records() -> impl Strategy<Value = HashMap<String, Known>> {
+    prop::collection::vec(prop::option::weighted(0.9, prop::option::weighted(0.7, 0..6_usize)), 6).prop_map(|drawn| {
+        let known = drawn.into_iter().enumerate().filter_map(|(index, drawn)| {
+            let from = drawn?.map(|from| format!("b{from}"));
+            Some((format!("b{index}"), Known { from, start_time: None }))
+        });
+        known.collect()
+    })
+}
+
+/// Lists that follow the records from the end back, as far as they go, and lists that follow nothing.
+fn list(known: &HashMap<String, Known>, youngest: usize, random: &[usize], follow: bool) -> Vec<String> {
+    if !follow {
+        return random.iter().map(|index| format!("b{index}")).collect();
+    }
+    let mut chain = vec![format!("b{youngest}")];
+    while let Some(from) = known.get(&chain[chain.len() - 1]).and_then(|record| record.from.clone())
+        && chain.len() < 6
+    {
+        chain.push(from);
+    }
+    chain.reverse();
+    chain
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn an_id_is_what_the_contract_says_and_nothing_else(text in text()) {
+        prop_assert_eq!(text.parse::<BackupId>().is_ok(), is_an_id(&text), "{:?}", text);
+    }
+
+    #[test]
+    fn an_id_is_one_name_in_a_directory_and_reads_back(text in text()) {
+        let Ok(id) = text.parse::<BackupId>() else { return Ok(()) };
+        let path = Path::new("/var/backups").join(id.as_str());
+        prop_assert_eq!(path.parent(), Some(Path::new("/var/backups")));
+        prop_assert!(matches!(path.components().next_back(), Some(Component::Normal(name)) if name == id.as_str()));
+        prop_assert!(id.as_str().len() <= MAX_ID && !id.as_str().starts_with('-'));
+        prop_assert_eq!((id.to_string().parse(), id.as_str()), (Ok(id.clone()), text.as_str()));
+    }
+
+    #[test]
+    fn what_is_restored_is_a_chain_and_every_chain_is(
+        records in records(), youngest in 0..6_usize, random in prop::collection::vec(0..6_usize, 1..5), follow in any::<bool>()
+    ) {
+        let list = list(&records, youngest, &random, follow);
+        let mut ids = list.iter().map(|id| id.parse().unwrap());
+        let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder };
+        let from = |id: &String| records.get(id).map(|known| known.from.as_deref());
+        let is_chain = list.iter().enumerate().all(|(index, id)| {
+            from(id) == Some(index.checked_sub(1).map(|before| list[before].as_str()))
+        });
+        let expected = match list.iter().find(|id| from(id).is_none()) {
+            Some(unknown) => Err((404, format!("Backup with id {unknown} not found"))),
+            None if is_chain => Ok(()),
+            None => Err((400, "id_list is no chain: ".to_owned())),
+        };
+        match (check_chain(&wanted, &records), expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(why), Err((code, text))) => {
+                prop_assert_eq!(why.code(), code);
+                prop_assert!(why.to_string().starts_with(&text), "{} is not {}", why, text);
+            }
+            (found, expected) => prop_assert!(false, "{list:?} is {found:?}, not {expected:?}"),
+        }
+    }
+}
