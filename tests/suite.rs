@@ -15,6 +15,7 @@ mod backup;
 mod contract;
 mod exchanges;
 mod hostile;
+mod json;
 mod lifecycle;
 mod orm;
 mod pythons;
