@@ -1,4 +1,4 @@
-# Shared by ci/setup, ci/demo and ci/bench; sourced, never run.
+# Shared by the scripts beside it; sourced, never run.
 #
 # What a script starts here it also ends: everything lives in one temporary directory ($T), every process runs in a process
 # group of its own and is ended by its id, and all of that happens however the script ends (`begin` sets the traps).
@@ -19,6 +19,9 @@ LOGS=()            # what is shown when something fails
 GROUPS_STARTED=()  # process groups that may still run, oldest first
 SERVER_PID='' DAEMON_PID='' STARTED_PID=''
 STEP_OPEN='' STEP_BEGUN=0 SCRIPT_BEGUN=0 FAILED=''
+
+# What libtest is to leave out where nothing but fakes is to be tested: all that needs a real server, containers, or Python.
+FAKES_ONLY=(--skip real:: --skip over_a_real_server --skip containers:: --skip python::)
 
 if [ -t 1 ]; then BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'; else BOLD='' RED='' GREEN='' DIM='' PLAIN=''; fi
 
