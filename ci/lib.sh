@@ -20,8 +20,9 @@ GROUPS_STARTED=()  # process groups that may still run, oldest first
 SERVER_PID='' DAEMON_PID='' STARTED_PID=''
 STEP_OPEN='' STEP_BEGUN=0 SCRIPT_BEGUN=0 FAILED=''
 
-# What libtest is to leave out where nothing but fakes is to be tested: all that needs a real server, containers, or Python.
-FAKES_ONLY=(--skip real:: --skip over_a_real_server --skip containers:: --skip python::)
+# Where nothing but fakes is to be tested: no stand but theirs, and libtest leaves out what tests Python's side.
+FAKES_ONLY=(--skip orm:: --skip pythons::)
+fakes_only() { export DBCALM_STANDS=fakes; }
 
 if [ -t 1 ]; then BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'; else BOLD='' RED='' GREEN='' DIM='' PLAIN=''; fi
 

@@ -82,20 +82,29 @@ mod xtrabackup;
 
 use stand::Bench;
 
+use crate::harness::stand::is_wanted;
+
 /// The series that there are images of.
 const CONTAINERS: [&str; 3] = ["10.5", "10.11", "11.8"];
 
 fn on_the_fake(version: &str, case: fn(&Bench<'_>)) {
-    let fake = fake::Fake::of(version);
-    case(&Bench::new(&fake));
+    if is_wanted("fakes") {
+        let fake = fake::Fake::of(version);
+        case(&Bench::new(&fake));
+    }
 }
 
 fn on_the_fake_xtrabackup(version: &str, case: fn(&Bench<'_>)) {
-    let fake = fake::Fake::of_xtrabackup(version);
-    case(&Bench::new(&fake));
+    if is_wanted("fakes") {
+        let fake = fake::Fake::of_xtrabackup(version);
+        case(&Bench::new(&fake));
+    }
 }
 
 fn on_the_real_xtrabackup(case: fn(&Bench<'_>)) {
+    if !is_wanted("local") {
+        return;
+    }
     match real::Real::xtrabackup_here() {
         Some(real) => case(&Bench::new(real)),
         None => crate::harness::not_here("xtrabackup and a MySQL server"),
@@ -103,13 +112,17 @@ fn on_the_real_xtrabackup(case: fn(&Bench<'_>)) {
 }
 
 fn on_the_real_one_here(case: fn(&Bench<'_>)) {
-    if let Some(real) = real::Real::here() {
+    if is_wanted("local")
+        && let Some(real) = real::Real::here()
+    {
         case(&Bench::new(real));
     }
 }
 
 fn on_the_real_one_of(series: &'static str, case: fn(&Bench<'_>)) {
-    if let Some(real) = real::Real::in_a_container(series) {
+    if is_wanted(&format!("mariadb-{series}"))
+        && let Some(real) = real::Real::in_a_container(series)
+    {
         case(&Bench::new(real));
     }
 }

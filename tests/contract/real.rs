@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -14,6 +13,7 @@ use testcontainers::{Container, GenericImage};
 
 use super::agent::{Agent, Task, run_root};
 use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use crate::harness::container::look_for;
 use crate::harness::{mariadb, program, skip, wait_for};
 
 /// Whose server and tools they are.
@@ -62,12 +62,6 @@ pub(super) struct Real {
 /// Where a container has a data directory as `mariadb-install-db` makes it.
 const TEMPLATE: &str = "/usr/local/share/dbcalm/data";
 
-/// Why there is no container of a series: something that is not here, or that is not as it must be.
-pub(super) enum Absent {
-    Skip(String),
-    Fail(String),
-}
-
 impl Real {
     /// What is installed on this machine; a skip where nothing is.
     pub(super) fn here() -> Option<&'static Self> {
@@ -112,22 +106,21 @@ impl Real {
 
     /// A container of this series; a skip where there is no Docker or no image.
     pub(super) fn in_a_container(series: &'static str) -> Option<&'static Self> {
-        static CONTAINERS: [OnceLock<Result<Real, Absent>>; 3] = [const { OnceLock::new() }; 3];
+        static CONTAINERS: [OnceLock<Result<Real, String>>; 3] = [const { OnceLock::new() }; 3];
         let index = super::CONTAINERS.iter().position(|known| *known == series).unwrap();
         match CONTAINERS[index].get_or_init(|| Self::start(series)) {
             Ok(real) => Some(real),
-            Err(Absent::Skip(why)) => {
+            Err(why) => {
                 skip(why);
                 None
             }
-            Err(Absent::Fail(why)) => panic!("{why}"),
         }
     }
 
-    fn start(series: &str) -> Result<Self, Absent> {
+    fn start(series: &str) -> Result<Self, String> {
         let (name, tag) = ("dbcalm-test-mariadb", series);
         let image = format!("{name}-{tag}");
-        check_image(&image)?;
+        look_for(&image)?;
         let root = run_root().join(series);
         fs::create_dir_all(&root).unwrap();
         let mut started = None;
@@ -144,7 +137,7 @@ impl Real {
                 .with_host_config_modifier(|host| host.auto_remove = Some(true));
             started = Some(request.start());
         });
-        let container = started.unwrap().map_err(|error| Absent::Fail(format!("no container of {image}: {error}")))?;
+        let container = started.unwrap().map_err(|error| format!("no container of {image}: {error}"))?;
         let copied = agent.run(["cp", "-r", TEMPLATE, &root.join("data").display().to_string()]);
         assert_eq!(copied.code, Some(0), "{copied}");
         Ok(Self::over(&MARIADB, agent, Some(container), root))
@@ -214,27 +207,6 @@ impl Real {
         let said = self.try_sql(&self.socket(), statements);
         assert_eq!(said.code, Some(0), "{said}");
         said.stdout
-    }
-}
-
-/// Whether there is such an image, of this very source.
-fn check_image(image: &str) -> Result<(), Absent> {
-    let format = r#"{{index .Config.Labels "dbcalm.source"}}"#;
-    let asked = program("docker").args(["image", "inspect", "--format", format, image]).output();
-    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let found = match asked {
-        Err(error) => return Err(Absent::Skip(format!("no docker here: {error}"))),
-        Ok(output) if !output.status.success() => {
-            return Err(Absent::Skip(format!("no image {image} here (run ci/images)")));
-        }
-        Ok(output) => text(&output),
-    };
-    let stamp = program(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images")).arg("--stamp").output();
-    let wanted = stamp.map_err(|error| Absent::Fail(format!("ci/images: {error}")))?;
-    if found == text(&wanted) {
-        Ok(())
-    } else {
-        Err(Absent::Fail(format!("the image {image} is of another source: run ci/images")))
     }
 }
 

@@ -35,13 +35,9 @@ impl Vessel {
     /// Starts a container of `dbcalm-test-<name>`. None, and a skip: there is no Docker or no such image here.
     pub(crate) fn start(name: &str, root: &Path) -> Option<Self> {
         let image = format!("dbcalm-test-{name}");
-        match state_of(&image) {
-            State::Current => {}
-            State::Absent(why) => {
-                super::skip(&format!("{image}: {why} (run ci/images)"));
-                return None;
-            }
-            State::Stale => panic!("the image {image} is not of this source: run ci/images"),
+        if let Err(why) = look_for(&image) {
+            super::skip(&why);
+            return None;
         }
         let owner = format!("{}:{}", rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         let mut request = GenericImage::new(image.as_str(), "latest")
@@ -96,25 +92,25 @@ impl Drop for Vessel {
     }
 }
 
-enum State {
-    Current,
-    Stale,
-    Absent(String),
-}
-
-/// Whether there is such an image, made of the tree that these tests are of.
-fn state_of(image: &str) -> State {
+/// Looks for an image, which must be of the tree that these tests are of.
+///
+/// # Errors
+///
+/// Why there is none here.
+pub(crate) fn look_for(image: &str) -> Result<(), String> {
     static STAMP: OnceLock<String> = OnceLock::new();
     let format = r#"{{index .Config.Labels "dbcalm.source"}}"#;
-    let said = match program("docker").args(["image", "inspect", "--format", format, image]).output() {
-        Ok(said) if said.status.success() => String::from_utf8(said.stdout).unwrap(),
-        Ok(said) => return State::Absent(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
-        Err(why) => return State::Absent(format!("docker: {why}")),
-    };
+    let said = program("docker").args(["image", "inspect", "--format", format, image]).output();
+    let said = said.map_err(|why| format!("no docker here: {why}"))?;
+    if !said.status.success() {
+        return Err(format!("{} (run ci/images)", String::from_utf8_lossy(&said.stderr).trim()));
+    }
+    let found = String::from_utf8(said.stdout).unwrap();
     let stamp = STAMP.get_or_init(|| {
         let said = program(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images")).arg("--stamp").output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         String::from_utf8(said.stdout).unwrap()
     });
-    if said.trim() == stamp.trim() { State::Current } else { State::Stale }
+    assert_eq!(found.trim(), stamp.trim(), "the image {image} is not of this source: run ci/images");
+    Ok(())
 }

@@ -38,12 +38,9 @@ impl Place {
     }
 
     /// Sets the stand up, with a running server that holds the seed, and the daemon not yet started. None, and a line in the
-    /// list of what was skipped: it cannot be set up here, or `DBCALM_STANDS` (names, with commas between) leaves it out.
+    /// list of what was skipped: it is not wanted, or cannot be set up here.
     pub(crate) fn set_up(self) -> Option<Box<dyn Stand>> {
-        if let Ok(wanted) = std::env::var("DBCALM_STANDS")
-            && !wanted.split(',').any(|name| name.trim() == self.name())
-        {
-            super::left_out(&format!("DBCALM_STANDS leaves out {}", self.name()));
+        if !is_wanted(self.name()) {
             return None;
         }
         let mut stand: Box<dyn Stand> = match self {
@@ -54,6 +51,16 @@ impl Place {
         stand.seed();
         Some(stand)
     }
+}
+
+/// Whether `DBCALM_STANDS` (names, with commas between) leaves this one in; a test that it leaves out is told as skipped.
+pub(crate) fn is_wanted(name: &str) -> bool {
+    let wanted = std::env::var("DBCALM_STANDS").ok();
+    let is_left_out = wanted.is_some_and(|wanted| !wanted.split(',').any(|wanted| wanted.trim() == name));
+    if is_left_out {
+        super::left_out(&format!("DBCALM_STANDS leaves out {name}"));
+    }
+    !is_left_out
 }
 
 /// Fakes, for a test of the harness itself.
