@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Tool;
+use crate::damage;
 use crate::faults::Progress;
 use crate::files;
 use crate::log::{self, Flavour};
@@ -100,15 +101,18 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
     }
     files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
     let wrong = u64::from(tool.call.has(&Fault::WrongLsn));
-    let checkpoints = Checkpoints {
-        backup_type: if base.is_some() { "incremental" } else { "full-backuped" }.to_owned(),
-        from_lsn: base.map_or(0, |base| base.to_lsn) + wrong,
-        to_lsn: redo.checkpoint,
-        last_lsn: redo.end,
-    };
+    let checkpoints = damage::told(
+        &tool.call,
+        Checkpoints {
+            backup_type: if base.is_some() { "incremental" } else { "full-backuped" }.to_owned(),
+            from_lsn: base.map_or(0, |base| base.to_lsn) + wrong,
+            to_lsn: redo.checkpoint,
+            last_lsn: redo.end,
+        },
+    );
     let is_missing = tool.call.has(&Fault::MissingMetadata);
     let path = target.join(tool.names.checkpoints);
-    let text = checkpoints.text(tool.flavour, tool.release);
+    let text = damage::of_checkpoints(&tool.call, checkpoints.text(tool.flavour, tool.release));
     if !is_missing && let Err(error) = files::create(&path, text.as_bytes()) {
         let is_there = error.kind() == io::ErrorKind::AlreadyExists;
         let reason = if is_there { "errno: 17 \"File exists\"".to_owned() } else { error.to_string() };
@@ -130,11 +134,11 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
         times: (start, &end),
         checkpoints: &checkpoints,
     };
-    let is_empty = tool.call.has(&Fault::EmptyMetadata);
-    let content = |text: String| if is_empty { String::new() } else { text };
+    let [options, info] = [(BACKUP_MY_CNF.to_owned(), true), (info.text(), false)]
+        .map(|(text, is_options)| damage::of_others(&tool.call, text, is_options));
     // That these two cannot be written is told, but no error.
-    let is_written = write_last(tool, target, "backup-my.cnf", &content(BACKUP_MY_CNF.to_owned()))?
-        && (is_missing || write_last(tool, target, tool.names.info, &content(info.text()))?);
+    let is_written = write_last(tool, target, "backup-my.cnf", &options)?
+        && (is_missing || write_last(tool, target, tool.names.info, &info)?);
     if !is_written {
         tool.log.note(0, "Error: backup file failed.");
     }
@@ -151,6 +155,11 @@ fn write_last(tool: &Tool, target: &Path, name: &str, text: &str) -> io::Result<
             let reason = "(errno: 17 \"File exists\")";
             tool.log.plain(&format!("{}: Can't create file '{}' {reason}", tool.call.program, path.display()));
             tool.log.note(0, &format!("error: Can't open the destination stream for {name}"));
+            Ok(false)
+        }
+        // On a full disk the file is there, and cut or empty; the tool notices, and goes on (MDEV-38562).
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            tool.log.plain(&format!("{}: {error}", tool.call.program));
             Ok(false)
         }
         other => {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::log::Log;
 use crate::player::{BAD_SCRIPT, Call, Fault, Step, Stop};
@@ -49,6 +50,7 @@ fn half_way(call: &Call, log: &Log, file: &Path) -> Step<()> {
     match &call.fault {
         Some(Fault::DiesBy(signal)) => die_by(signal),
         Some(Fault::Hangs) => hang(call),
+        Some(Fault::Deaf) => be_deaf(call),
         Some(Fault::SlowUntil(path)) => wait_for(call, path),
         Some(Fault::Partial) => {
             log.note(1, "Error: copy_file() failed.");
@@ -68,6 +70,14 @@ fn half_way(call: &Call, log: &Log, file: &Path) -> Step<()> {
             log.fatal(&format!("{}: Error: failed to copy datafile.", log.flavour.name()));
             Err(Stop::Exit(1))
         }
+        _ => Ok(()),
+    }
+}
+
+/// What the fault does before anything is done.
+pub(crate) fn at_the_start(call: &Call) -> Step<()> {
+    match &call.fault {
+        Some(Fault::DiesBefore(signal)) => die_by(signal),
         _ => Ok(()),
     }
 }
@@ -98,17 +108,32 @@ pub(crate) fn hang(call: &Call) -> Step<()> {
     }
 }
 
-/// Ends the program by a signal.
-pub(crate) fn die_by(signal: &str) -> Step<()> {
-    let signal = match signal {
+/// Waits until somebody kills the program: TERM and INT pass from now on.
+pub(crate) fn be_deaf(call: &Call) -> Step<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _inside = runtime.enter();
+    // The handler stays for as long as the process lives, though nobody listens (tokio's documentation).
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        drop(signal(kind)?);
+    }
+    hang(call)
+}
+
+fn die_by(name: &str) -> Step<()> {
+    let signal = signal_of(name)?;
+    // Rust's own handler takes the first SEGV and puts the default in force; the second one ends the process.
+    loop {
+        kill_process(getpid(), signal).map_err(std::io::Error::from)?;
+    }
+}
+
+/// The signal of this name, if it is one that the tools die by; see the signals that they block.
+pub(crate) fn signal_of(name: &str) -> Step<Signal> {
+    Ok(match name {
         "KILL" => Signal::KILL,
         "INT" => Signal::INT,
         "ABRT" => Signal::ABORT,
         "SEGV" => Signal::SEGV,
         other => return Err(Stop::because(BAD_SCRIPT, &format!("fake: nothing dies by {other:?}"))),
-    };
-    // Rust's own handler takes the first SEGV and puts the default in force; the second one ends the process.
-    loop {
-        kill_process(getpid(), signal).map_err(std::io::Error::from)?;
-    }
+    })
 }

@@ -1,9 +1,31 @@
 //! How the fake backup tools read and write files: the modes and the failures of mariadb-backup 10.11.19.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many bytes the disk still takes.
+static ROOM: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Lets the disk be full after this many bytes.
+pub(crate) fn fill_after(bytes: u64) {
+    ROOM.store(bytes, Ordering::Relaxed);
+}
+
+/// Writes what the disk takes; what it does not is an error, in the words of mariadb-backup 10.11.19 on a full tmpfs.
+fn write(mut file: File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let room = ROOM.load(Ordering::Relaxed);
+    let fits = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+    file.write_all(bytes.get(..fits).unwrap_or(bytes))?;
+    ROOM.store(room - u64::try_from(fits).unwrap_or(room), Ordering::Relaxed);
+    if fits == bytes.len() {
+        return Ok(());
+    }
+    let text = format!("Error writing file '{}' (errno: 28 \"No space left on device\")", path.display());
+    Err(io::Error::new(io::ErrorKind::StorageFull, text))
+}
 
 /// Makes a directory, and its parents, for the owner alone. One that is there is fine.
 pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
@@ -15,7 +37,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_dir(parent)?;
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?.write_all(bytes)
+    write(OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?, path, bytes)
 }
 
 /// Writes a file in place: other hard links to it change too.
@@ -23,7 +45,7 @@ pub(crate) fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_dir(parent)?;
     }
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?.write_all(bytes)
+    write(OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?, path, bytes)
 }
 
 /// Copies a file over another, which is unlinked first: other hard links to it stay as they are.

@@ -3,9 +3,11 @@
 //! In: argv, the fake server beside it ([`world`]), and a script of faults ([`player`]). Out: backups, prepared
 //! directories and data directories that follow the real tool's rules, as seen with mariadb-backup 10.11.19; what is
 //! xtrabackup's alone follows its documentation. It never changes the fake server, and never touches `/var/lib/mysql`.
+//! Where it stands before a real tool it does nothing of this itself: see [`relay`].
 
 mod backup;
 mod copy_back;
+mod damage;
 mod faults;
 mod files;
 mod log;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use log::{Flavour, Log};
 use metadata::Names;
 use options::{Grammar, Options};
-use player::{Call, Fault, Step, Stop};
+use player::{Call, Damage, Fault, Step, Stop};
 use world::World;
 
 /// Exit code of what the real tool does and the fake does not: 95.
@@ -96,9 +98,7 @@ fn main() -> ExitCode {
 
 fn run() -> Step<()> {
     let call = Call::take()?;
-    if let Some(real) = relay::real(&call) {
-        return relay::run(&call, &real);
-    }
+    relay::take_over(&call)?;
     signals::block()?;
     let flavour = if call.tool.contains("xtrabackup") { Flavour::Xtrabackup } else { Flavour::Mariabackup };
     let world = World::at(&call.bin);
@@ -109,7 +109,7 @@ fn run() -> Step<()> {
     let names = Names::of(flavour, release);
     let tool = Tool { call, options, log: Log { flavour }, flavour, version, release, names, world };
     tool.check_fault()?;
-    tool.noise();
+    tool.set_out()?;
     if tool.options.has("version") {
         tool.banner();
         return Ok(());
@@ -190,10 +190,22 @@ impl Tool {
 
     /// Refuses a fault that cannot strike in this mode: a test that scripts one proves nothing.
     fn check_fault(&self) -> Step<()> {
-        let is_backup = self.options.has("backup");
+        let (is_backup, is_prepare) = (self.options.has("backup"), self.options.has("prepare"));
         let fits = match self.call.fault {
-            Some(Fault::Secret | Fault::EmptyMetadata | Fault::MissingMetadata) => is_backup,
-            Some(Fault::WrongLsn | Fault::CutRedo) => is_backup || self.options.has("prepare"),
+            Some(
+                Fault::Secret
+                | Fault::EmptyMetadata
+                | Fault::MissingMetadata
+                | Fault::DamagedMetadata(Damage::Info | Damage::Options),
+            ) => is_backup,
+            Some(
+                Fault::WrongLsn
+                | Fault::WrongToLsn
+                | Fault::WrongLastLsn
+                | Fault::CutRedo
+                | Fault::DamagedMetadata(Damage::Kind | Damage::Cut | Damage::Checkpoints),
+            ) => is_backup || is_prepare,
+            Some(Fault::Up | Fault::Down) => false,
             _ => true,
         };
         if fits {
@@ -202,17 +214,23 @@ impl Tool {
         Err(Stop::because(player::BAD_SCRIPT, &format!("fake: {:?} cannot strike in this call", self.call.fault)))
     }
 
-    /// The faults that are noise alone.
-    fn noise(&self) {
+    /// The faults that strike no step of the job: noise, and what it finds at its start.
+    fn set_out(&self) -> Step<()> {
         match self.call.fault {
             Some(Fault::NotUtf8) => player::say(b"\xff\xfe"),
-            Some(Fault::Flood(bytes)) => {
-                let line = "[00] 2026-11-22 20:30:56 >> log scanned up to (44388)";
-                for _ in 0..bytes.div_ceil(line.len() + 1) {
-                    player::say(line.as_bytes());
-                }
-            }
+            Some(Fault::Flood(bytes)) => flood(bytes, |line| player::say(line.as_bytes())),
+            Some(Fault::FloodStdout(bytes)) => flood(bytes, player::print),
+            Some(Fault::EnospcAt(bytes)) => files::fill_after(bytes),
             _ => {}
         }
+        faults::at_the_start(&self.call)
+    }
+}
+
+/// Writes at least this many bytes of log.
+fn flood(bytes: usize, write: impl Fn(&str)) {
+    let line = "[00] 2026-11-22 20:30:56 >> log scanned up to (44388)";
+    for _ in 0..bytes.div_ceil(line.len() + 1) {
+        write(line);
     }
 }

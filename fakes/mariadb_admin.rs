@@ -33,12 +33,12 @@ fn main() -> ExitCode {
 
 fn run() -> Step<()> {
     let call = Call::take()?;
-    if let Some(real) = relay::real(&call) {
-        return relay::run(&call, &real);
-    }
+    relay::take_over(&call)?;
     match &call.fault {
-        None => {}
+        None | Some(Fault::Up | Fault::Down) => {}
         Some(Fault::Hangs) => faults::hang(&call)?,
+        Some(Fault::Deaf) => faults::be_deaf(&call)?,
+        Some(Fault::DiesBefore(_)) => faults::at_the_start(&call)?,
         Some(Fault::SlowUntil(path)) => faults::wait_for(&call, path)?,
         Some(other) => return Err(Stop::because(BAD_SCRIPT, &format!("fake: {other:?} cannot strike in this call"))),
     }
@@ -55,7 +55,7 @@ fn run() -> Step<()> {
         return Err(Stop::Exit(1));
     };
     let is_ping = command == "ping";
-    if !world.is_up() {
+    if call.has(&Fault::Down) || (!world.is_up() && !call.has(&Fault::Up)) {
         return Err(unreachable(&call, &login));
     }
     if !login.is_accepted() {

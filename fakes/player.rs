@@ -62,34 +62,68 @@ pub(crate) type Step<T> = Result<T, Stop>;
 pub(crate) enum Fault {
     /// Exits with this code before doing anything.
     Exit(u8),
+    /// Ends itself by this signal before it has done anything.
+    DiesBefore(String),
     /// Ends itself by this signal, half-way.
     DiesBy(String),
     /// Ends itself by this signal when all is done.
     DiesAfter(String),
-    /// Waits half-way until it is killed.
+    /// Waits half-way until it is killed; a backup tool does not end by TERM even then.
     Hangs,
+    /// Waits half-way and ends neither by TERM nor by INT, so that only KILL is left.
+    Deaf,
     /// Does everything but the last line of the log; exits 0.
     NoCompletedOk,
     /// Leaves the info file and `backup-my.cnf` empty; exits 0.
     EmptyMetadata,
     /// Leaves out checkpoints and info file; exits 0.
     MissingMetadata,
+    /// Leaves metadata that is there and not right; exits 0.
+    DamagedMetadata(Damage),
     /// Gives up half-way; exits 1.
     Partial,
     /// Finds the disk full half-way; exits 1.
     Enospc,
+    /// Finds the disk full after this many bytes, the last file cut there.
+    EnospcAt(u64),
     /// Writes two bytes that are not UTF-8 to stderr; else fine.
     NotUtf8,
     /// Writes this many bytes of log; else fine.
     Flood(usize),
+    /// Writes this many bytes to stdout; else fine.
+    FloodStdout(usize),
     /// Misses a privilege and prints the grants with the password's hash; exits 1.
     Secret,
     /// Writes a `from_lsn` that does not fit the base.
     WrongLsn,
+    /// Writes a `to_lsn` that is beyond the end of its redo log.
+    WrongToLsn,
+    /// Writes a `last_lsn` that is before its `to_lsn`.
+    WrongLastLsn,
     /// Backup: writes a redo log that is cut. Prepare: finds it cut. Exits 0 both ways.
     CutRedo,
     /// Waits half-way until this file exists; else fine.
     SlowUntil(PathBuf),
+    /// The admin tool finds the server up, whatever it is.
+    Up,
+    /// The admin tool finds the server down, whatever it is; `down`, `up`, `down` is a server that flaps.
+    Down,
+}
+
+/// What is wrong with the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Damage {
+    /// The checkpoints parse, and are those of another kind of backup.
+    Kind,
+    /// The checkpoints end before their last number.
+    Cut,
+    /// The checkpoints are zeros.
+    Checkpoints,
+    /// The info file is zeros.
+    Info,
+    /// `backup-my.cnf` is zeros.
+    Options,
 }
 
 /// One line of a script.
@@ -106,6 +140,8 @@ struct Line {
 struct Record<'a> {
     argv: &'a [String],
     pid: u32,
+    /// What was open when the program began, beside standard input, output and error.
+    inherited: Vec<String>,
 }
 
 /// A call of a fake tool.
@@ -126,6 +162,7 @@ pub(crate) struct Call {
 impl Call {
     /// Records this call and takes its line of the script.
     pub(crate) fn take() -> Step<Self> {
+        let inherited = inherited()?;
         let words: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let program = match words.first().map(PathBuf::from) {
             Some(path) if path.is_absolute() => path,
@@ -138,7 +175,7 @@ impl Call {
 
         let lock = OpenOptions::new().create(true).append(true).open(call.beside("lock"))?;
         flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
-        call.record(&words)?;
+        call.record(&words, inherited)?;
         let line = call.take_line()?;
         drop(lock);
 
@@ -163,8 +200,8 @@ impl Call {
         self.fault.as_ref() == Some(fault)
     }
 
-    fn record(&self, argv: &[String]) -> io::Result<()> {
-        let mut text = serde_json::to_vec(&Record { argv, pid: std::process::id() })?;
+    fn record(&self, argv: &[String], inherited: Vec<String>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(&Record { argv, pid: std::process::id(), inherited })?;
         text.push(b'\n');
         OpenOptions::new().create(true).append(true).open(self.beside("calls"))?.write_all(&text)
     }
@@ -190,6 +227,21 @@ impl Call {
         fs::rename(new, path)?;
         Ok(line)
     }
+}
+
+/// The descriptors from 3 on, by what they lead to.
+fn inherited() -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        // What cannot be followed is the descriptor of this very look, or was it.
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let is_standard = entry.file_name().to_str().is_some_and(|name| matches!(name, "0" | "1" | "2"));
+        if !is_standard && !target.starts_with("/proc") {
+            found.push(target.display().to_string());
+        }
+    }
+    Ok(found)
 }
 
 /// Writes a line to stderr. Where nobody reads it any more the program ends with 1, as the real tools do on EPIPE.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Tool;
 use crate::backup;
+use crate::damage;
 use crate::faults::Progress;
 use crate::files;
 use crate::log::Flavour;
@@ -74,12 +75,13 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
     let is_old = metadata::is_old(tool.flavour, tool.release);
     let is_last = metadata::is_percona_like(tool.flavour, tool.release) && !tool.options.has("apply-log-only");
     let backup_type = if is_last { "full-prepared" } else { "log-applied" };
-    let base = Checkpoints { backup_type: backup_type.to_owned(), ..base };
+    let base = damage::told(&tool.call, Checkpoints { backup_type: backup_type.to_owned(), ..base });
     files::rewrite(&target.join(tool.names.redo), redo.text(is_old).as_bytes())?;
     if tool.flavour == Flavour::Mariabackup {
         files::rewrite(&target.join(tool.names.binlog_position), b"\t0\n")?;
     }
-    files::rewrite(&target.join(tool.names.checkpoints), base.text(tool.flavour, tool.release).as_bytes())?;
+    let text = damage::of_checkpoints(&tool.call, base.text(tool.flavour, tool.release));
+    files::rewrite(&target.join(tool.names.checkpoints), text.as_bytes())?;
     if is_old {
         // It does not say where the redo log ended, but leaves it here.
         OpenOptions::new().write(true).open(target.join("ibdata1"))?.write_all_at(&redo.end.to_be_bytes(), FLUSHED)?;

@@ -1,20 +1,28 @@
 //! The signals that the backup tools do not end by.
 //!
-//! mariadb-backup 10.11.19 has HUP, QUIT, PIPE, ALRM and TERM blocked from its beginning to its end, in every mode (`SigBlk` of a
-//! backup, an apply and a copy-back); INT and KILL end it. Here a handler that does nothing comes to the same.
+//! mariadb-backup has HUP, QUIT, PIPE, ALRM and TERM blocked from its beginning to its end, in every mode (`SigBlk` of a backup, an
+//! apply and a copy-back of 10.11.19); INT and KILL end it.
 
+use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
 
-/// Lets them pass from now on.
+/// Starts this program anew, as the same process, with the signals blocked; nothing happens where they are. No safe function
+/// of Rust blocks a signal, so it is done by `env` (coreutils 8.31 or later).
 pub(crate) fn block() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _inside = runtime.enter();
-    for kind in [SignalKind::hangup(), SignalKind::quit(), SignalKind::alarm(), SignalKind::terminate()] {
-        // What is dropped here is who listens; the handler stays for as long as the process lives (tokio's documentation).
-        drop(signal(kind)?);
+    let status = fs::read_to_string("/proc/self/status")?;
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let blocked = blocked.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    if blocked & 1 << (Signal::TERM.as_raw() - 1) != 0 {
+        return Ok(());
     }
-    // Rust itself ignores PIPE.
-    Ok(())
+    let mut words = std::env::args_os();
+    // `env` would look for a bare name along the path.
+    let program = words.next().filter(|name| name.to_string_lossy().contains('/'));
+    let program = program.map_or_else(std::env::current_exe, |program| Ok(program.into()))?;
+    #[expect(clippy::disallowed_methods, reason = "it becomes the program, and starts none")]
+    let mut env = std::process::Command::new("/usr/bin/env");
+    Err(env.arg("--block-signal=HUP,QUIT,PIPE,ALRM,TERM").arg(program).args(words).exec())
 }

@@ -113,6 +113,11 @@ fn make_fifo(path: &Path) {
 }
 
 impl Task {
+    /// What it has written to `stdout` or `stderr` so far.
+    pub(super) fn so_far(&self, stream: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.join(stream)).unwrap_or_default()).into_owned()
+    }
+
     /// Whether it is still there.
     pub(super) fn runs(&self) -> bool {
         !self.dir.join("status").exists()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::stand::{Bench, Fields, Login, Series, has_extension, names_in, target};
+use super::stand::{Bench, Fields, Series, has_extension, names_in, target};
 use crate::harness::world;
 
 on_every_bench![
@@ -136,9 +136,9 @@ fn a_table_made_meanwhile_is_held_as_new(bench: &Bench<'_>) {
     server.checkpoint();
     let (full, incremental) = (bench.path("young-full"), bench.path("young-inc"));
     let base = format!("--incremental-basedir={}", full.display());
-    bench.during(Login::Good, &[&target(&full)], || server.create_table("young.infant"));
+    bench.during(&[&target(&full)], || server.create_table("young.infant"));
     server.checkpoint();
-    bench.during(Login::Good, &[&target(&incremental), &base], || server.create_table("young.newborn"));
+    bench.during(&[&target(&incremental), &base], || server.create_table("young.newborn"));
     server.drop_database("young");
     let mut full = names_in(&full.join("young"));
     full.retain(|name| name != "db.opt");

@@ -1,26 +1,28 @@
 //! The fakes as a stand: tools and a server in a directory of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::agent::run_root;
 use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use super::stock;
 use crate::harness::{program, wait_for, world::World};
 
 /// Fake tools of one version, and their server, which runs.
 pub(super) struct Fake {
-    root: tempfile::TempDir,
+    root: PathBuf,
+    _owned: Option<tempfile::TempDir>,
     world: World,
     series: Series,
     /// The backup tool, its other name, and the admin tool.
     names: [&'static str; 3],
-    stock: OnceLock<PathBuf>,
     count: AtomicU32,
 }
 
@@ -37,7 +39,12 @@ impl Fake {
 
     fn named(names: [&'static str; 3], version: &str) -> Self {
         let root = tempfile::Builder::new().prefix("dbcalm-c.").tempdir().unwrap();
-        let bin = root.path().join("bin");
+        let path = root.path().to_path_buf();
+        Self::at(&path, Some(root), names, version)
+    }
+
+    fn at(root: &Path, owned: Option<tempfile::TempDir>, names: [&'static str; 3], version: &str) -> Self {
+        let bin = root.join("bin");
         fs::create_dir(&bin).unwrap();
         for name in BTreeSet::from([names[0], names[1]]) {
             fs::hard_link(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join(name)).unwrap();
@@ -48,7 +55,7 @@ impl Fake {
         world.hold_checkpoint().unwrap();
         let mut numbers = version.split('.').map(|number| number.parse().unwrap_or_default());
         let series = Series(numbers.next().unwrap(), numbers.next().unwrap());
-        Self { root, world, series, names, stock: OnceLock::new(), count: AtomicU32::new(0) }
+        Self { root: root.to_owned(), _owned: owned, world, series, names, count: AtomicU32::new(0) }
     }
 
     fn next(&self) -> u32 {
@@ -61,7 +68,7 @@ impl Fake {
             Tool::OldName => self.names[1],
             Tool::Admin => self.names[2],
         };
-        let out = self.root.path().join(format!("out-{}", self.next()));
+        let out = self.root.join(format!("out-{}", self.next()));
         fs::create_dir(&out).unwrap();
         let mut command = program(self.bin().join(name));
         command.args(args).env_clear().current_dir(&out).stdin(Stdio::null());
@@ -75,7 +82,7 @@ impl Fake {
     }
 
     fn bin(&self) -> PathBuf {
-        self.root.path().join("bin")
+        self.root.join("bin")
     }
 }
 
@@ -90,13 +97,13 @@ impl Stand for Fake {
     }
 
     fn new_dir(&self) -> PathBuf {
-        let dir = self.root.path().join(format!("case-{}", self.next()));
+        let dir = self.root.join(format!("case-{}", self.next()));
         fs::create_dir(&dir).unwrap();
         dir
     }
 
     fn start_half_way(&self, args: &[&str]) -> Box<dyn Job> {
-        let go_on = self.root.path().join(format!("go-on-{}", self.next()));
+        let go_on = self.root.join(format!("go-on-{}", self.next()));
         let line = serde_json::json!({"fault": {"slow_until": go_on}});
         fs::write(self.script(), format!("{line}\n")).unwrap();
         let waiting = self.bin().join(format!("{}.waiting", self.names[0]));
@@ -104,6 +111,12 @@ impl Stand for Fake {
         let job = FakeJob { go_on: Some(go_on), ..self.job(Tool::Backup, args) };
         wait_for("the fake to come to its middle", || waiting.exists().then_some(()));
         Box::new(job)
+    }
+
+    fn during(&self, args: &[&str], does: &mut dyn FnMut()) -> Outcome {
+        let job = self.start_half_way(args);
+        does();
+        job.outcome()
     }
 
     fn start(&self, tool: Tool, args: &[&str]) -> Box<dyn Job> {
@@ -139,8 +152,17 @@ impl Stand for Fake {
         content
     }
 
-    fn stock(&self) -> &OnceLock<PathBuf> {
-        &self.stock
+    /// Made once for all fakes of a version, by one that nothing else is asked of.
+    fn stock(&self) -> PathBuf {
+        static STOCKS: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+        let mut stocks = STOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.world.version().unwrap();
+        let make = || {
+            let root = run_root().join(format!("{}-{version}", self.names[0]));
+            fs::create_dir(&root).unwrap();
+            stock::make(&Self::at(&root, None, self.names, &version))
+        };
+        stocks.entry(version.clone()).or_insert_with(make).clone()
     }
 }
 

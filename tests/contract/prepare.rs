@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::stand::{Bench, Login, Outcome, Series, has_extension, names_in, target};
+use super::stand::{Bench, Outcome, Series, has_extension, names_in, target};
 use crate::harness::{program, world};
 
 on_every_bench![
@@ -153,7 +153,10 @@ fn the_originals_of_a_hard_link_farm_stay_but_for_new_tables(bench: &Bench<'_>) 
     server.checkpoint();
     let incremental = bench.path("farm-inc");
     let args = [target(&incremental), format!("--incremental-basedir={}", full.display())];
-    bench.during(Login::Good, &[&args[0], &args[1]], || server.create_table("farm.new"));
+    bench.during(&[&args[0], &args[1]], || {
+        server.create_table("farm.new");
+        server.insert("farm.new", "one");
+    });
     server.drop_database("farm");
     drop(server);
     let content = || {

@@ -3,6 +3,7 @@
 //! A stand is started once a run and shared; only one case at a time has its server.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,6 +14,7 @@ use testcontainers::{Container, GenericImage};
 
 use super::agent::{Agent, Task, run_root};
 use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use super::stock;
 use crate::harness::container::look_for;
 use crate::harness::{mariadb, program, skip, wait_for};
 
@@ -246,6 +248,32 @@ impl Stand for Real {
         Box::new(self.agent.start_half_way(self.product.tools[..1].iter().chain(args)))
     }
 
+    /// The backup waits for a reader of its log. With 10.5 it already holds its locks then; there another client holds the first of
+    /// them, which with later versions would keep tables from being made.
+    fn during(&self, args: &[&str], does: &mut dyn FnMut()) -> Outcome {
+        if self.series != Series(10, 5) {
+            let job = self.start_half_way(args);
+            does();
+            return job.outcome();
+        }
+        let statements = "BACKUP STAGE START; SELECT CONNECTION_ID(); DO SLEEP(1000)";
+        let socket = format!("--socket={}", self.socket().display());
+        let options =
+            [self.product.client, "--no-defaults", "--user=root", "--batch", "--unbuffered", "--skip-column-names"];
+        let holder = self.agent.start(options.into_iter().chain([socket.as_str(), "--execute", statements]));
+        let held = || Some(holder.so_far("stdout")).filter(|connection| connection.ends_with('\n'));
+        let connection = wait_for("the lock to be held", held);
+        let job = self.agent.start(self.product.tools[..1].iter().chain(args));
+        wait_for("the backup to wait for the lock", || {
+            assert!(job.runs(), "it ended before: {}", job.so_far("stderr"));
+            job.so_far("stderr").contains("Acquiring BACKUP LOCKS").then_some(())
+        });
+        let done = catch_unwind(AssertUnwindSafe(does));
+        self.sql(&format!("KILL {}", connection.trim()));
+        done.unwrap_or_else(|panic| resume_unwind(panic));
+        Box::new(job).outcome()
+    }
+
     fn login(&self, login: Login) -> String {
         let who = match login {
             Login::Good => "user=root",
@@ -282,14 +310,15 @@ impl Stand for Real {
         content
     }
 
-    fn stock(&self) -> &OnceLock<PathBuf> {
-        &self.stock
+    fn stock(&self) -> PathBuf {
+        self.stock.get_or_init(|| stock::make(self)).clone()
     }
 }
 
 impl Control for Real {
     fn create_database(&self, name: &str) {
-        self.sql(&format!("CREATE DATABASE `{name}`"));
+        // A case that failed may have left one.
+        self.sql(&format!("DROP DATABASE IF EXISTS `{name}`; CREATE DATABASE `{name}`"));
     }
 
     fn drop_database(&self, name: &str) {

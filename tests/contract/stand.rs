@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{MutexGuard, OnceLock};
+use std::sync::MutexGuard;
 
 use crate::harness::program;
 
@@ -136,14 +136,16 @@ pub(crate) trait Stand {
     fn start(&self, tool: Tool, args: &[&str]) -> Box<dyn Job>;
     /// Starts the backup tool, which comes to its middle and waits there.
     fn start_half_way(&self, args: &[&str]) -> Box<dyn Job>;
+    /// Runs the backup tool, and does something while it waits before it copies or ends.
+    fn during(&self, args: &[&str], does: &mut dyn FnMut()) -> Outcome;
     /// The text of the group `[client-dbcalm]` for this login.
     fn login(&self, login: Login) -> String;
     /// The server, for one case alone.
     fn server(&self) -> Server<'_>;
     /// What a server holds that is started on this data directory.
     fn content_of(&self, data_dir: &Path) -> Content;
-    /// Where the backups are that all cases copy from, once they are made; see [`super::stock`].
-    fn stock(&self) -> &OnceLock<PathBuf>;
+    /// Where the backups are that all cases copy from; see [`super::stock`].
+    fn stock(&self) -> PathBuf;
 }
 
 /// The server, while nobody else changes it.
@@ -259,12 +261,13 @@ impl<'a> Bench<'a> {
         self.run(Tool::Backup, &args)
     }
 
-    /// Runs the backup tool on the server, and does something while it is half-way.
-    pub(crate) fn during(&self, login: Login, args: &[&str], does: impl FnOnce()) {
-        let file = format!("--defaults-file={}", self.credentials(login));
-        let job = self.start_half_way(&[&[&file, "--defaults-group-suffix=-dbcalm", "--backup"], args].concat());
-        does();
-        self.ended(job).complete();
+    /// Takes a backup, and does something to the server meanwhile.
+    pub(crate) fn during(&self, args: &[&str], mut does: impl FnMut()) {
+        let file = format!("--defaults-file={}", self.credentials(Login::Good));
+        let args = [&[&file, "--defaults-group-suffix=-dbcalm", "--backup"], args].concat();
+        let outcome = self.stand.during(&args, &mut does);
+        self.outcomes.borrow_mut().push(outcome.clone());
+        outcome.complete();
     }
 
     /// Takes a full backup.
@@ -300,8 +303,7 @@ impl<'a> Bench<'a> {
 
     /// A copy of a stored backup: see [`super::stock`].
     pub(crate) fn stored(&self, name: &str) -> PathBuf {
-        let stock = self.stand.stock().get_or_init(|| super::stock::make(self.stand));
-        let (from, to) = (stock.join(name), self.path(name));
+        let (from, to) = (self.stand.stock().join(name), self.path(name));
         assert!(!to.exists(), "{name} is copied twice");
         let copied = program("cp").arg("-a").args([&from, &to]).output().unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));

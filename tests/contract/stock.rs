@@ -12,7 +12,7 @@
 
 use std::path::PathBuf;
 
-use super::stand::{Bench, Content, Login, Stand, target};
+use super::stand::{Bench, Content, Stand, target};
 
 /// Takes them; gives their directory.
 pub(super) fn make(stand: &dyn Stand) -> PathBuf {
@@ -46,7 +46,7 @@ pub(super) fn make(stand: &dyn Stand) -> PathBuf {
     server.drop_database("extra");
     server.checkpoint();
     bench.incremental("inc-2", &first);
-    bench.during(Login::Good, &[&target(&bench.path("busy"))], || {
+    bench.during(&[&target(&bench.path("busy"))], || {
         for letter in ["a", "b", "c"] {
             server.insert("shop.orders", &letter.repeat(3000));
         }

@@ -141,6 +141,11 @@ impl MariaDb {
         self.ask(&[], statements)
     }
 
+    /// A session that runs statements beside the test.
+    pub(crate) fn session(&self, statements: &str) -> Child {
+        self.client(&[], statements).stdout(Stdio::null()).spawn().unwrap()
+    }
+
     /// A client that runs statements.
     pub(crate) fn client(&self, options: &[&str], statements: &str) -> Command {
         let mut client = program("mariadb");

@@ -77,6 +77,17 @@ impl TestEnv {
         env
     }
 
+    /// Lets the fake of this name stand before a real program, so that its script can strike where that one works.
+    pub(crate) fn relay(&mut self, tool: &str, real: &Path) {
+        let is_admin = tool.contains("admin");
+        let fake =
+            if is_admin { env!("CARGO_BIN_EXE_fake-mariadb-admin") } else { env!("CARGO_BIN_EXE_fake-mariabackup") };
+        let place = self.path("bin").join(tool);
+        fs::hard_link(fake, &place).unwrap();
+        fs::write(self.path("bin").join(format!("{tool}.real")), real.display().to_string()).unwrap();
+        self.set(if is_admin { "admin_bin" } else { "backup_bin" }, &place.display().to_string());
+    }
+
     /// A daemon in a container, installed as the README says, with the settings' defaults wherever there are any; not yet
     /// started. None, and a skip: there is no such container here.
     pub(crate) fn contained(image: &str) -> Option<(Self, Rc<Vessel>)> {
@@ -188,6 +199,21 @@ impl TestEnv {
         text.push_str(line);
         text.push('\n');
         fs::write(path, text).unwrap();
+    }
+
+    /// Puts in a fake's place what cannot be started: a file that is not executable, or one whose interpreter is nowhere.
+    pub(crate) fn cannot_start(&self, tool: &str, is_executable: bool) {
+        let place = self.path("bin").join(tool);
+        fs::rename(&place, place.with_extension("aside")).unwrap();
+        fs::write(&place, "#!/nowhere/interpreter\n").unwrap();
+        let mode = if is_executable { 0o755 } else { 0o644 };
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Puts the fake back in its place.
+    pub(crate) fn can_start_again(&self, tool: &str) {
+        let place = self.path("bin").join(tool);
+        fs::rename(place.with_extension("aside"), place).unwrap();
     }
 
     /// Waits until a fake has come to the point at which its script lets it wait; gives its pid.

@@ -1,7 +1,6 @@
 //! The MariaDB that is installed on this machine, run as the user of the tests.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use super::super::mariadb::{MariaDb, is_installed};
 use super::super::{TestEnv, program, wait_for};
@@ -68,7 +67,7 @@ impl Stand for Local {
 
     fn write_while(&self, during: &dyn Fn()) {
         let before = self.server.sql(data::WRITTEN);
-        let mut writer = self.server.client(&[], "CALL shop.write_on()").stdout(Stdio::null()).spawn().unwrap();
+        let mut writer = self.server.session("CALL shop.write_on()");
         wait_for("the writing to begin", || (self.server.sql(data::WRITTEN) != before).then_some(()));
         during();
         self.server.sql(data::STOP_WRITING);
@@ -110,9 +109,6 @@ impl Stand for Local {
     }
 
     fn script_the_tool(&mut self) {
-        let bin = self.env.path("bin");
-        std::fs::hard_link(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join("mariabackup")).unwrap();
-        std::fs::write(bin.join("mariabackup.real"), real_tool()).unwrap();
-        self.env.set("backup_bin", &bin.join("mariabackup").display().to_string());
+        self.env.relay(self.tool(), Path::new(real_tool()));
     }
 }
