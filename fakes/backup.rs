@@ -17,6 +17,7 @@ use crate::log::{self, Flavour};
 use crate::metadata::{self, BACKUP_MY_CNF, BLOCK, Checkpoints, Info, Redo, Unread};
 use crate::options::Login;
 use crate::player::{Fault, Step, Stop};
+use crate::streaming;
 use crate::world;
 
 /// Where the tool writes to without `--target-dir`.
@@ -36,12 +37,14 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
     tool.log.note(0, &format!("cd to {}/", data.display()));
     let lsns = tool.world.lsns()?;
     let target = PathBuf::from(tool.options.get("target-dir").unwrap_or(DEFAULT_TARGET));
-    make_target(tool, &target)?;
-
+    streaming::make_lsn_dir(tool)?;
     let redo = Redo { checkpoint: lsns.to_lsn(), end: lsns.last_lsn() };
-    create(tool, &target, tool.names.redo, b"")?;
-    for directory in world::directories(&data)? {
-        files::make_dir(&target.join(directory))?;
+    if !streaming::is_on(tool) {
+        make_target(tool, &target)?;
+        create(tool, &target, tool.names.redo, b"")?;
+        for directory in world::directories(&data)? {
+            files::make_dir(&target.join(directory))?;
+        }
     }
     let paths: Vec<String> = world::files(&data)?.into_iter().filter(|path| is_kept(path)).collect();
     let (tables, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| files::is_innodb(path));
@@ -99,7 +102,11 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
         let half = log.len() / 2;
         log.truncate(if is_old { half / BLOCK * BLOCK } else { half });
     }
-    files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
+    if streaming::is_on(tool) {
+        create(tool, target, tool.names.redo, log.as_bytes())?;
+    } else {
+        files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
+    }
     let wrong = u64::from(tool.call.has(&Fault::WrongLsn));
     let checkpoints = damage::told(
         &tool.call,
@@ -113,7 +120,11 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
     let is_missing = tool.call.has(&Fault::MissingMetadata);
     let path = target.join(tool.names.checkpoints);
     let text = damage::of_checkpoints(&tool.call, checkpoints.text(tool.flavour, tool.release));
-    if !is_missing && let Err(error) = files::create(&path, text.as_bytes()) {
+    if streaming::is_on(tool) {
+        if !is_missing {
+            streaming::put(tool, tool.names.checkpoints, text.as_bytes())?;
+        }
+    } else if !is_missing && let Err(error) = files::create(&path, text.as_bytes()) {
         let is_there = error.kind() == io::ErrorKind::AlreadyExists;
         let reason = if is_there { "errno: 17 \"File exists\"".to_owned() } else { error.to_string() };
         tool.log.plain(&format!("{}: Can't create file '{}' ({reason})", tool.call.program, path.display()));
@@ -124,7 +135,6 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
             return Err(Stop::Exit(1));
         }
     }
-    tool.log.note(0, &format!("Backup created in directory '{}/'", target.display()));
     let command = tool.call.args.join(" ");
     let end = log::now();
     let info = Info {
@@ -133,9 +143,14 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
         version: &tool.version,
         times: (start, &end),
         checkpoints: &checkpoints,
+        format: streaming::format(tool),
     };
     let [options, info] = [(BACKUP_MY_CNF.to_owned(), true), (info.text(), false)]
         .map(|(text, is_options)| damage::of_others(&tool.call, text, is_options));
+    if !is_missing {
+        streaming::write_lsn_dir(tool, &text, &info)?;
+    }
+    tool.log.note(0, &format!("Backup created in directory '{}/'", target.display()));
     // That these two cannot be written is told, but no error.
     let is_written = write_last(tool, target, "backup-my.cnf", &options)?
         && (is_missing || write_last(tool, target, tool.names.info, &info)?);
@@ -147,8 +162,14 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
 }
 
 /// Writes one of the last files; false where one of that name is there.
-fn write_last(tool: &Tool, target: &Path, name: &str, text: &str) -> io::Result<bool> {
-    tool.log.note(0, &format!("Writing {name}"));
+fn write_last(tool: &Tool, target: &Path, name: &str, text: &str) -> Step<bool> {
+    let writing = if streaming::is_on(tool) { "Streaming" } else { "Writing" };
+    tool.log.note(0, &format!("{writing} {name}"));
+    if streaming::is_on(tool) {
+        streaming::put(tool, name, text.as_bytes())?;
+        tool.log.note(0, "        ...done");
+        return Ok(true);
+    }
     let path = target.join(name);
     match files::create(&path, text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -271,7 +292,12 @@ fn copy(
     let file = target.join(to);
     progress.before(&file)?;
     let from = if from.contains('/') { format!("./{from}") } else { from.to_owned() };
-    tool.log.note(thread, &format!("Copying {from} to {}", file.display()));
+    let copying = if streaming::is_on(tool) {
+        format!("Streaming {from} to <STDOUT>")
+    } else {
+        format!("Copying {from} to {}", file.display())
+    };
+    tool.log.note(thread, &copying);
     create(tool, target, to, content)?;
     tool.log.note(thread, "        ...done");
     Ok(())
@@ -279,6 +305,9 @@ fn copy(
 
 /// Creates a file of the backup; one that is there ends the backup, and that is all the tool checks of its target.
 fn create(tool: &Tool, target: &Path, name: &str, content: &[u8]) -> Step<()> {
+    if streaming::is_on(tool) {
+        return streaming::put(tool, name, content);
+    }
     let path = target.join(name);
     match files::create(&path, content) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -17,7 +17,9 @@ mod player;
 mod prepare;
 mod relay;
 mod signals;
+mod streaming;
 mod world;
+mod xbstream;
 
 use std::process::ExitCode;
 
@@ -65,9 +67,11 @@ const VALUES: &[&str] = &[
     "ftwrl-wait-timeout",
     "open-files-limit",
     "protocol",
+    "stream",
+    "extra-lsndir",
 ];
 /// Options that change what comes out, so the fake refuses them instead of ignoring them.
-const REFUSED: &[&str] = &["stream", "compress", "extra-lsndir", "incremental-lsn", "databases", "tables", "export"];
+const REFUSED: &[&str] = &["compress", "incremental-lsn", "databases", "tables", "export"];
 
 /// Everything a job of the tool needs to know.
 pub(crate) struct Tool {
@@ -126,6 +130,7 @@ fn run() -> Step<()> {
         tool.log.note(0, &format!("Error: {both} are mutually exclusive\n"));
         return Err(Stop::Exit(1));
     }
+    streaming::check(&tool)?;
     // Every mode reads the options file, even where it connects to nothing.
     let login = tool.options.login()?;
     if let Some(word) = tool.options.words.first() {
@@ -192,6 +197,8 @@ impl Tool {
     fn check_fault(&self) -> Step<()> {
         let (is_backup, is_prepare) = (self.options.has("backup"), self.options.has("prepare"));
         let fits = match self.call.fault {
+            // The file that is cut is in the target directory, where a stream leaves none; `/dev/full` is a full stdout.
+            Some(Fault::Enospc | Fault::EnospcAt(_)) => !streaming::is_on(self),
             Some(
                 Fault::Secret
                 | Fault::EmptyMetadata

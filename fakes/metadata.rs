@@ -119,12 +119,14 @@ pub(crate) struct Info<'a> {
     pub(crate) times: (&'a str, &'a str),
     /// The LSNs.
     pub(crate) checkpoints: &'a Checkpoints,
+    /// `file`, or the name of the stream's format.
+    pub(crate) format: &'a str,
 }
 
 impl Info<'_> {
     /// The text of the info file.
     pub(crate) fn text(&self) -> String {
-        let Self { tool, command, version, times: (start, end), checkpoints } = self;
+        let Self { tool, command, version, times: (start, end), checkpoints, format } = self;
         let incremental = if checkpoints.backup_type == "incremental" { "Y" } else { "N" };
         let (from, to) = (checkpoints.from_lsn, checkpoints.to_lsn);
         let id = std::process::id();
@@ -133,7 +135,7 @@ impl Info<'_> {
              tool_version = {version}\nibbackup_version = {version}\nserver_version = {version}\n\
              start_time = {start}\nend_time = {end}\nlock_time = 0\nbinlog_pos = \n\
              innodb_from_lsn = {from}\ninnodb_to_lsn = {to}\npartial = N\nincremental = {incremental}\n\
-             format = file\ncompressed = N\n"
+             format = {format}\ncompressed = N\n"
         )
     }
 }
