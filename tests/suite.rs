@@ -24,6 +24,7 @@ mod recorder;
 mod relay;
 mod restore;
 mod scenarios;
+mod streams;
 mod workflow;
 
 /// A test that nobody calls proves nothing: every file here is a module above.
