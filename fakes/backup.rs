@@ -10,13 +10,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Tool;
+use crate::connect::connect;
 use crate::damage;
 use crate::faults::Progress;
 use crate::files;
-use crate::log::{self, Flavour};
-use crate::metadata::{self, BACKUP_MY_CNF, BLOCK, Checkpoints, Info, Redo, Unread};
+use crate::log;
+use crate::metadata::{self, BACKUP_MY_CNF, Checkpoints, Info, Unread};
 use crate::options::Login;
 use crate::player::{Fault, Step, Stop};
+use crate::redo::{Format, Redo};
 use crate::streaming;
 use crate::world;
 
@@ -35,7 +37,7 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
     }
     tool.log.note(0, "uses posix_fadvise().");
     tool.log.note(0, &format!("cd to {}/", data.display()));
-    let lsns = tool.world.lsns()?;
+    let lsns = tool.world.lsns_of_a_backup()?;
     let target = PathBuf::from(tool.options.get("target-dir").unwrap_or(DEFAULT_TARGET));
     streaming::make_lsn_dir(tool)?;
     let redo = Redo { checkpoint: lsns.to_lsn(), end: lsns.last_lsn() };
@@ -46,9 +48,15 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
             files::make_dir(&target.join(directory))?;
         }
     }
-    let paths: Vec<String> = world::files(&data)?.into_iter().filter(|path| is_kept(path)).collect();
+    let paths: Vec<String> = world::files(&data)?.into_iter().filter(|path| tool.world.backs_up(path)).collect();
     let (tables, others): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| files::is_innodb(path));
     let mut progress = Progress::new(&tool.call, &tool.log, tables.len() + others.len());
+    // A real server's redo log comes first: pages that are copied later are never newer than it, while nothing writes.
+    let (logs, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|path| world::is_redo(path));
+    for path in &logs {
+        let Some(content) = read_if_there(&data.join(path))? else { continue };
+        copy(tool, &mut progress, &target, 1, path, path, &content)?;
+    }
     for path in &tables {
         let Some(content) = read_if_there(&data.join(path))? else { continue };
         // The redo log tells of the creation of what is younger than the checkpoint; a prepare finishes it.
@@ -72,7 +80,7 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
         copy(tool, &mut progress, &target, 1, path, path, &content)?;
     }
     progress.end(&target.join(tool.names.redo))?;
-    copy_young(tool, &target, &[tables, others].concat())?;
+    copy_young(tool, &target, &[logs, tables, others].concat())?;
     tool.log.note(0, "Finished backing up non-InnoDB tables and files");
     finish(tool, &target, base.as_ref(), redo, &start)
 }
@@ -80,7 +88,7 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
 /// Copies what the server made while the backup ran.
 fn copy_young(tool: &Tool, target: &Path, known: &[String]) -> Step<()> {
     let data = tool.world.data();
-    for path in world::files(&data)?.iter().filter(|path| is_kept(path) && !known.contains(path)) {
+    for path in world::files(&data)?.iter().filter(|path| tool.world.backs_up(path) && !known.contains(path)) {
         let Some(content) = read_if_there(&data.join(path))? else { continue };
         if files::has_extension(path, "ibd") {
             let new = Path::new(path).with_extension("new").to_string_lossy().into_owned();
@@ -96,16 +104,12 @@ fn copy_young(tool: &Tool, target: &Path, known: &[String]) -> Step<()> {
 fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, start: &str) -> Step<()> {
     let latest = format!("The latest check point (for incremental): '{}'", redo.checkpoint);
     tool.log.note(0, &format!("{}: {latest}", tool.flavour.name()));
-    let is_old = metadata::is_old(tool.flavour, tool.release);
-    let mut log = redo.text(is_old);
-    if tool.call.has(&Fault::CutRedo) {
-        let half = log.len() / 2;
-        log.truncate(if is_old { half / BLOCK * BLOCK } else { half });
-    }
+    let format = Format::of(tool.flavour, tool.release);
+    let log = if tool.call.has(&Fault::CutRedo) { redo.cut(format) } else { redo.bytes(format) };
     if streaming::is_on(tool) {
-        create(tool, target, tool.names.redo, log.as_bytes())?;
+        create(tool, target, tool.names.redo, &log)?;
     } else {
-        files::rewrite(&target.join(tool.names.redo), log.as_bytes())?;
+        files::rewrite(&target.join(tool.names.redo), &log)?;
     }
     let wrong = u64::from(tool.call.has(&Fault::WrongLsn));
     let checkpoints = damage::told(
@@ -120,10 +124,8 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
     let is_missing = tool.call.has(&Fault::MissingMetadata);
     let path = target.join(tool.names.checkpoints);
     let text = damage::of_checkpoints(&tool.call, checkpoints.text(tool.flavour, tool.release));
-    if streaming::is_on(tool) {
-        if !is_missing {
-            streaming::put(tool, tool.names.checkpoints, text.as_bytes())?;
-        }
+    if !is_missing && streaming::is_on(tool) {
+        streaming::put(tool, tool.names.checkpoints, text.as_bytes())?;
     } else if !is_missing && let Err(error) = files::create(&path, text.as_bytes()) {
         let is_there = error.kind() == io::ErrorKind::AlreadyExists;
         let reason = if is_there { "errno: 17 \"File exists\"".to_owned() } else { error.to_string() };
@@ -163,13 +165,13 @@ fn finish(tool: &Tool, target: &Path, base: Option<&Checkpoints>, redo: Redo, st
 
 /// Writes one of the last files; false where one of that name is there.
 fn write_last(tool: &Tool, target: &Path, name: &str, text: &str) -> Step<bool> {
-    let writing = if streaming::is_on(tool) { "Streaming" } else { "Writing" };
-    tool.log.note(0, &format!("{writing} {name}"));
     if streaming::is_on(tool) {
+        tool.log.note(0, &format!("Streaming {name}"));
         streaming::put(tool, name, text.as_bytes())?;
         tool.log.note(0, "        ...done");
         return Ok(true);
     }
+    tool.log.note(0, &format!("Writing {name}"));
     let path = target.join(name);
     match files::create(&path, text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -211,50 +213,6 @@ pub(crate) fn unread(tool: &Tool, dir: &str, tried: &[(&str, Unread)]) -> Stop {
     Stop::Exit(1)
 }
 
-fn connect(tool: &Tool, login: &Login) -> Step<()> {
-    let server = match tool.flavour {
-        Flavour::Mariabackup if metadata::is_old(tool.flavour, tool.release) => "",
-        Flavour::Mariabackup => "MariaDB ",
-        Flavour::Xtrabackup => "MySQL ",
-    };
-    let password = if login.has_password() { "set" } else { "not set" };
-    tool.log.note(
-        0,
-        &format!(
-            "Connecting to {server}server host: {}, user: {}, password: {password}, port: not set, socket: {}",
-            login.host(),
-            login.user(),
-            login.socket().unwrap_or("not set")
-        ),
-    );
-    let failure = if !tool.world.is_up() && login.is_local() {
-        let socket = login.socket_or_default();
-        Some(format!("Can't connect to local server through socket '{socket}' (2 \"No such file or directory\")"))
-    } else if !tool.world.is_up() {
-        Some(format!("Can't connect to server on '{}' (111 \"Connection refused\")", login.host()))
-    } else if !login.is_accepted() {
-        Some(login.denial())
-    } else {
-        None
-    };
-    if let Some(failure) = failure {
-        tool.log.note(0, &format!("Failed to connect to {server}server: {failure}."));
-        return Err(Stop::Exit(1));
-    }
-    tool.log.note(0, &format!("Using server version {}", tool.version));
-    if tool.call.has(&Fault::Secret) {
-        let user = login.user();
-        tool.log.note(0, "Error: missing required privilege RELOAD on *.*");
-        tool.log.note(0, "Error: missing required privilege PROCESS on *.*");
-        tool.log.note(0, "Current privileges, as reported by 'SHOW GRANTS': ");
-        // The hash is that of the password "right", as a real server reported it.
-        let hash = "*920018161824B14A1067A69626595E68CB8284CB";
-        tool.log.note(0, &format!("  1.GRANT USAGE ON *.* TO `{user}`@`localhost` IDENTIFIED BY PASSWORD '{hash}'"));
-        return Err(Stop::Exit(1));
-    }
-    Ok(())
-}
-
 /// Makes the target directory, but not its parent.
 fn make_target(tool: &Tool, target: &Path) -> Step<()> {
     let has_parent = target.parent().is_none_or(|parent| parent == Path::new("") || parent.is_dir());
@@ -263,12 +221,6 @@ fn make_target(tool: &Tool, target: &Path) -> Step<()> {
         return Err(Stop::Exit(1));
     }
     Ok(files::make_dir(target)?)
-}
-
-/// Whether the file goes into a backup; the server's logs, sockets and the like do not.
-fn is_kept(path: &str) -> bool {
-    let is_servers_own = ["sock", "pid", "err", "cnf", "flag"].iter().any(|own| files::has_extension(path, own));
-    path.contains('/') || !(is_servers_own || path.starts_with("ib_") || path.starts_with("ibtmp"))
 }
 
 /// The file's content, unless it was dropped since it was listed.

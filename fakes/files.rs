@@ -1,10 +1,14 @@
 //! How the fake backup tools read and write files: the modes and the failures of mariadb-backup 10.11.19.
 
+#![allow(dead_code, reason = "shared: each program that includes it uses another part of it")]
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
 
 /// How many bytes the disk still takes.
 static ROOM: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -14,17 +18,24 @@ pub(crate) fn fill_after(bytes: u64) {
     ROOM.store(bytes, Ordering::Relaxed);
 }
 
-/// Writes what the disk takes; what it does not is an error, in the words of mariadb-backup 10.11.19 on a full tmpfs.
-fn write(mut file: File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes what the disk takes; what it does not is an error.
+pub(crate) fn fill(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     let room = ROOM.load(Ordering::Relaxed);
     let fits = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
     file.write_all(bytes.get(..fits).unwrap_or(bytes))?;
     ROOM.store(room - u64::try_from(fits).unwrap_or(room), Ordering::Relaxed);
-    if fits == bytes.len() {
-        return Ok(());
-    }
-    let text = format!("Error writing file '{}' (errno: 28 \"No space left on device\")", path.display());
-    Err(io::Error::new(io::ErrorKind::StorageFull, text))
+    if fits == bytes.len() { Ok(()) } else { Err(Errno::NOSPC.into()) }
+}
+
+/// The same, with the words of mariadb-backup 10.11.19 on a full tmpfs.
+fn write(file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fill(file, bytes).map_err(|error| {
+        if error.kind() != io::ErrorKind::StorageFull {
+            return error;
+        }
+        let text = format!("Error writing file '{}' (errno: 28 \"No space left on device\")", path.display());
+        io::Error::new(io::ErrorKind::StorageFull, text)
+    })
 }
 
 /// Makes a directory, and its parents, for the owner alone. One that is there is fine.
@@ -37,7 +48,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_dir(parent)?;
     }
-    write(OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?, path, bytes)
+    write(&OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?, path, bytes)
 }
 
 /// Writes a file in place: other hard links to it change too.
@@ -45,7 +56,7 @@ pub(crate) fn rewrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         make_dir(parent)?;
     }
-    write(OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?, path, bytes)
+    write(&OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?, path, bytes)
 }
 
 /// Copies a file over another, which is unlinked first: other hard links to it stay as they are.

@@ -2,10 +2,11 @@
 //!
 //! In: argv, the fake server beside it ([`world`]), and a script of faults ([`player`]). Out: backups, prepared
 //! directories and data directories that follow the real tool's rules, as seen with mariadb-backup 10.11.19; what is
-//! xtrabackup's alone follows its documentation. It never changes the fake server, and never touches `/var/lib/mysql`.
+//! xtrabackup's alone follows its documentation. It changes nothing of the server, and never touches `/var/lib/mysql`.
 //! Where it stands before a real tool it does nothing of this itself: see [`relay`].
 
 mod backup;
+mod connect;
 mod copy_back;
 mod damage;
 mod faults;
@@ -15,6 +16,7 @@ mod metadata;
 mod options;
 mod player;
 mod prepare;
+mod redo;
 mod relay;
 mod signals;
 mod streaming;
@@ -101,9 +103,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Step<()> {
+    signals::block()?;
     let call = Call::take()?;
     relay::take_over(&call)?;
-    signals::block()?;
     let flavour = if call.tool.contains("xtrabackup") { Flavour::Xtrabackup } else { Flavour::Mariabackup };
     let world = World::at(&call.bin);
     let default = if flavour == Flavour::Xtrabackup { "8.0.35-30" } else { "10.11.19-MariaDB" };
@@ -197,8 +199,6 @@ impl Tool {
     fn check_fault(&self) -> Step<()> {
         let (is_backup, is_prepare) = (self.options.has("backup"), self.options.has("prepare"));
         let fits = match self.call.fault {
-            // The file that is cut is in the target directory, where a stream leaves none; `/dev/full` is a full stdout.
-            Some(Fault::Enospc | Fault::EnospcAt(_)) => !streaming::is_on(self),
             Some(
                 Fault::Secret
                 | Fault::EmptyMetadata
@@ -213,6 +213,8 @@ impl Tool {
                 | Fault::DamagedMetadata(Damage::Kind | Damage::Cut | Damage::Checkpoints),
             ) => is_backup || is_prepare,
             Some(Fault::Up | Fault::Down) => false,
+            // The file that is cut is in the target directory, where a stream leaves none; `/dev/full` is a full stdout.
+            Some(Fault::Enospc | Fault::EnospcAt(_) | Fault::FloodStdout(_)) => !streaming::is_on(self),
             _ => true,
         };
         if fits {

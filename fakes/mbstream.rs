@@ -4,16 +4,19 @@
 //! mbstream 10.11.19, and so its lies: it exits 0 on no input, on a stream cut between two chunks, and where a file
 //! cannot be created, which also ends the extraction, the rest of the stream unread. It makes one level of directories
 //! for a file, not more. What it does not do as the real one: a reader of `-c` that is gone gives 1, not SIGPIPE;
-//! long options cannot be abbreviated; the flag of a chunk that may be ignored is not known.
+//! long options cannot be abbreviated.
 
 mod faults;
+mod files;
 mod log;
 mod player;
+mod relay;
+mod world;
 mod xbstream;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,11 +45,19 @@ struct Arguments {
 
 fn run() -> Step<()> {
     let call = Call::take()?;
-    let fits =
-        |fault: &Fault| matches!(fault, Fault::DiesBy(_) | Fault::DiesAfter(_) | Fault::Hangs | Fault::SlowUntil(_));
+    relay::take_over(&call)?;
+    let fits = |fault: &Fault| {
+        let is_wait = matches!(fault, Fault::Hangs | Fault::Deaf | Fault::SlowUntil(_));
+        let is_death = matches!(fault, Fault::DiesBefore(_) | Fault::DiesBy(_) | Fault::DiesAfter(_));
+        is_wait || is_death || matches!(fault, Fault::EnospcAt(_))
+    };
     if let Some(fault) = call.fault.as_ref().filter(|fault| !fits(fault)) {
         return Err(Stop::because(BAD_SCRIPT, &format!("fake: {fault:?} cannot strike in this call")));
     }
+    if let Some(Fault::EnospcAt(bytes)) = call.fault {
+        files::fill_after(bytes);
+    }
+    faults::at_the_start(&call)?;
     let arguments = parse(&call)?;
     let complaint = match (arguments.create, arguments.extract) {
         (true, true) => Some("can't set specify both -c and -x."),
@@ -237,7 +248,7 @@ fn put(call: &Call, files: &mut BTreeMap<String, (File, u64)>, chunk: &Chunk) ->
             failed(call, &format!("out-of-order chunk: real offset = 0x{real:x}, expected offset = 0x{expected:x}"));
         return Err(Failure::NotWritten);
     }
-    if let Err(error) = file.write_all(bytes) {
+    if let Err(error) = files::fill(file, bytes) {
         let _ = system(call, &format!("Error writing file './{path}'"), &error);
         let _ = failed(call, "my_write() failed.");
         return Err(Failure::NotWritten);

@@ -20,8 +20,9 @@ use crate::damage;
 use crate::faults::Progress;
 use crate::files;
 use crate::log::Flavour;
-use crate::metadata::{self, BLOCK, Checkpoints, Redo, Unread};
+use crate::metadata::{self, Checkpoints, Unread};
 use crate::player::{Fault, Step, Stop};
+use crate::redo::{BLOCK, Format, Redo};
 use crate::world;
 
 /// Where a system tablespace says up to which LSN it is flushed: 8 bytes at offset 26.
@@ -52,16 +53,14 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
     let redo_dir = incremental.as_ref().map_or(&target, |(dir, _)| dir);
     tool.log.note(0, &format!("innodb_log_group_home_dir = {}", redo_dir.display()));
     let redo = recover(tool, redo_dir, &base)?;
+    let format = Format::of(tool.flavour, tool.release);
     match &incremental {
         None => Progress::new(&tool.call, &tool.log, 0).end(&target.join(tool.names.redo))?,
         Some((dir, checkpoints)) => {
             apply(tool, &target, dir)?;
             if metadata::is_old(tool.flavour, tool.release) {
                 // It recovers by the incremental's own redo log, and leaves that another one.
-                files::rewrite(
-                    &dir.join(tool.names.redo),
-                    Redo { checkpoint: redo.end, ..redo }.text(true).as_bytes(),
-                )?;
+                files::rewrite(&dir.join(tool.names.redo), &Redo { checkpoint: redo.end, ..redo }.bytes(format))?;
             }
             if base.to_lsn < checkpoints.to_lsn {
                 base.to_lsn = checkpoints.to_lsn;
@@ -76,7 +75,7 @@ pub(crate) fn run(tool: &Tool) -> Step<()> {
     let is_last = metadata::is_percona_like(tool.flavour, tool.release) && !tool.options.has("apply-log-only");
     let backup_type = if is_last { "full-prepared" } else { "log-applied" };
     let base = damage::told(&tool.call, Checkpoints { backup_type: backup_type.to_owned(), ..base });
-    files::rewrite(&target.join(tool.names.redo), redo.text(is_old).as_bytes())?;
+    files::rewrite(&target.join(tool.names.redo), &redo.bytes(format))?;
     if tool.flavour == Flavour::Mariabackup {
         files::rewrite(&target.join(tool.names.binlog_position), b"\t0\n")?;
     }
@@ -149,15 +148,14 @@ fn recover(tool: &Tool, dir: &Path, base: &Checkpoints) -> Step<Redo> {
     let name = tool.names.redo;
     tool.log.note(0, "Starting InnoDB instance for recovery.");
     let is_old = metadata::is_old(tool.flavour, tool.release);
-    let text = fs::read_to_string(dir.join(name)).ok();
-    let redo = match text {
+    let redo = match fs::read(dir.join(name)).ok() {
         // It takes what it finds for whole then.
         None if is_old => return Ok(Redo { checkpoint: base.to_lsn, end: base.to_lsn }),
         None => Err(format!("File ./{name} was not found")),
-        Some(text) if is_old && text.len() % BLOCK != 0 => {
-            Err(format!("Log file ./{name} size {} is not a multiple of {BLOCK} bytes", text.len()))
+        Some(log) if is_old && log.len() % BLOCK != 0 => {
+            Err(format!("Log file ./{name} size {} is not a multiple of {BLOCK} bytes", log.len()))
         }
-        Some(text) => Redo::parse(&text).ok_or_else(|| format!("File ./{name} is too small")),
+        Some(log) => Redo::parse(&log).ok_or_else(|| format!("File ./{name} is too small")),
     };
     let mut redo = redo.map_err(|complaint| {
         tool.log.innodb("ERROR", &complaint);

@@ -1,15 +1,21 @@
-//! The fake server's state on disk: `BIN/world/`. Tests write it, the fake tools only read it.
+//! The fake server's state on disk: `BIN/world/`. Tests write it, the fake tools only read it, but for the
+//! counter of a `live` one.
 //!
 //! - `up`: there while the server runs.
 //! - `version`: the server's version, one line.
 //! - `data/`: the data directory as the server sees it.
 //! - `lsn.json`: the log sequence number of the server, and those at which each file was created and last changed.
+//! - `live`: there where the server is a real one; holds the path of its data directory. Then whether it is up is what its
+//!   socket says, its LSN is a counter that each backup moves on, and every file counts as changed since the last one.
+//!   A copy is taken file by file, so it is a backup only while nothing writes to the server; a real server has to finish
+//!   it by its own recovery.
 //!
 //! A test includes this file with `#[path = "../fakes/world.rs"] mod world;`.
 
 #![allow(dead_code, reason = "shared: each program that includes it uses another part of it")]
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -21,6 +27,9 @@ const FIRST_LSN: u64 = 1;
 /// How far a backup's redo log reaches past the server's LSN. Real servers are nearly always a few records past it
 /// (123 bytes seen with mariadb-backup 10.11.19), so `last_lsn` is not `to_lsn`.
 const REDO_TAIL: u64 = 9;
+
+/// How far a backup moves the counter of a real server on.
+const LIVE_STEP: u64 = 1000;
 
 /// What `lsn.json` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +93,47 @@ impl World {
 
     /// The server's data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.root.join("data")
+        self.live().unwrap_or_else(|| self.root.join("data"))
+    }
+
+    /// Lets the world be that of a real server with this data directory.
+    pub(crate) fn set_live(&self, data: &Path) -> io::Result<()> {
+        fs::write(self.root.join("live"), data.display().to_string())
+    }
+
+    /// The data directory of the real server, if it is one.
+    fn live(&self) -> Option<PathBuf> {
+        fs::read_to_string(self.root.join("live")).ok().map(|text| PathBuf::from(text.trim()))
+    }
+
+    /// Whether a server answers whoever comes by this socket.
+    pub(crate) fn answers(&self, socket: &str) -> bool {
+        if self.live().is_some() { UnixStream::connect(socket).is_ok() } else { self.is_up() }
+    }
+
+    /// The log sequence numbers of a backup that is begun now.
+    pub(crate) fn lsns_of_a_backup(&self) -> io::Result<Lsns> {
+        let mut lsns = self.lsns()?;
+        if self.live().is_some() {
+            lsns.lsn += LIVE_STEP;
+            self.write_lsns(&lsns)?;
+            lsns.changed = files(&self.data())?.into_iter().map(|path| (path, lsns.lsn)).collect();
+        }
+        Ok(lsns)
+    }
+
+    /// Whether the file goes into a backup; the server's logs, sockets and the like do not.
+    pub(crate) fn backs_up(&self, path: &str) -> bool {
+        let is = |extensions: &[&str]| {
+            Path::new(path).extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
+        };
+        if self.live().is_some() {
+            // The real server's own redo log is what makes the copy whole.
+            let is_temporary = path.starts_with("ibtmp") || path.starts_with("#innodb_temp");
+            return !is_temporary && !is(&["sock", "lock", "pid", "err", "cnf", "flag", "pem"]);
+        }
+        path.contains('/')
+            || !(is(&["sock", "pid", "err", "cnf", "flag"]) || path.starts_with("ib_") || path.starts_with("ibtmp"))
     }
 
     /// Lets the server answer.
@@ -193,8 +242,9 @@ pub(crate) fn is_added_by_tool(path: &str) -> bool {
     path == "backup-my.cnf" || path.starts_with("xtrabackup_") || path.starts_with("mariadb_backup_") || is_redo(path)
 }
 
-fn is_redo(path: &str) -> bool {
-    path.starts_with("ib_logfile")
+/// Whether it is a redo log of a real server, MariaDB's or MySQL's.
+pub(crate) fn is_redo(path: &str) -> bool {
+    path.starts_with("ib_logfile") || path.starts_with("#innodb_redo/")
 }
 
 /// The files below `dir` by their path relative to it, sorted.
@@ -222,7 +272,12 @@ pub(crate) fn directories(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 fn walk(dir: &Path, prefix: &str, visit: &mut dyn FnMut(String, bool)) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
+    let entries = match fs::read_dir(dir) {
+        // What a server drops while its directory is read was never there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let is_dir = entry.file_type()?.is_dir();

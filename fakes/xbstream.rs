@@ -35,6 +35,9 @@ pub(crate) fn write_file(to: &mut impl Write, path: &str, content: &[u8]) -> io:
     to.flush()
 }
 
+/// The flag of a chunk whose type need not be known.
+const IGNORABLE: u8 = 1;
+
 fn head(kind: u8, path: &str) -> io::Result<Vec<u8>> {
     let length = u32::try_from(path.len()).map_err(io::Error::other)?;
     Ok([MAGIC.as_slice(), &[0, kind], &length.to_le_bytes(), path.as_bytes()].concat())
@@ -92,11 +95,12 @@ impl<R: Read> Chunks<R> {
         let Ok(head) = <[u8; HEAD]>::try_from(head) else {
             return Err(format!("unexpected end of stream at offset 0x{start:x}."));
         };
-        let [magic @ .., _flags, kind, a, b, c, d] = head;
+        let [magic @ .., flags, kind, a, b, c, d] = head;
         if &magic != MAGIC {
             return Err(format!("wrong chunk magic at offset 0x{start:x}."));
         }
-        if kind != b'P' && kind != b'E' {
+        // One that may be ignored is not: what it brings is written like any other payload.
+        if kind != b'P' && kind != b'E' && flags & IGNORABLE == 0 {
             // The number is decimal after all, with the real tool too.
             return Err(format!("unknown chunk type 0x{kind} at offset 0x{:x}.", start + 9));
         }

@@ -18,6 +18,7 @@ mod faults;
 mod hostile;
 mod json;
 mod lifecycle;
+mod live;
 mod orm;
 mod pythons;
 mod recorder;

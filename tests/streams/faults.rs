@@ -25,7 +25,7 @@ fn the_faults_of_the_fakes_strike_in_streams() {
     for (fault, code, left) in [
         (r#"{"exit":3}"#, Some(3), "(empty)"),
         (r#"{"dies_by":"KILL"}"#, None, "a"),
-        (r#"{"dies_after":"TERM"}"#, None, "a b"),
+        (r#"{"dies_after":"SEGV"}"#, None, "a b"),
         (r#""enospc""#, Some(98), "(empty)"),
     ] {
         bench.script("mbstream", &format!(r#"{{"expects":["-x"],"fault":{fault}}}"#));
@@ -33,6 +33,14 @@ fn the_faults_of_the_fakes_strike_in_streams() {
         assert_eq!(run(&bench.fake("mbstream"), &["-x"], &dir, &stream).code, code, "{fault}");
         assert_eq!(listing(&dir), left, "{fault}");
     }
+
+    // So mbstream 10.11.19 on a full tmpfs.
+    bench.script("mbstream", r#"{"fault":{"enospc_at":7}}"#);
+    let dir = bench.dir("out");
+    let said = run(&bench.fake("mbstream"), &["-x"], &dir, &stream).text();
+    let unwritten = r#"Error writing file './b' (Errcode: 28 "No space left on device")"#;
+    assert_eq!(said, format!("exit 1 | TOOL: {unwritten} | TOOL: my_write() failed."));
+    assert_eq!(std::fs::read(dir.join("b")).unwrap(), b"wo");
 
     bench.script("mbstream", r#"{"fault":"hangs"}"#);
     let dir = bench.dir("out");

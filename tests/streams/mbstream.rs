@@ -59,6 +59,16 @@ fn a_cut_inside_a_chunk_is_told() {
     });
 }
 
+/// What a chunk of an unknown type brings is written, if its flag says that the type need not be known.
+#[test]
+fn a_type_that_need_not_be_known_is_taken_for_a_payload() {
+    every_mbstream(|bench, tool| {
+        let mut chunk = payload("z", 0, b"hello");
+        (chunk[8], chunk[9]) = (1, b'Q');
+        assert_snapshot!(extracted(bench, tool, &[chunk, head(b'E', "z")].concat(), &[]), @"exit 0 -> z=hello");
+    });
+}
+
 #[test]
 fn what_is_no_chunk_is_told() {
     every_mbstream(|bench, tool| {
