@@ -62,7 +62,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let exists = || Rejection::AlreadyExists(wanted.id.clone());
     // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
-    let claim = world.registry.claim_id(&wanted.id).ok_or_else(exists)?;
+    let claim = world.registry.claim_id(&wanted.id, until).await.ok_or_else(exists)?;
     let dir = config.backup_dir.join(wanted.id.as_str());
     let is_there = move || fs::symlink_metadata(dir).is_ok();
     if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
@@ -99,7 +99,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             {
                 return Err(Rejection::ServerNotStopped);
             }
-            let claim = world.registry.claim_data_dir(&config.data_dir).ok_or(Rejection::DataDirBusy)?;
+            let claim = world.registry.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
             let dir = config.data_dir.clone();
             on_disk(&config.data_dir, until, move || data_dir::check_empty(&dir)).await?.map_err(|why| {
                 info!(reason = %crate::chain(&why), "the data directory does not count as empty");

@@ -21,6 +21,7 @@ impl Job {
             Err(reason) => return self.fail(current, Some(finished), reason).await,
         };
         let ended = self.ended(&current, Some(&finished), None);
+        self.claim.close();
         match self.world.store.complete(ended, success).await {
             Ok(()) => self.log_end(None),
             // The daemon ends and the records are out of reach: the next start finds the row and decides.
@@ -78,6 +79,9 @@ impl Job {
         let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
         let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
+        if undone.is_ok() {
+            self.claim.close();
+        }
         let recorded = self.world.store.fail(ended).await.map_err(|why| crate::chain(&why)).err();
         let late = if undone.is_err() { self.remove(&current).await.err() } else { None };
         let said: Vec<String> = [Some(reason), aftermath, recorded, late].into_iter().flatten().collect();

@@ -35,7 +35,7 @@ pub struct Job {
     pub(super) config: Arc<Config>,
     pub(super) secrets: Secrets,
     /// Given back when the job is over, with its records written.
-    _claim: Claim,
+    pub(super) claim: Claim,
     pub(super) start: Moment,
     begun_at: Instant,
 }
@@ -84,7 +84,7 @@ impl Job {
             world: Arc::clone(world),
             config: Arc::clone(config),
             secrets,
-            _claim: claim,
+            claim,
             start: Moment::now(),
             begun_at: Instant::now(),
         };
