@@ -4,8 +4,10 @@
 //! the same arguments, descriptors and environment, in the same process group; its exit code or signal is the relay's own.
 //! Where no fault asks for more the relay becomes the real program, by `exec`, so that even its process id is the same one.
 //!
-//! `dies_before`, `hangs`, `deaf` and `slow_until` strike before the real program runs. `dies_by`, `partial` and `enospc` end it, by KILL, once it has
-//! changed a file of its target, or count once it has ended. The others strike when it has ended.
+//! `dies_before`, `hangs`, `deaf` and `slow_until` strike before the real program runs. `dies_by`, `partial` and `enospc` end it, by
+//! KILL, once it has changed a file of its target, or count once it has ended. The others strike when it has ended. INT is passed
+//! on, and so is TERM where it is not blocked as the backup tools have it. A KILL of the relay alone leaves the real program
+//! behind, known by the environment that it has.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

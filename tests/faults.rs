@@ -241,6 +241,39 @@ fn a_tool_that_cannot_be_started_any_more_ends_its_restore() {
     assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
 }
 
+/// What the tools of each series say of themselves; so said by the real ones, but for xtrabackup, whose text is Percona's documentation's.
+#[test]
+fn the_version_of_each_series_is_understood() {
+    let said = |env: &TestEnv| {
+        let output = env.command().arg("check").output().unwrap();
+        let text = env.redact(&String::from_utf8(output.stdout).unwrap());
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(" tool ")).map(str::to_owned).collect();
+        lines.join("\n")
+    };
+    let mut env = TestEnv::new();
+    env.world.set_version("10.5.23-MariaDB").unwrap();
+    assert_snapshot!(said(&env), @r"
+    ok       backup tool '~/bin/mariabackup', version 10.5: ~/bin/mariabackup based on MariaDB server 10.5.23-MariaDB debian-linux-gnu (x86_64)
+    ok       admin tool '~/bin/mariadb-admin': ~/bin/mariadb-admin  Ver 9.1 Distrib 10.5.23-MariaDB, for debian-linux-gnu on x86_64
+    ");
+    env.world.set_version("10.11.19-MariaDB").unwrap();
+    assert_snapshot!(said(&env), @r"
+    ok       backup tool '~/bin/mariabackup', version 10.11: ~/bin/mariabackup based on MariaDB server 10.11.19-MariaDB debian-linux-gnu (x86_64)
+    ok       admin tool '~/bin/mariadb-admin': ~/bin/mariadb-admin  Ver 10.0 Distrib 10.11.19-MariaDB, for debian-linux-gnu on x86_64
+    ");
+    env.world.set_version("11.8.6-MariaDB").unwrap();
+    assert_snapshot!(said(&env), @r"
+    ok       backup tool '~/bin/mariabackup', version 11.8: ~/bin/mariabackup based on MariaDB server 11.8.6-MariaDB debian-linux-gnu (x86_64)
+    ok       admin tool '~/bin/mariadb-admin': ~/bin/mariadb-admin from 11.8.6-MariaDB, client 10.0 for debian-linux-gnu (x86_64)
+    ");
+    env.mysql();
+    env.world.set_version("8.0.35-30").unwrap();
+    assert_snapshot!(said(&env), @r"
+    ok       backup tool '~/bin/xtrabackup', version 8.0: xtrabackup version 8.0.35-30 based on MySQL server 8.0.35 Linux (x86_64) (revision id: fake)
+    ok       admin tool '~/bin/mariadb-admin': ~/bin/mariadb-admin  Ver 8.0.35-30 for Linux on x86_64 ((Fake))
+    ");
+}
+
 /// A server is up or down as each request finds it; one whose state cannot be told is neither.
 #[test]
 fn a_ping_that_flaps_or_does_not_answer_decides_each_request_alone() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
@@ -47,9 +48,9 @@ impl Fake {
         let bin = root.join("bin");
         fs::create_dir(&bin).unwrap();
         for name in BTreeSet::from([names[0], names[1]]) {
-            fs::hard_link(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join(name)).unwrap();
+            symlink(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join(name)).unwrap();
         }
-        fs::hard_link(env!("CARGO_BIN_EXE_fake-mariadb-admin"), bin.join(names[2])).unwrap();
+        symlink(env!("CARGO_BIN_EXE_fake-mariadb-admin"), bin.join(names[2])).unwrap();
         let world = World::create(&bin).unwrap();
         world.set_version(version).unwrap();
         world.hold_checkpoint().unwrap();

@@ -17,6 +17,9 @@ pub(crate) struct MariaDb {
 
 /// Whether the server and its backup tool are here; a test without them is a skip that `ci/test` counts and CI forbids.
 pub(crate) fn is_installed() -> bool {
+    if !super::stand::is_wanted("local") {
+        return false;
+    }
     let installed = [&SERVER[..], &["/usr/bin/mariabackup", "/usr/bin/mariadb-backup"]]
         .iter()
         .all(|places| places.iter().any(|place| Path::new(place).exists()));

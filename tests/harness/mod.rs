@@ -16,7 +16,7 @@ pub(crate) mod world;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
@@ -58,8 +58,8 @@ impl TestEnv {
     pub(crate) fn new() -> Self {
         let env = Self::bare();
         let bin = env.path("bin");
-        fs::hard_link(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join("mariabackup")).unwrap();
-        fs::hard_link(env!("CARGO_BIN_EXE_fake-mariadb-admin"), bin.join("mariadb-admin")).unwrap();
+        symlink(env!("CARGO_BIN_EXE_fake-mariabackup"), bin.join("mariabackup")).unwrap();
+        symlink(env!("CARGO_BIN_EXE_fake-mariadb-admin"), bin.join("mariadb-admin")).unwrap();
         env.world.put("shop/orders.ibd", b"order 1\n").unwrap();
         env.world.put("shop/orders.frm", b"definition").unwrap();
         env.credentials("[client-dbcalm]\nuser=backup\npassword=s3cret-of-the-test\n");
@@ -83,7 +83,7 @@ impl TestEnv {
         let fake =
             if is_admin { env!("CARGO_BIN_EXE_fake-mariadb-admin") } else { env!("CARGO_BIN_EXE_fake-mariabackup") };
         let place = self.path("bin").join(tool);
-        fs::hard_link(fake, &place).unwrap();
+        symlink(fake, &place).unwrap();
         fs::write(self.path("bin").join(format!("{tool}.real")), real.display().to_string()).unwrap();
         self.set(if is_admin { "admin_bin" } else { "backup_bin" }, &place.display().to_string());
     }
@@ -270,6 +270,12 @@ impl TestEnv {
         fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
 
+    /// The fakes beside which there is a file of this kind.
+    fn tools_with(&self, kind: &str) -> Vec<String> {
+        let names = world::files(&self.path("bin")).unwrap_or_default().into_iter();
+        names.filter_map(|name| name.strip_suffix(&format!(".{kind}")).map(str::to_owned)).collect()
+    }
+
     fn account(&self) -> Result<(), String> {
         let claimed = self.claimed.borrow();
         let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
@@ -278,7 +284,7 @@ impl TestEnv {
         {
             return Err(format!("a line in the log that nobody claimed: {line}"));
         }
-        for tool in ["mariabackup", "mariadb-admin", "xtrabackup"] {
+        for tool in self.tools_with("script") {
             let left = fs::read_to_string(self.path("bin").join(format!("{tool}.script"))).unwrap_or_default();
             if !left.trim().is_empty() {
                 return Err(format!("the script of {tool} was not used up: {left}"));
@@ -296,8 +302,8 @@ impl TestEnv {
         eprintln!("--- replies\n{}", self.replies.borrow().join("\n"));
         eprintln!("--- rows\n{}", self.process_rows().join("\n"));
         eprintln!("--- files\n{}", self.listing("backups"));
-        for tool in ["mariabackup", "mariadb-admin", "xtrabackup"] {
-            let calls = self.calls(tool);
+        for tool in self.tools_with("calls") {
+            let calls = self.calls(&tool);
             if !calls.is_empty() {
                 eprintln!("--- calls of {tool}\n{}", calls.join("\n"));
             }
