@@ -148,10 +148,10 @@ pub(super) fn content(server: &dyn Sql, flavour: Flavour) -> Content {
         if flavour == Flavour::MariaDb { "SELECT 'ticket', next_not_cached_value FROM shop.ticket;" } else { "" };
     let things = format!(
         "USE shop; {counts} CHECKSUM TABLE {list} EXTENDED; {ticket}
-        SELECT 'view', table_name, md5(view_definition) FROM information_schema.views WHERE table_schema = 'shop' ORDER BY 2;
-        SELECT 'trigger', trigger_name, md5(action_statement) FROM information_schema.triggers WHERE trigger_schema = 'shop' ORDER BY 2;
-        SELECT 'event', event_name, md5(event_definition) FROM information_schema.events WHERE event_schema = 'shop' ORDER BY 2;
-        SELECT 'routine', routine_name, md5(routine_definition) FROM information_schema.routines WHERE routine_schema = 'shop' ORDER BY 2;
+        SELECT 'view', table_name, sha2(view_definition, 256) FROM information_schema.views WHERE table_schema = 'shop' ORDER BY 2;
+        SELECT 'trigger', trigger_name, sha2(action_statement, 256) FROM information_schema.triggers WHERE trigger_schema = 'shop' ORDER BY 2;
+        SELECT 'event', event_name, sha2(event_definition, 256) FROM information_schema.events WHERE event_schema = 'shop' ORDER BY 2;
+        SELECT 'routine', routine_name, sha2(routine_definition, 256) FROM information_schema.routines WHERE routine_schema = 'shop' ORDER BY 2;
         SELECT 'through the view', count(*) FROM shop.recent;"
     );
     server.sql(&things).lines().map(str::to_owned).collect()
