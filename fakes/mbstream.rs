@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use faults::Progress;
 use log::{Flavour, Log, now};
 use player::{BAD_SCRIPT, Call, Fault, Step, Stop, print, say};
+use world::World;
 use xbstream::{Chunk, Chunks};
 
 fn main() -> ExitCode {
@@ -195,7 +196,7 @@ fn extract(call: &Call, arguments: &Arguments) -> Step<()> {
             Ok(Some(chunk)) => {
                 if !files.contains_key(&chunk.path) {
                     progress.before(Path::new(&chunk.path))?;
-                    if arguments.verbose && is_valid(&chunk.path) {
+                    if arguments.verbose && is_valid(call, &chunk.path) {
                         log.note(0, &chunk.path);
                     }
                 }
@@ -257,14 +258,16 @@ fn put(call: &Call, files: &mut BTreeMap<String, (File, u64)>, chunk: &Chunk) ->
     Ok(())
 }
 
-/// Whether the real tool takes such a path. It looks for `/../` and at the first letter alone.
-fn is_valid(path: &str) -> bool {
-    !path.starts_with(['.', '/']) && !path.contains("/../")
+/// Whether the real tool takes such a path: 10.5.23 takes any, and goes wherever it leads; later ones look for `/../` and at the
+/// first letter alone.
+fn is_valid(call: &Call, path: &str) -> bool {
+    let is_old = World::at(&call.bin).version().is_some_and(|version| version.starts_with("10.5."));
+    is_old || !path.starts_with(['.', '/']) && !path.contains("/../")
 }
 
 /// Creates a file that must not be there yet, and its directory, if that alone is missing. Says why it cannot.
 fn create_file(call: &Call, path: &str) -> Option<File> {
-    if !is_valid(path) {
+    if !is_valid(call, path) {
         let _ = failed(call, &format!("invalid filename {path}"));
         return None;
     }
@@ -281,7 +284,7 @@ fn create_file(call: &Call, path: &str) -> Option<File> {
             _ => {}
         }
     }
-    let shown = format!("./{path}");
+    let shown = if path.starts_with('/') { path.to_owned() } else { format!("./{path}") };
     match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&shown) {
         Ok(file) => Some(file),
         Err(error) => {

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::Tool;
 use crate::log::Flavour;
+use crate::metadata;
 use crate::player::{Step, Stop};
 use crate::xbstream;
 
@@ -32,10 +33,11 @@ pub(crate) fn check(tool: &Tool) -> Step<()> {
     }
 }
 
-/// What the info file calls the format.
+/// What the info file calls the format: 10.5.23 calls a stream a tar, which it is not.
 pub(crate) fn format(tool: &Tool) -> &'static str {
     match tool.flavour {
         _ if !is_on(tool) => "file",
+        Flavour::Mariabackup if metadata::is_old(tool.flavour, tool.release) => "tar",
         Flavour::Mariabackup => "mbstream",
         Flavour::Xtrabackup => "xbstream",
     }

@@ -1,7 +1,81 @@
 //! Streams: what the backup tool writes with `--stream`, and what `mbstream` makes of it, fake and real alike.
 //!
-//! A fact about mbstream is one body that runs over every mbstream there is; where they differ, a test fails. The real
-//! one is taken from the machine, and its absence is a skip.
+//! A fact about mbstream is one body that runs over every mbstream there is: the fake one under both its names, the one of this
+//! machine, and that of each series in its container. Where they differ, a test fails.
+
+/// Makes a test of each fact on each mbstream.
+macro_rules! on_every_mbstream {
+    ($($fact:ident),* $(,)?) => { $(
+        mod $fact {
+            use crate::streams::{on_the_fake, on_the_real_one_here, on_the_real_one_of};
+
+            #[test]
+            fn fake_10_5() {
+                on_the_fake("mbstream", "10.5.23-MariaDB", super::$fact);
+            }
+
+            #[test]
+            fn fake_10_11() {
+                on_the_fake("mbstream", "10.11.19-MariaDB", super::$fact);
+            }
+
+            #[test]
+            fn fake_xbstream() {
+                on_the_fake("xbstream", "10.11.19-MariaDB", super::$fact);
+            }
+
+            #[test]
+            fn mariadb_here() {
+                on_the_real_one_here(super::$fact);
+            }
+
+            #[test]
+            fn mariadb_10_5() {
+                on_the_real_one_of("10.5", super::$fact);
+            }
+
+            #[test]
+            fn mariadb_10_11() {
+                on_the_real_one_of("10.11", super::$fact);
+            }
+
+            #[test]
+            fn mariadb_11_8() {
+                on_the_real_one_of("11.8", super::$fact);
+            }
+        }
+    )* };
+}
+
+/// Makes a test of each fact on each real backup tool.
+macro_rules! on_every_mariadb {
+    ($($fact:ident),* $(,)?) => { $(
+        mod $fact {
+            use crate::contract::{Real, the_real_one_of};
+            use crate::streams::on_the_real_tool;
+
+            #[test]
+            fn mariadb_here() {
+                on_the_real_tool(Real::here(), super::$fact);
+            }
+
+            #[test]
+            fn mariadb_10_5() {
+                on_the_real_tool(the_real_one_of("10.5"), super::$fact);
+            }
+
+            #[test]
+            fn mariadb_10_11() {
+                on_the_real_tool(the_real_one_of("10.11"), super::$fact);
+            }
+
+            #[test]
+            fn mariadb_11_8() {
+                on_the_real_tool(the_real_one_of("11.8"), super::$fact);
+            }
+        }
+    )* };
+}
 
 mod backup;
 mod faults;
@@ -14,12 +88,34 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use crate::contract::{Real, the_real_one_of};
+use crate::harness::program;
 use crate::harness::stand::is_wanted;
 use crate::harness::world::World;
-use crate::harness::{program, skip};
 
 /// The real mbstream, where Debian and MariaDB's own packages put it.
 const REAL: &str = "/usr/bin/mbstream";
+
+/// An mbstream.
+enum Mbstream {
+    /// A program of this machine.
+    Here(PathBuf),
+    /// The real one of a series, with who runs it.
+    Real(&'static Real),
+}
+
+impl Mbstream {
+    /// Runs it in a directory over this stdin.
+    fn run(&self, args: &[&str], dir: &Path, stdin: &[u8]) -> Said {
+        match self {
+            Self::Here(tool) => run(tool, args, dir, stdin),
+            Self::Real(real) => {
+                let (outcome, stdout) = real.feed(&[&[REAL], args].concat(), dir, stdin);
+                Said { code: outcome.code, stdout, stderr: undated(&outcome.stderr, REAL) }
+            }
+        }
+    }
+}
 
 /// A directory with the fake tools and their server, and room for what a test writes.
 struct Bench {
@@ -36,7 +132,7 @@ struct Said {
 }
 
 impl Said {
-    /// Its exit code and its messages, without dates and without the name it was called by.
+    /// Its exit code and its messages.
     fn text(&self) -> String {
         let code = self.code.map_or("none".to_owned(), |code| code.to_string());
         let code = format!("exit {code}");
@@ -47,7 +143,10 @@ impl Said {
 
 impl Bench {
     fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("dbcalm").tempdir().unwrap();
+        Self::over(tempfile::Builder::new().prefix("dbcalm").tempdir().unwrap())
+    }
+
+    fn over(root: tempfile::TempDir) -> Self {
         let bin = root.path().join("bin");
         fs::create_dir(&bin).unwrap();
         for (tool, name) in [
@@ -70,6 +169,11 @@ impl Bench {
 
     fn fake(&self, tool: &str) -> PathBuf {
         self.path("bin").join(tool)
+    }
+
+    /// Whether the tools are those of 10.5, or the fakes as such.
+    fn is_old(&self) -> bool {
+        self.world.version().is_some_and(|version| version.starts_with("10.5."))
     }
 
     /// Makes a fresh directory.
@@ -117,7 +221,17 @@ fn run(tool: &Path, args: &[&str], dir: &Path, stdin: &[u8]) -> Said {
 }
 
 fn said(tool: &Path, output: &Output) -> Said {
-    let text = String::from_utf8_lossy(&output.stderr).replace(&tool.display().to_string(), "TOOL");
+    let text = String::from_utf8_lossy(&output.stderr);
+    Said {
+        code: output.status.code(),
+        stdout: output.stdout.clone(),
+        stderr: undated(&text, &tool.display().to_string()),
+    }
+}
+
+/// What a tool said, without dates and without the name it was called by.
+fn undated(text: &str, tool: &str) -> String {
+    let text = text.replace(tool, "TOOL");
     let undated = |line: &str| {
         let line = line.trim_start_matches('\x07');
         if let Some(rest) = line.strip_prefix("[00] FATAL ERROR: ") {
@@ -125,29 +239,47 @@ fn said(tool: &Path, output: &Output) -> Said {
         }
         line.strip_prefix("[00] ").map_or(line, |rest| rest.get(20..).unwrap_or_default()).to_owned()
     };
-    let stderr: Vec<_> = text.lines().map(undated).collect();
-    Said { code: output.status.code(), stdout: output.stdout.clone(), stderr: stderr.join("\n") }
+    text.lines().map(undated).collect::<Vec<_>>().join("\n")
 }
 
-/// Every mbstream: the fake one under both its names, and the real one.
-fn every_mbstream(fact: impl Fn(&Bench, &Path)) {
-    let bench = Bench::new();
-    let real = real_mbstream().then(|| PathBuf::from(REAL));
-    let tools = [bench.fake("mbstream"), bench.fake("xbstream")].into_iter().chain(real);
-    insta::allow_duplicates! {
-        tools.for_each(|tool| fact(&bench, &tool));
+/// A fact about mbstream.
+type Fact = fn(&Bench, &Mbstream);
+
+fn on_the_fake(name: &str, version: &str, fact: Fact) {
+    if is_wanted("fakes") {
+        let bench = Bench::new();
+        bench.world.set_version(version).unwrap();
+        let tool = Mbstream::Here(bench.fake(name));
+        insta::allow_duplicates!(fact(&bench, &tool));
     }
 }
 
-fn real_mbstream() -> bool {
-    if !is_wanted("local") {
-        return false;
+fn on_the_real_one_here(fact: Fact) {
+    on_the_real_one(Real::here(), fact);
+}
+
+fn on_the_real_one_of(series: &'static str, fact: Fact) {
+    on_the_real_one(the_real_one_of(series), fact);
+}
+
+fn on_the_real_one(real: Option<&'static Real>, fact: Fact) {
+    if let Some(real) = real {
+        let bench = beside(real);
+        insta::allow_duplicates!(fact(&bench, &Mbstream::Real(real)));
     }
-    let is_there = Path::new(REAL).exists();
-    if !is_there {
-        skip("no mbstream is installed here (run ci/setup)");
+}
+
+fn on_the_real_tool(real: Option<&'static Real>, fact: fn(&Bench, &'static Real)) {
+    if let Some(real) = real {
+        insta::allow_duplicates!(fact(&beside(real), real));
     }
-    is_there
+}
+
+/// A bench whose directories the real tools see too.
+fn beside(real: &Real) -> Bench {
+    let bench = Bench::over(tempfile::tempdir_in(real.dir()).unwrap());
+    bench.world.set_version(real.version()).unwrap();
+    bench
 }
 
 /// A payload, with the checksum given or the right one. The test writes the format by itself: it is what is tested.

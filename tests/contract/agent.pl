@@ -1,8 +1,9 @@
 # Runs the real tools for the contract suite, on this machine or in a container: a process that outlives no test run.
 #
 # In: the directory ROOT as argument, and lines from the FIFO ROOT/requests: "start JOB" or "signal JOB NAME"; what to run is in
-# ROOT/jobs/JOB/argv, its words separated by NUL. Out: stdout, stderr, sent-NAME and status ("EXIT-CODE SIGNAL") beside it. When the
-# last writer of the FIFO is gone, however it went, everything started here is killed, ROOT is emptied, and the agent ends.
+# ROOT/jobs/JOB/argv, its words separated by NUL, and beside it, if it needs them, its input in stdin and the path of its directory in
+# cwd. Out: stdout, stderr, sent-NAME and status ("EXIT-CODE SIGNAL") beside it. When the last writer of the FIFO is gone, however it
+# went, everything started here is killed, ROOT is emptied, and the agent ends.
 use strict;
 use warnings;
 use POSIX ();
@@ -26,6 +27,13 @@ sub write_file {
     rename("$path.new", $path) or die "$path: $!\n";
 }
 
+sub content {
+    my ($path) = @_;
+    open(my $file, '<', $path) or die "$path: $!\n";
+    local $/;
+    return <$file>;
+}
+
 sub report {
     for my $pid (grep { exists $running{$_} } keys %ended) {
         my ($job, $status) = (delete $running{$pid}, delete $ended{$pid});
@@ -36,14 +44,15 @@ sub report {
 sub start {
     my ($job) = @_;
     my $dir = "$root/jobs/$job";
-    open(my $file, '<', "$dir/argv") or die "$dir/argv: $!\n";
-    my @argv = split(/\0/, do { local $/; <$file> });
+    my @argv = split(/\0/, content("$dir/argv"));
+    my $cwd = -e "$dir/cwd" ? content("$dir/cwd") : undef;
     my $pid = fork() // die "fork: $!\n";
     if ($pid == 0) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT CHLD);
         setpgrp(0, 0);
         %ENV = (PATH => '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', TMPDIR => $root);
-        open(STDIN, '<', '/dev/null');
+        if (defined $cwd && !chdir($cwd)) { POSIX::_exit(126) }
+        open(STDIN, '<', -e "$dir/stdin" ? "$dir/stdin" : '/dev/null');
         open(STDOUT, '>', "$dir/stdout");
         open(STDERR, '>', "$dir/stderr");
         # A FIFO in its place is of one page: whoever writes more has to wait for its reader.

@@ -93,6 +93,22 @@ impl Agent {
     pub(super) fn run<A: AsRef<str>>(&self, argv: impl IntoIterator<Item = A>) -> Outcome {
         Box::new(self.start(argv)).outcome()
     }
+
+    /// Runs a program to its end in this directory, over this input; gives its output as it is, too.
+    pub(super) fn feed<A: AsRef<str>>(
+        &self,
+        argv: impl IntoIterator<Item = A>,
+        dir: &Path,
+        stdin: &[u8],
+    ) -> (Outcome, Vec<u8>) {
+        let task = self.start_with(argv, |job| {
+            fs::write(job.join("cwd"), dir.as_os_str().as_encoded_bytes()).unwrap();
+            fs::write(job.join("stdin"), stdin).unwrap();
+        });
+        let stdout = task.dir.join("stdout");
+        let outcome = Box::new(task).outcome();
+        (outcome, fs::read(stdout).unwrap())
+    }
 }
 
 /// A program that an agent runs.

@@ -80,6 +80,7 @@ mod stand;
 mod stock;
 mod xtrabackup;
 
+pub(crate) use real::Real;
 use stand::Bench;
 
 use crate::harness::stand::is_wanted;
@@ -112,17 +113,18 @@ fn on_the_real_xtrabackup(case: fn(&Bench<'_>)) {
 }
 
 fn on_the_real_one_here(case: fn(&Bench<'_>)) {
-    if is_wanted("local")
-        && let Some(real) = real::Real::here()
-    {
+    if let Some(real) = Real::here() {
         case(&Bench::new(real));
     }
 }
 
 fn on_the_real_one_of(series: &'static str, case: fn(&Bench<'_>)) {
-    if is_wanted(&format!("mariadb-{series}"))
-        && let Some(real) = real::Real::in_a_container(series)
-    {
+    if let Some(real) = the_real_one_of(series) {
         case(&Bench::new(real));
     }
+}
+
+/// The tools of this series in its container; a skip where there is none, or it is not wanted.
+pub(crate) fn the_real_one_of(series: &'static str) -> Option<&'static Real> {
+    is_wanted(&format!("mariadb-{series}")).then(|| Real::in_a_container(series))?
 }

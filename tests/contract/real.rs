@@ -6,7 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use testcontainers::core::{ImageExt, Mount};
 use testcontainers::runners::SyncRunner;
@@ -48,12 +48,13 @@ const MYSQL: Product = Product {
 };
 
 /// A server, its tools, and who runs them.
-pub(super) struct Real {
+pub(crate) struct Real {
     product: &'static Product,
     agent: Agent,
     /// Held as long as this process lives; it removes itself at the end (see [`super::agent`]).
     _container: Option<Container<GenericImage>>,
     series: Series,
+    version: String,
     root: PathBuf,
     stock: OnceLock<PathBuf>,
     count: AtomicU32,
@@ -66,7 +67,7 @@ const TEMPLATE: &str = "/usr/local/share/dbcalm/data";
 
 impl Real {
     /// What is installed on this machine; a skip where nothing is.
-    pub(super) fn here() -> Option<&'static Self> {
+    pub(crate) fn here() -> Option<&'static Self> {
         static HERE: OnceLock<Real> = OnceLock::new();
         mariadb::is_installed().then(|| {
             HERE.get_or_init(|| {
@@ -107,7 +108,7 @@ impl Real {
     }
 
     /// A container of this series; a skip where there is no Docker or no image.
-    pub(super) fn in_a_container(series: &'static str) -> Option<&'static Self> {
+    pub(crate) fn in_a_container(series: &'static str) -> Option<&'static Self> {
         static CONTAINERS: [OnceLock<Result<Real, String>>; 3] = [const { OnceLock::new() }; 3];
         let index = super::CONTAINERS.iter().position(|known| *known == series).unwrap();
         match CONTAINERS[index].get_or_init(|| Self::start(series)) {
@@ -155,6 +156,7 @@ impl Real {
         let version = agent.run([product.server, "--no-defaults", "--version"]).stdout;
         let number = |text: &str| text.split_once("Ver ").map(|(_, version)| version.to_owned());
         let version = number(&version).unwrap_or_else(|| panic!("no version in {version:?}"));
+        let version = version.split_whitespace().next().unwrap_or_default().to_owned();
         let mut numbers = version.split('.').map(|number| number.parse().unwrap());
         let series = Series(numbers.next().unwrap(), numbers.next().unwrap());
         let real = Self {
@@ -162,6 +164,7 @@ impl Real {
             agent,
             _container: container,
             series,
+            version,
             root,
             stock: OnceLock::new(),
             count: AtomicU32::new(0),
@@ -171,6 +174,39 @@ impl Real {
         Control::start(&real);
         real.sql("CREATE USER nobody@localhost IDENTIFIED BY 'right'");
         real
+    }
+
+    /// A fresh directory with the same path for the tools.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.new_dir()
+    }
+
+    /// The version, as the server says it.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether a backup's own files are named after xtrabackup: before 11.1.
+    pub(crate) fn has_old_names(&self) -> bool {
+        self.series < Series(11, 1)
+    }
+
+    /// Runs a program in a directory, over this input; gives how it ended and its output as it is.
+    pub(crate) fn feed(&self, argv: &[&str], dir: &Path, stdin: &[u8]) -> (Outcome, Vec<u8>) {
+        self.agent.feed(argv, dir, stdin)
+    }
+
+    /// Keeps others from the server while it is held.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        // A case that failed has left its tables; those that follow make others, or all of the stock.
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Streams a backup of the server.
+    pub(crate) fn stream(&self, args: &[&str]) -> (Outcome, Vec<u8>) {
+        let socket = format!("--socket={}", self.socket().display());
+        let login = [self.product.tools[0], "--no-defaults", "--user=root", &socket, "--backup"];
+        self.feed(&[&login, args].concat(), &self.root, b"")
     }
 
     fn next(&self) -> u32 {
@@ -205,7 +241,8 @@ impl Real {
         self.agent.run(options.into_iter().chain([socket.as_str(), "--execute", statements]))
     }
 
-    fn sql(&self, statements: &str) -> String {
+    /// Runs statements in the server; see [`Self::alone`].
+    pub(crate) fn sql(&self, statements: &str) -> String {
         let said = self.try_sql(&self.socket(), statements);
         assert_eq!(said.code, Some(0), "{said}");
         said.stdout
@@ -284,8 +321,7 @@ impl Stand for Real {
     }
 
     fn server(&self) -> Server<'_> {
-        // A case that failed has left its tables; those that follow make others, or all of the stock.
-        Server { control: self, _alone: Some(self.alone.lock().unwrap_or_else(PoisonError::into_inner)) }
+        Server { control: self, _alone: Some(self.alone()) }
     }
 
     fn content_of(&self, data_dir: &Path) -> Content {

@@ -6,31 +6,34 @@ use std::process::Stdio;
 
 use insta::assert_snapshot;
 
-use super::{Bench, REAL, Said, content, ends, every_mbstream, real_mbstream, refs, run, said};
+use super::{Bench, Mbstream, Said, content, ends, refs, run, said};
+use crate::contract::Real;
 use crate::harness::mariadb::{self, MariaDb};
 use crate::harness::{listing, program};
 
-#[test]
-fn a_backup_streams_to_stdout_and_writes_nothing_else() {
-    let bench = Bench::new();
+on_every_mbstream![a_backup_streams_to_stdout_and_writes_nothing_else];
+
+on_every_mariadb![the_real_backup_refuses_alike, a_real_stream_is_extracted_alike_by_the_fake];
+
+fn a_backup_streams_to_stdout_and_writes_nothing_else(bench: &Bench, tool: &Mbstream) {
     let said = bench.backup(&["--backup", "--stream=xbstream", "--target-dir=~/target"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stderr.ends_with("\ncompleted OK!"), "{}", said.stderr);
     assert_eq!(listing(&bench.path("target")), "(absent)");
-    assert_snapshot!(ends(&said.stdout).join(" "), @"ibdata1 shop/orders.ibd shop/orders.frm ib_logfile0 xtrabackup_checkpoints backup-my.cnf xtrabackup_info");
+    let names = ends(&said.stdout);
+    assert_snapshot!(names.join(" ").replace("mariadb_backup_", "xtrabackup_"), @"ibdata1 shop/orders.ibd shop/orders.frm ib_logfile0 xtrabackup_checkpoints backup-my.cnf xtrabackup_info");
     let plain = bench.backup(&["--backup", "--target-dir=~/plain"]);
     assert_eq!(plain.code, Some(0), "{}", plain.stderr);
     let plain = content(&bench.path("plain"));
     // A test that takes the stream apart by the fake alone would prove that the fake agrees with itself.
-    every_mbstream(|bench, tool| {
-        let dir = bench.dir("out");
-        assert_snapshot!(run(tool, &["-x"], &dir, &said.stdout).text(), @"exit 0");
-        let mut streamed = content(&dir);
-        assert_eq!(streamed.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
-        let info = String::from_utf8(streamed.remove("xtrabackup_info").unwrap()).unwrap();
-        assert!(info.contains("\nformat = mbstream\n"), "{info}");
-        assert!(streamed.iter().all(|(path, bytes)| &plain[path] == bytes), "{}", tool.display());
-    });
+    let dir = bench.dir("out");
+    assert_snapshot!(tool.run(&["-x"], &dir, &said.stdout).text(), @"exit 0");
+    let mut streamed = content(&dir);
+    assert_eq!(streamed.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    let info = String::from_utf8(streamed.remove(names.last().unwrap()).unwrap()).unwrap();
+    let format = if bench.is_old() { "tar" } else { "mbstream" };
+    assert!(info.contains(&format!("\nformat = {format}\n")), "{info}");
+    assert!(streamed.iter().all(|(path, bytes)| &plain[path] == bytes));
 }
 
 #[test]
@@ -51,63 +54,53 @@ fn a_format_that_is_none_and_a_directory_that_cannot_be_made_are_refused() {
     assert_eq!(listing(&bench.path("plain")), "(absent)");
 }
 
-/// The arguments of the real backup tool for this server.
-fn real_backup(server: &MariaDb, args: &[&str]) -> Said {
-    let socket = format!("--socket={}", server.socket().display());
-    let args = [&["--no-defaults", "--user=root", &socket, "--backup"], args].concat();
-    run(Path::new("mariadb-backup"), &args, Path::new("/"), b"")
-}
-
 /// What the real tool says to the same wrong calls, and what it leaves of them.
-#[test]
-fn the_real_backup_refuses_alike() {
-    if !mariadb::is_installed() {
-        return;
-    }
-    let (bench, server) = (Bench::new(), MariaDb::start());
+fn the_real_backup_refuses_alike(bench: &Bench, real: &'static Real) {
+    let _alone = real.alone();
     for format in ["tar", "bogus", ""] {
-        let said = real_backup(&server, &[&format!("--stream={format}")]);
-        assert_eq!(said.text(), format!("exit 1 | Invalid --stream argument: {format}"));
-        assert_eq!(said.stdout, b"");
+        let (said, stdout) = real.stream(&[&format!("--stream={format}")]);
+        assert_eq!((said.code, stdout.len()), (Some(1), 0), "{said}");
+        said.says(&format!("Invalid --stream argument: {format}"));
     }
     let (dir, plain) = (bench.path("no/such").display().to_string(), bench.path("plain").display().to_string());
     for place in ["--stream=xbstream".to_owned(), format!("--target-dir={plain}")] {
-        let said = real_backup(&server, &[&place, &format!("--extra-lsndir={dir}")]);
-        assert_eq!((said.code, said.stdout.len()), (Some(1), 0));
-        assert!(said.stderr.contains(&format!("Error: cannot mkdir 2: {dir}/\n")), "{}", said.stderr);
+        let (said, stdout) = real.stream(&[&place, &format!("--extra-lsndir={dir}")]);
+        assert_eq!((said.code, stdout.len()), (Some(1), 0), "{said}");
+        said.says(&format!("Error: cannot mkdir 2: {dir}/"));
         assert_eq!(listing(&bench.path("plain")), "(absent)");
     }
 }
 
-#[test]
-fn the_real_tools_stream_is_extracted_alike_by_the_fake() {
-    if !mariadb::is_installed() || !real_mbstream() {
-        return;
-    }
-    let (bench, server) = (Bench::new(), MariaDb::start());
-    server.sql(
-        "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(400));
+/// A full backup and an incremental of a base of which nothing is there but its checkpoints; the info file is the last of each.
+fn a_real_stream_is_extracted_alike_by_the_fake(bench: &Bench, real: &'static Real) {
+    let _alone = real.alone();
+    real.sql(
+        "CREATE OR REPLACE DATABASE streamed; USE streamed; CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(400));
          INSERT INTO orders SELECT seq, repeat('x', 400) FROM seq_1_to_2000; CREATE TABLE plain (id INT) ENGINE=MyISAM",
     );
+    let prefix = if real.has_old_names() { "xtrabackup" } else { "mariadb_backup" };
     let lsn = bench.path("lsn").display().to_string();
     let base = format!("--incremental-basedir={lsn}");
     for args in [vec!["--stream=xbstream", &format!("--extra-lsndir={lsn}")], vec!["--stream=mbstream", &base]] {
-        let said = real_backup(&server, &args);
-        assert_eq!(said.code, Some(0), "{}", said.stderr);
-        let names = ends(&said.stdout);
+        let (said, stream) = real.stream(&args);
+        assert_eq!(said.code, Some(0), "{said}");
+        let names = ends(&stream);
         assert_eq!(
             names[names.len() - 4..],
-            ["ib_logfile0", "xtrabackup_checkpoints", "backup-my.cnf", "xtrabackup_info"]
+            ["ib_logfile0", &format!("{prefix}_checkpoints"), "backup-my.cnf", &format!("{prefix}_info")]
         );
-        let [ours, theirs] = [bench.fake("mbstream"), PathBuf::from(REAL)].map(|tool| {
+        let [ours, theirs] = [Mbstream::Here(bench.fake("mbstream")), Mbstream::Real(real)].map(|tool| {
             let dir = bench.dir("out");
-            assert_eq!(run(&tool, &["-x", "-p", "2"], &dir, &said.stdout).text(), "exit 0");
+            assert_eq!(tool.run(&["-x", "-p", "2"], &dir, &stream).text(), "exit 0");
             content(&dir)
         });
         assert_eq!(ours.len(), names.len());
         assert!(ours == theirs, "the fake extracts something else");
-        assert!(ours["xtrabackup_info"].windows(18).any(|text| text == b"format = mbstream\n".as_slice()));
+        let info = String::from_utf8_lossy(&ours[&format!("{prefix}_info")]).into_owned();
+        let format = if bench.is_old() { "tar" } else { "mbstream" };
+        assert!(info.contains(&format!("\nformat = {format}\n")), "{info}");
     }
+    real.sql("DROP DATABASE streamed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What mbstream makes of a stream, whole or not, and of files: every fact over the fake one and the real one.
+//! What mbstream makes of a stream, whole or not, and of files: every fact over the fake one and the real ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,160 +6,164 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use super::{Bench, content, every_mbstream, file, head, payload, run};
+use super::{Bench, Mbstream, content, file, head, payload};
 use crate::harness::listing;
 
+on_every_mbstream![
+    a_stream_is_extracted,
+    a_cut_between_chunks_is_not_told,
+    a_cut_inside_a_chunk_is_told,
+    a_type_that_need_not_be_known_is_taken_for_a_payload,
+    what_is_no_chunk_is_told,
+    a_wrong_checksum_is_told,
+    a_file_that_cannot_be_created_ends_the_extraction_and_is_not_told,
+    a_path_that_leads_outside_is_refused_but_by_the_old,
+    a_part_that_is_not_the_next_is_told,
+    a_wrong_call_is_told,
+    a_stream_is_made,
+];
+
 /// Extracts a stream into a fresh directory; says what the tool said and what is there then.
-fn extracted(bench: &Bench, tool: &Path, stream: &[u8], args: &[&str]) -> String {
+fn extracted(bench: &Bench, tool: &Mbstream, stream: &[u8], args: &[&str]) -> String {
     let dir = bench.dir("out");
-    let said = run(tool, &[&["-x"], args].concat(), &dir, stream);
+    let said = tool.run(&[&["-x"], args].concat(), &dir, stream);
     let files = content(&dir).into_iter().map(|(path, bytes)| format!("{path}={}", String::from_utf8_lossy(&bytes)));
     let files: Vec<_> = files.collect();
     format!("{} -> {}", said.text(), files.join(" "))
 }
 
-#[test]
-fn a_stream_is_extracted() {
-    every_mbstream(|bench, tool| {
-        let stream = [payload("a", 0, b"he"), file("d/b", b"world"), payload("a", 2, b"llo"), head(b'E', "a")].concat();
-        for args in [&["-p", "2"][..], &["--parallel=1"], &["words", "are", "ignored"]] {
-            assert_snapshot!(extracted(bench, tool, &stream, args), @"exit 0 -> a=hello d/b=world");
-        }
-        let mode = |path: &str| fs::metadata(bench.path("out").join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode("a"), mode("d")), (0o640, 0o700));
-        assert_snapshot!(extracted(bench, tool, &stream, &["-vp1"]), @"exit 0 | a | d/b -> a=hello d/b=world");
-        assert_snapshot!(extracted(bench, tool, &head(b'E', "empty"), &[]), @"exit 0 -> empty=");
-        bench.dir("elsewhere");
-        let there = bench.path("elsewhere").display().to_string();
-        assert_snapshot!(extracted(bench, tool, &stream, &["-C", &there]), @"exit 0 ->");
-        assert_eq!(listing(Path::new(&there)), "a d/");
-    });
+fn a_stream_is_extracted(bench: &Bench, tool: &Mbstream) {
+    let stream = [payload("a", 0, b"he"), file("d/b", b"world"), payload("a", 2, b"llo"), head(b'E', "a")].concat();
+    for args in [&["-p", "2"][..], &["--parallel=1"], &["words", "are", "ignored"]] {
+        assert_snapshot!(extracted(bench, tool, &stream, args), @"exit 0 -> a=hello d/b=world");
+    }
+    let mode = |path: &str| fs::metadata(bench.path("out").join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("a"), mode("d")), (0o640, 0o700));
+    assert_snapshot!(extracted(bench, tool, &stream, &["-vp1"]), @"exit 0 | a | d/b -> a=hello d/b=world");
+    assert_snapshot!(extracted(bench, tool, &head(b'E', "empty"), &[]), @"exit 0 -> empty=");
+    bench.dir("elsewhere");
+    let there = bench.path("elsewhere").display().to_string();
+    assert_snapshot!(extracted(bench, tool, &stream, &["-C", &there]), @"exit 0 ->");
+    assert_eq!(listing(Path::new(&there)), "a d/");
 }
 
 /// The lies: nothing and a part of a stream are as good as a whole one.
-#[test]
-fn a_cut_between_chunks_is_not_told() {
-    every_mbstream(|bench, tool| {
-        assert_snapshot!(extracted(bench, tool, b"", &[]), @"exit 0 ->");
-        assert_snapshot!(extracted(bench, tool, &payload("a", 0, b"hel"), &[]), @"exit 0 -> a=hel");
-        assert_snapshot!(extracted(bench, tool, &file("a", b"hello"), &[]), @"exit 0 -> a=hello");
-    });
+fn a_cut_between_chunks_is_not_told(bench: &Bench, tool: &Mbstream) {
+    assert_snapshot!(extracted(bench, tool, b"", &[]), @"exit 0 ->");
+    assert_snapshot!(extracted(bench, tool, &payload("a", 0, b"hel"), &[]), @"exit 0 -> a=hel");
+    assert_snapshot!(extracted(bench, tool, &file("a", b"hello"), &[]), @"exit 0 -> a=hello");
 }
 
-#[test]
-fn a_cut_inside_a_chunk_is_told() {
-    every_mbstream(|bench, tool| {
-        let (first, second) = (file("a", b"hello"), payload("b", 0, b"world"));
-        for length in 1..second.len() {
-            let stream = [&first, &second[..length]].concat();
-            let why = if length < 14 { "unexpected end of stream at offset 0x37." } else { "my_read() failed." };
-            let expected = format!("exit 1 | xb_stream_read_chunk(): {why} -> a=hello");
-            assert_eq!(extracted(bench, tool, &stream, &[]), expected, "{} cut at {length}", tool.display());
-        }
-    });
+fn a_cut_inside_a_chunk_is_told(bench: &Bench, tool: &Mbstream) {
+    let (first, second) = (file("a", b"hello"), payload("b", 0, b"world"));
+    for length in 1..second.len() {
+        let stream = [&first, &second[..length]].concat();
+        let why = if length < 14 { "unexpected end of stream at offset 0x37." } else { "my_read() failed." };
+        let expected = format!("exit 1 | xb_stream_read_chunk(): {why} -> a=hello");
+        assert_eq!(extracted(bench, tool, &stream, &[]), expected, "cut at {length}");
+    }
 }
 
 /// What a chunk of an unknown type brings is written, if its flag says that the type need not be known.
-#[test]
-fn a_type_that_need_not_be_known_is_taken_for_a_payload() {
-    every_mbstream(|bench, tool| {
-        let mut chunk = payload("z", 0, b"hello");
-        (chunk[8], chunk[9]) = (1, b'Q');
-        assert_snapshot!(extracted(bench, tool, &[chunk, head(b'E', "z")].concat(), &[]), @"exit 0 -> z=hello");
-    });
+fn a_type_that_need_not_be_known_is_taken_for_a_payload(bench: &Bench, tool: &Mbstream) {
+    let mut chunk = payload("z", 0, b"hello");
+    (chunk[8], chunk[9]) = (1, b'Q');
+    assert_snapshot!(extracted(bench, tool, &[chunk, head(b'E', "z")].concat(), &[]), @"exit 0 -> z=hello");
 }
 
-#[test]
-fn what_is_no_chunk_is_told() {
-    every_mbstream(|bench, tool| {
-        let first = file("a", b"hello");
-        assert_snapshot!(extracted(bench, tool, b"this is no stream at all", &[]), @"exit 1 | xb_stream_read_chunk(): wrong chunk magic at offset 0x0. ->");
-        assert_snapshot!(extracted(bench, tool, b"short", &[]), @"exit 1 | xb_stream_read_chunk(): unexpected end of stream at offset 0x0. ->");
-        assert_snapshot!(extracted(bench, tool, &[&first[..], b"this is no stream at all"].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): wrong chunk magic at offset 0x37. -> a=hello");
-        assert_snapshot!(extracted(bench, tool, &[first.clone(), head(b'Z', "z")].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): unknown chunk type 0x90 at offset 0x40. -> a=hello");
-        assert_snapshot!(extracted(bench, tool, &[first, head(b'E', &"n".repeat(512))].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): path length (512) is too large at offset 0x41. -> a=hello");
-    });
+fn what_is_no_chunk_is_told(bench: &Bench, tool: &Mbstream) {
+    let first = file("a", b"hello");
+    assert_snapshot!(extracted(bench, tool, b"this is no stream at all", &[]), @"exit 1 | xb_stream_read_chunk(): wrong chunk magic at offset 0x0. ->");
+    assert_snapshot!(extracted(bench, tool, b"short", &[]), @"exit 1 | xb_stream_read_chunk(): unexpected end of stream at offset 0x0. ->");
+    assert_snapshot!(extracted(bench, tool, &[&first[..], b"this is no stream at all"].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): wrong chunk magic at offset 0x37. -> a=hello");
+    assert_snapshot!(extracted(bench, tool, &[first.clone(), head(b'Z', "z")].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): unknown chunk type 0x90 at offset 0x40. -> a=hello");
+    assert_snapshot!(extracted(bench, tool, &[first, head(b'E', &"n".repeat(512))].concat(), &[]), @"exit 1 | xb_stream_read_chunk(): path length (512) is too large at offset 0x41. -> a=hello");
 }
 
 /// A wrong checksum leaves its file empty. With two workers the other one goes on, and the exit code still tells.
-#[test]
-fn a_wrong_checksum_is_told() {
-    every_mbstream(|bench, tool| {
-        let mut wrong = payload("b", 0, b"world");
-        *wrong.last_mut().unwrap() ^= 1;
-        let stream = [file("a", b"hello"), wrong, head(b'E', "b"), file("c", b"more")].concat();
-        assert_snapshot!(extracted(bench, tool, &stream, &[]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x56: expected 0x3a771143, read 0x4d7021d5. -> a=hello b=");
-        assert_snapshot!(extracted(bench, tool, &stream, &["-p", "2"]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x56: expected 0x3a771143, read 0x4d7021d5. -> a=hello b= c=more");
-    });
+fn a_wrong_checksum_is_told(bench: &Bench, tool: &Mbstream) {
+    let mut wrong = payload("b", 0, b"world");
+    *wrong.last_mut().unwrap() ^= 1;
+    let stream = [file("a", b"hello"), wrong, head(b'E', "b"), file("c", b"more")].concat();
+    assert_snapshot!(extracted(bench, tool, &stream, &[]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x56: expected 0x3a771143, read 0x4d7021d5. -> a=hello b=");
+    assert_snapshot!(extracted(bench, tool, &stream, &["-p", "2"]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x56: expected 0x3a771143, read 0x4d7021d5. -> a=hello b= c=more");
 }
 
 /// Another lie: the exit code is 0, and what comes after such a file is not extracted.
-#[test]
-fn a_file_that_cannot_be_created_ends_the_extraction_and_is_not_told() {
-    every_mbstream(|bench, tool| {
-        let rest = file("z", b"lost");
-        let after = |path: &str| extracted(bench, tool, &[file(path, b"x"), rest.clone()].concat(), &[]);
-        assert_snapshot!(after("two/levels/deep"), @r#"exit 0 | TOOL: Can't create directory './two/levels/' (Errcode: 2 "No such file or directory") | TOOL: failed to create file. ->"#);
-        assert_snapshot!(after("../outside"), @"exit 0 | TOOL: invalid filename ../outside ->");
-        assert_snapshot!(after("/outside"), @"exit 0 | TOOL: invalid filename /outside ->");
-        assert_snapshot!(after("d/../../outside"), @"exit 0 | TOOL: invalid filename d/../../outside ->");
-        assert_snapshot!(after("./here"), @"exit 0 | TOOL: invalid filename ./here ->");
-        assert_snapshot!(after("d/..name"), @"exit 0 -> d/..name=x z=lost");
-        assert!(!bench.path("outside").exists());
-        let first = file("a", b"hello");
-        assert_snapshot!(extracted(bench, tool, &[&first[..], &file("a", b"again"), &rest].concat(), &[]), @r#"exit 0 | TOOL: Can't create/write to file './a' (Errcode: 17 "File exists") | TOOL: failed to create file. -> a=hello"#);
-        assert_snapshot!(extracted(bench, tool, &[&first[..], &file("a/b", b"below"), &rest].concat(), &[]), @r#"exit 0 | TOOL: Can't create/write to file './a/b' (Errcode: 20 "Not a directory") | TOOL: failed to create file. -> a=hello"#);
-    });
+fn a_file_that_cannot_be_created_ends_the_extraction_and_is_not_told(bench: &Bench, tool: &Mbstream) {
+    let rest = file("z", b"lost");
+    let after = |path: &str| extracted(bench, tool, &[file(path, b"x"), rest.clone()].concat(), &[]);
+    assert_snapshot!(after("two/levels/deep"), @r#"exit 0 | TOOL: Can't create directory './two/levels/' (Errcode: 2 "No such file or directory") | TOOL: failed to create file. ->"#);
+    assert_snapshot!(after("d/..name"), @"exit 0 -> d/..name=x z=lost");
+    let first = file("a", b"hello");
+    assert_snapshot!(extracted(bench, tool, &[&first[..], &file("a", b"again"), &rest].concat(), &[]), @r#"exit 0 | TOOL: Can't create/write to file './a' (Errcode: 17 "File exists") | TOOL: failed to create file. -> a=hello"#);
+    assert_snapshot!(extracted(bench, tool, &[&first[..], &file("a/b", b"below"), &rest].concat(), &[]), @r#"exit 0 | TOOL: Can't create/write to file './a/b' (Errcode: 20 "Not a directory") | TOOL: failed to create file. -> a=hello"#);
 }
 
-#[test]
-fn a_part_that_is_not_the_next_is_told() {
-    every_mbstream(|bench, tool| {
-        let gap = [payload("a", 0, b"hello"), payload("a", 99, b"x"), file("z", b"lost")].concat();
-        assert_snapshot!(extracted(bench, tool, &gap, &[]), @"exit 1 | TOOL: out-of-order chunk: real offset = 0x63, expected offset = 0x5 -> a=hello");
-    });
+/// mbstream of 10.5 writes wherever a stream leads it, out of its directory too. Later ones refuse, and exit 0.
+fn a_path_that_leads_outside_is_refused_but_by_the_old(bench: &Bench, tool: &Mbstream) {
+    let absolute = bench.path("absolute");
+    for (path, leads_to) in [
+        ("../outside", Some("outside")),
+        (absolute.to_str().unwrap(), Some("absolute")),
+        ("./here", Some("out/here")),
+        ("d/../../outside", None),
+    ] {
+        let stream = [file(path, b"x"), file("z", b"behind it")].concat();
+        let said = extracted(bench, tool, &stream, &[]);
+        let is_there = leads_to.is_some_and(|place| fs::remove_file(bench.path(place)).is_ok());
+        if !bench.is_old() {
+            assert_eq!(said, format!("exit 0 | TOOL: invalid filename {path} -> "));
+            assert!(!is_there, "{path}");
+        } else if leads_to.is_some() {
+            assert!(said.starts_with("exit 0 -> ") && said.ends_with("z=behind it"), "{said}");
+            assert!(is_there, "{path}");
+        } else {
+            // Not out of caution: there is no directory 'd'.
+            assert!(said.starts_with("exit 0 | TOOL: Can't create directory './d/../../'"), "{said}");
+        }
+    }
 }
 
-#[test]
-fn a_wrong_call_is_told() {
-    every_mbstream(|bench, tool| {
-        let dir = bench.dir("calls");
-        let call = |args: &[&str]| run(tool, args, &dir, b"").text();
-        assert_snapshot!(call(&[]), @"exit 1 | TOOL: either -c or -x must be specified.");
-        assert_snapshot!(call(&["-x", "-c"]), @"exit 1 | TOOL: can't set specify both -c and -x.");
-        assert_snapshot!(call(&["-c"]), @"exit 1 | TOOL: no files are specified.");
-        assert_snapshot!(call(&["-c", "missing"]), @r#"exit 1 | TOOL: Can't get stat of 'missing' (Errcode: 2 "No such file or directory")"#);
-        assert_snapshot!(call(&["-c", "."]), @"exit 1 | TOOL: . is not a regular file, exiting.");
-        assert_snapshot!(call(&["-x", "-C", "missing"]), @r#"exit 1 | TOOL: Can't change dir to 'missing' (Errcode: 2 "No such file or directory")"#);
-        assert_snapshot!(call(&["-x", "-C"]), @"exit 1 | TOOL: option '-C' requires an argument");
-        assert_snapshot!(call(&["-x", "-p", "0"]), @"exit 0 | Warning: option 'parallel': signed value 0 adjusted to 1");
-        assert_snapshot!(call(&["-x", "--bogus"]), @"exit 1 | TOOL: unknown option '--bogus'");
-        assert_snapshot!(call(&["-x", "--bogus=1"]), @"exit 1 | TOOL: unknown variable 'bogus=1'");
-        assert_snapshot!(call(&["-q"]), @"exit 1 | TOOL: unknown option '-q'");
-        assert_snapshot!(call(&["--version"]), @"exit 1 | TOOL: unknown option '--version'");
-    });
+fn a_part_that_is_not_the_next_is_told(bench: &Bench, tool: &Mbstream) {
+    let gap = [payload("a", 0, b"hello"), payload("a", 99, b"x"), file("z", b"lost")].concat();
+    assert_snapshot!(extracted(bench, tool, &gap, &[]), @"exit 1 | TOOL: out-of-order chunk: real offset = 0x63, expected offset = 0x5 -> a=hello");
+}
+
+fn a_wrong_call_is_told(bench: &Bench, tool: &Mbstream) {
+    let dir = bench.dir("calls");
+    let call = |args: &[&str]| tool.run(args, &dir, b"").text();
+    assert_snapshot!(call(&[]), @"exit 1 | TOOL: either -c or -x must be specified.");
+    assert_snapshot!(call(&["-x", "-c"]), @"exit 1 | TOOL: can't set specify both -c and -x.");
+    assert_snapshot!(call(&["-c"]), @"exit 1 | TOOL: no files are specified.");
+    assert_snapshot!(call(&["-c", "missing"]), @r#"exit 1 | TOOL: Can't get stat of 'missing' (Errcode: 2 "No such file or directory")"#);
+    assert_snapshot!(call(&["-c", "."]), @"exit 1 | TOOL: . is not a regular file, exiting.");
+    assert_snapshot!(call(&["-x", "-C", "missing"]), @r#"exit 1 | TOOL: Can't change dir to 'missing' (Errcode: 2 "No such file or directory")"#);
+    assert_snapshot!(call(&["-x", "-C"]), @"exit 1 | TOOL: option '-C' requires an argument");
+    assert_snapshot!(call(&["-x", "-p", "0"]), @"exit 0 | Warning: option 'parallel': signed value 0 adjusted to 1");
+    assert_snapshot!(call(&["-x", "--bogus"]), @"exit 1 | TOOL: unknown option '--bogus'");
+    assert_snapshot!(call(&["-x", "--bogus=1"]), @"exit 1 | TOOL: unknown variable 'bogus=1'");
+    assert_snapshot!(call(&["-q"]), @"exit 1 | TOOL: unknown option '-q'");
+    assert_snapshot!(call(&["--version"]), @"exit 1 | TOOL: unknown option '--version'");
 }
 
 /// The stream that a tool makes of files, chunk by chunk; a file of more than 10 MiB comes in several.
-#[test]
-fn a_stream_is_made() {
-    every_mbstream(|bench, tool| {
-        let dir = bench.dir("in");
-        let large: Vec<u8> = (0..11_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-        fs::create_dir(dir.join("d")).unwrap();
-        for (name, bytes) in [("a", b"hello".as_slice()), ("empty", b""), ("d/large", &large)] {
-            fs::write(dir.join(name), bytes).unwrap();
-        }
-        let said = run(tool, &["-c", "-v", "a", "empty", "d/large"], &dir, b"");
-        assert_snapshot!(said.text(), @"exit 0 | a | empty | d/large");
-        let (one, two) = large.split_at(10 << 20);
-        let expected = [
-            file("a", b"hello"),
-            head(b'E', "empty"),
-            payload("d/large", 0, one),
-            payload("d/large", one.len() as u64, two),
-            head(b'E', "d/large"),
-        ];
-        assert!(said.stdout == expected.concat(), "{} writes another stream", tool.display());
-    });
+fn a_stream_is_made(bench: &Bench, tool: &Mbstream) {
+    let dir = bench.dir("in");
+    let large: Vec<u8> = (0..11_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+    fs::create_dir(dir.join("d")).unwrap();
+    for (name, bytes) in [("a", b"hello".as_slice()), ("empty", b""), ("d/large", &large)] {
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+    let said = tool.run(&["-c", "-v", "a", "empty", "d/large"], &dir, b"");
+    assert_snapshot!(said.text(), @"exit 0 | a | empty | d/large");
+    let (one, two) = large.split_at(10 << 20);
+    let expected = [
+        file("a", b"hello"),
+        head(b'E', "empty"),
+        payload("d/large", 0, one),
+        payload("d/large", one.len() as u64, two),
+        head(b'E', "d/large"),
+    ];
+    assert!(said.stdout == expected.concat(), "it writes another stream");
 }
