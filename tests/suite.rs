@@ -16,6 +16,7 @@ mod contract;
 mod exchanges;
 mod faults;
 mod hostile;
+mod full_disks;
 mod json;
 mod lifecycle;
 mod live;

@@ -6,16 +6,18 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
+use crate::disk::room::{self, Shortage};
 use crate::disk::{self, data_dir};
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
@@ -24,6 +26,9 @@ use crate::plan::{Ground, Plan};
 use crate::store::Known;
 use crate::store::time::Moment;
 use crate::world::World;
+
+/// How long it may take to find out what room there is: 1 s of the 4.5 s that a client's answer may take.
+const MEASURE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A command that may be done, and what it needs for that.
 #[derive(Debug)]
@@ -77,6 +82,13 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     on_disk(&config.backup_dir, until, move || disk::is_writable(&dir)).await?.map_err(|why| {
         Rejection::Broken(format!("backup_dir '{}' cannot be used: {why}", config.backup_dir.display()))
     })?;
+    // Of an incremental nobody knows before how large it will be, and of another host's disks nothing is known at all.
+    if wanted.base.is_none() && config.is_local() {
+        let (data_dir, dir) = (config.data_dir.clone(), config.backup_dir.clone());
+        if let Some(shortage) = shortage(until, move || room::for_backup(&data_dir, &dir)).await {
+            return Err(Rejection::NoRoomForBackup(shortage));
+        }
+    }
     let bin = backup_bin(config)?;
     Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets })
 }
@@ -111,6 +123,12 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let bin = backup_bin(config)?;
     let version = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
+    let chain = wanted.chain().map(|id| config.backup_dir.join(id.as_str())).collect::<Vec<_>>();
+    let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
+    let work = parent.clone();
+    if let Some(shortage) = shortage(until, move || room::for_restore(&chain, &work, data_dir.as_deref())).await {
+        return Err(Rejection::NoRoomForRestore(shortage));
+    }
     let make = {
         let parent = parent.clone();
         move || disk::make_unique(&parent, &Moment::now().directory_name())
@@ -192,6 +210,25 @@ async fn on_disk<T: Send + 'static>(
         Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
         Err(_no_answer) => {
             Err(Rejection::Broken(format!("'{}' does not answer: look at its file system", place.display())))
+        }
+    }
+}
+
+/// What plainly lacks, if it can be measured in the little time that an estimate is worth.
+async fn shortage(
+    until: Instant,
+    measure: impl FnOnce() -> io::Result<Option<Shortage>> + Send + 'static,
+) -> Option<Shortage> {
+    let deadline = until.min(Instant::now() + MEASURE_WITHIN);
+    match timeout_at(deadline.into(), spawn_blocking(measure)).await {
+        Ok(Ok(Ok(shortage))) => shortage,
+        Ok(Ok(Err(why))) => {
+            debug!(reason = %why, "what room there is cannot be measured");
+            None
+        }
+        Ok(Err(_)) | Err(_) => {
+            debug!("what room there is could not be measured in time");
+            None
         }
     }
 }

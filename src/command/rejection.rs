@@ -4,6 +4,7 @@
 //! person who reads it can change.
 
 use super::id::BackupId;
+use crate::disk::room::Shortage;
 
 /// A refusal. Its `Display` is the `status` of the reply, [`Rejection::code`] the `code`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,12 @@ pub enum Rejection {
     /// The daemon has been told to stop.
     #[error("the daemon is shutting down")]
     ShuttingDown,
+    /// A backup that plainly does not fit on the disk.
+    #[error("cannot create backup, {0}")]
+    NoRoomForBackup(Shortage),
+    /// A restore that plainly does not fit on a disk.
+    #[error("cannot restore, {0}")]
+    NoRoomForRestore(Shortage),
     /// Something that the client cannot mend: the tool, the records, the backup directory.
     #[error("{0}")]
     Broken(String),
@@ -66,3 +73,5 @@ impl Rejection {
         }
     }
 }
+            | Self::NoRoomForBackup(_)
+            | Self::NoRoomForRestore(_)

@@ -46,6 +46,11 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    /// Whether the server is on this host, so that its data directory is here.
+    pub fn is_local(&self) -> bool {
+        matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "::1")
+    }
+
         Self::parse(&text).map_err(|problem| ConfigError::Bad { path: path.to_owned(), problem })
     }
 }

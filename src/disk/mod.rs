@@ -5,6 +5,7 @@
 //! taken for a backup, and the next start takes away what a crash left of it.
 
 pub mod data_dir;
+pub mod room;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;

@@ -9,6 +9,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod mariadb;
 mod records;
+pub(crate) mod small_disk;
 pub(crate) mod stand;
 #[path = "../../fakes/world.rs"]
 pub(crate) mod world;

@@ -1,0 +1,197 @@
+//! Whether there plainly is no room: what a backup or a restore takes at least, held against what is free.
+//!
+//! In: sizes of what will be copied, and where to. Out: the first place that is too small, with figures for a person. An estimate
+//! errs on the side of going on: what cannot be measured is no obstacle, and a disk that fills up all the same ends the job as any
+//! other failure does.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{statfs, statvfs};
+
+/// What a place lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// Where.
+    pub place: PathBuf,
+    /// How much will be written there at least, in bytes.
+    pub needed: u64,
+    /// How much is free there for this user, in bytes.
+    pub free: u64,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, needed, free } = self;
+        let missing = Amount(needed.saturating_sub(*free));
+        let (place, needed, free) = (place.display(), Amount(*needed), Amount(*free));
+        write!(f, "no room in '{place}': at least {needed} are needed and {free} are free, {missing} are missing")
+    }
+}
+
+/// Bytes as a person reads them.
+struct Amount(u64);
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        match units.into_iter().find(|(_, bits)| self.0 >> bits > 0) {
+            Some((unit, bits)) => {
+                // In tenths, rounded down: what is missing is more rather than less.
+                let tenths = (u128::from(self.0) * 10) >> bits;
+                write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+            }
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+/// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file.
+///
+/// # Errors
+/// Something cannot be measured.
+pub fn for_backup(data_dir: &Path, backup_dir: &Path) -> io::Result<Option<Shortage>> {
+    lack(backup_dir, size(data_dir, &is_copied)?)
+}
+
+/// Finds out what a restore of these stored backups, the full one first, lacks in `work`'s file system, where it is prepared, and in
+/// `data_dir`'s, if it is to fill that.
+///
+/// # Errors
+/// Something cannot be measured.
+pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Option<Shortage>> {
+    let sizes = chain.iter().map(|stored| size(stored, &|_| true)).collect::<io::Result<Vec<_>>>()?;
+    let full = sizes.first().copied().unwrap_or_default();
+    // One at a time is there beside the full one.
+    let largest = sizes.iter().skip(1).copied().max().unwrap_or_default();
+    let (work, data_dir) = (existing(work), data_dir.map(existing));
+    let is_one = match &data_dir {
+        Some(data_dir) => fs::metadata(&work)?.dev() == fs::metadata(data_dir)?.dev(),
+        None => false,
+    };
+    if !shares_blocks(&work)? {
+        let filled = if is_one { full } else { 0 };
+        if let Some(shortage) = lack(&work, full + largest.max(filled))? {
+            return Ok(Some(shortage));
+        }
+    }
+    match data_dir {
+        Some(data_dir) if !is_one => lack(&data_dir, full),
+        Some(_) | None => Ok(None),
+    }
+}
+
+fn lack(place: &Path, needed: u64) -> io::Result<Option<Shortage>> {
+    let there = statvfs(place)?;
+    // What is kept back for root is root's alone.
+    let blocks = if rustix::process::geteuid().is_root() { there.f_bfree } else { there.f_bavail };
+    let free = blocks.saturating_mul(there.f_frsize);
+    Ok((needed > free).then(|| Shortage { place: place.to_owned(), needed, free }))
+}
+
+/// The size on the disk of the files below `dir` that `counts` counts, by their names; holes take nothing. None of a directory that is
+/// not there.
+fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        // A server drops tables and databases meanwhile.
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(why) => return Err(why),
+    };
+    let mut sum = 0;
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sum += size(&entry.path(), counts)?;
+        } else if kind.is_file() && counts(&entry.file_name()) {
+            match entry.metadata() {
+                // A block is of 512 bytes here, whatever the file system's are (stat(2)).
+                Ok(there) => sum += there.len().min(there.blocks() * 512),
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(why) => return Err(why),
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Whether a full backup copies a file of the data directory: tables, of whichever engine, and what they share. Redo and binary logs,
+/// temporary tablespaces and sockets it does not, or not as they are.
+fn is_copied(name: &OsStr) -> bool {
+    const TABLES: [&str; 11] = ["ibd", "frm", "MYD", "MYI", "MAD", "MAI", "ARZ", "ARM", "CSV", "CSM", "sdi"];
+    let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default();
+    let name = name.to_str().unwrap_or_default();
+    TABLES.contains(&extension) || name.starts_with("ibdata") || name.starts_with("undo")
+}
+
+/// The path itself, or the nearest directory above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Whether a copy on this file system may share its blocks with the original, and so take no room: `cp` asks for that by itself
+/// (coreutils 9.0, NEWS).
+fn shares_blocks(place: &Path) -> io::Result<bool> {
+    /// Magic numbers of statfs(2) and linux/magic.h: Btrfs, XFS, bcachefs, ZFS, OCFS2.
+    const SHARE: [i64; 5] = [0x9123_683E, 0x5846_5342, 0xCA45_1A4E, 0x2FC1_2FC1, 0x7461_636F];
+    #[allow(clippy::useless_conversion, reason = "its type is another one on other systems")]
+    let kind = i64::from(statfs(place)?.f_type);
+    Ok(SHARE.contains(&kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::Path;
+
+    use super::{Amount, Shortage, for_backup, for_restore, is_copied, size};
+
+    #[test]
+    fn what_is_missing_is_said_for_a_person() {
+        let shortage = Shortage { place: "/b".into(), needed: 13_207_024_435, free: 4 << 30 };
+        assert_eq!(
+            shortage.to_string(),
+            "no room in '/b': at least 12.2 GiB are needed and 4.0 GiB are free, 8.2 GiB are missing"
+        );
+        let said = [0, 1023, 1024, 1_048_575, 1 << 20, u64::MAX].map(|bytes| Amount(bytes).to_string());
+        assert_eq!(said, ["0 bytes", "1023 bytes", "1.0 KiB", "1023.9 KiB", "1.0 MiB", "16777215.9 TiB"]);
+    }
+
+    #[test]
+    fn tables_count_and_logs_do_not() {
+        for name in ["orders.ibd", "ibdata1", "undo001", "a.MYD", "b.MAI", "c.frm"] {
+            assert!(is_copied(name.as_ref()), "{name}");
+        }
+        for name in ["ib_logfile0", "ibtmp1", "mysql-bin.000001", "aria_log.00000001", "x.sock", "host.err"] {
+            assert!(!is_copied(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn holes_take_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("shop")).unwrap();
+        fs::write(dir.path().join("shop/orders.ibd"), [1; 5000]).unwrap();
+        fs::write(dir.path().join("ib_logfile0"), [1; 5000]).unwrap();
+        File::create(dir.path().join("shop/sparse.ibd")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(size(dir.path(), &is_copied).unwrap(), 5000);
+        assert_eq!(size(&dir.path().join("none"), &is_copied).unwrap(), 0);
+        assert_eq!(for_backup(dir.path(), dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_there_is_enough_for_little() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), [1; 5000]).unwrap();
+        let chain = [dir.path().to_owned(), dir.path().join("none")];
+        let (work, data_dir) = (dir.path().join("tmp/2026"), dir.path().join("data"));
+        assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), None);
+        assert_eq!(for_restore(&chain, &work, None).unwrap(), None);
+        assert!(for_restore(&chain, &work, Some(Path::new("/proc"))).is_ok());
+    }
+}
