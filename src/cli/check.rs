@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime;
 
-use crate::config::{Config, credentials};
+use crate::config::Config;
+use crate::config::credentials::{self, Exposure};
 use crate::disk;
 use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
@@ -139,14 +139,14 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
         return false;
     }
     Findings::good(format!("credentials in '{path}'"));
-    let mode = fs::metadata(&config.credentials).map(|there| there.permissions().mode()).unwrap_or_default();
-    if mode & 0o002 != 0 {
-        findings.problem(
-            format!("'{path}' may be written by everybody, and the tools ignore such a file"),
-            format!("chmod 0640 '{path}'"),
-        );
-    } else if mode & 0o004 != 0 {
-        Findings::warning(format!("'{path}' may be read by everybody"), format!("chmod 0640 '{path}'"));
+    match credentials::exposure(&config.credentials) {
+        None => {}
+        Some(exposure @ Exposure::Writable) => {
+            findings.problem(format!("'{path}' {exposure}"), format!("chmod 0640 '{path}'"));
+        }
+        Some(exposure @ Exposure::Readable) => {
+            Findings::warning(format!("'{path}' {exposure}"), format!("chmod 0640 '{path}'"));
+        }
     }
     true
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, credentials};
 use crate::daemon;
 use crate::disk;
 use crate::exec::LocalExecutor;
@@ -26,6 +26,7 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
     if let Err(why) = opened {
         warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written, logging to stderr alone");
     }
+    warn_of_exposure(&config);
     raise_descriptors();
     // One thread for all clients and jobs: they wait, and what works on the disk has threads of its own.
     let runtime = runtime::Builder::new_current_thread()
@@ -84,6 +85,14 @@ fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
             format!("backup_dir '{}' cannot be locked: {why}", dir.display()),
             "it must be on a file system that knows flock".to_owned(),
         )),
+    }
+}
+
+/// A password that everybody may read is said once a start, and at each change of the settings.
+fn warn_of_exposure(config: &Config) {
+    if let Some(exposure) = credentials::exposure(&config.credentials) {
+        let file = config.credentials.display();
+        warn!("the credentials file '{file}' {exposure}: chmod 0640 '{file}'");
     }
 }
 
@@ -150,6 +159,7 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
     if let Err(why) = log.change(&config.log_file, config.log_level) {
         warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written");
     }
+    warn_of_exposure(&config);
     world.set_config(config);
     info!("the settings were read again");
 }

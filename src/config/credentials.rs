@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The section that the tools read, by `--defaults-group-suffix=-dbcalm`.
@@ -42,6 +43,36 @@ pub enum CredentialsError {
 /// Reads the file at `path`; gives what must be kept secret.
 pub fn read(path: &Path) -> Result<Secrets, CredentialsError> {
     parse(&String::from_utf8_lossy(&fs::read(path).map_err(CredentialsError::Unreadable)?))
+}
+
+/// Who may get at the file beside its owner and its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Everybody may read the password.
+    Readable,
+    /// Everybody may write it, and the tools ignore such a file (`my_default.c` of MariaDB and MySQL).
+    Writable,
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Readable => "may be read by everybody",
+            Self::Writable => "may be written by everybody, and the tools ignore such a file",
+        })
+    }
+}
+
+/// Whether everybody may get at the file at `path`. One that is not there is nobody's.
+pub fn exposure(path: &Path) -> Option<Exposure> {
+    let mode = fs::metadata(path).map(|there| there.permissions().mode()).unwrap_or_default();
+    if mode & 0o002 != 0 {
+        Some(Exposure::Writable)
+    } else if mode & 0o004 != 0 {
+        Some(Exposure::Readable)
+    } else {
+        None
+    }
 }
 
 fn parse(text: &str) -> Result<Secrets, CredentialsError> {
