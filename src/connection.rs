@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::command::admit::admit;
 use crate::command::{Command, CommandId, Rejection};
 use crate::job::Job;
-use crate::wire::{self, Framed, Request, Response};
+use crate::wire::{self, Framed, Peer, Request, Response};
 use crate::world::World;
 
 /// When a request that is whole has to have its answer: a client waits 5 s.
@@ -26,16 +28,17 @@ pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
 }
 
 async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()> {
+    let peer = Peer::of(stream);
     let framed = tokio::select! {
-        framed = wire::read(stream) => framed?,
+        framed = hear(stream, peer, world) => framed?,
         () = world.shutdown.cancelled() => Framed::Cut(Rejection::ShuttingDown),
     };
     let bytes = match framed {
         Framed::Nothing => return Ok(()),
         Framed::Whole(bytes) => bytes,
-        Framed::Cut(rejection) => return refuse(stream, &rejection).await,
+        Framed::Cut(rejection) => return refuse(stream, peer, &rejection).await,
         Framed::Bad(rejection) => {
-            refuse(stream, &rejection).await?;
+            refuse(stream, peer, &rejection).await?;
             wire::drain(stream).await;
             return Ok(());
         }
@@ -51,10 +54,24 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
         Ok(id) => Response::accepted(*id),
         Err(rejection) => Response::rejected(rejection),
     };
-    let peer = Peer::of(stream);
     let sent = reply(stream, &response).await;
-    log(peer.as_ref(), parsed.as_ref().ok(), outcome.as_ref().copied(), begun);
+    log(peer, parsed.as_ref().ok(), outcome.as_ref().copied(), begun);
     sent
+}
+
+/// Reads the request of a client that may give commands; of another one, nothing.
+async fn hear(stream: &mut UnixStream, peer: Option<Peer>, world: &World) -> io::Result<Framed> {
+    let config = world.config();
+    if !config.access.is_limited() {
+        return wire::read(stream).await;
+    }
+    // Who cannot be told, because the kernel or a directory service does not say it, is not one of those who may.
+    let (uid, gid) = peer.map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
+    let looked_up = timeout(ANSWER_WITHIN, spawn_blocking(move || config.access.allows(uid, gid))).await;
+    if matches!(looked_up, Ok(Ok(true))) {
+        return wire::read(stream).await;
+    }
+    wire::turn_away(stream, Rejection::Forbidden(uid)).await
 }
 
 async fn run(command: &Command, world: &Arc<World>, until: Instant) -> Result<CommandId, Rejection> {
@@ -64,8 +81,8 @@ async fn run(command: &Command, world: &Arc<World>, until: Instant) -> Result<Co
 }
 
 /// Refuses what was no request.
-async fn refuse(stream: &mut UnixStream, rejection: &Rejection) -> io::Result<()> {
-    log(Peer::of(stream).as_ref(), None, Err(rejection), Instant::now());
+async fn refuse(stream: &mut UnixStream, peer: Option<Peer>, rejection: &Rejection) -> io::Result<()> {
+    log(peer, None, Err(rejection), Instant::now());
     reply(stream, &Response::rejected(rejection)).await
 }
 
@@ -75,21 +92,7 @@ async fn reply(stream: &mut UnixStream, response: &Response) -> io::Result<()> {
     stream.shutdown().await
 }
 
-/// Who is at the other end.
-struct Peer {
-    uid: u32,
-    gid: u32,
-    pid: i32,
-}
-
-impl Peer {
-    fn of(stream: &UnixStream) -> Option<Self> {
-        let credentials = stream.peer_cred().ok()?;
-        Some(Self { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid().unwrap_or_default() })
-    }
-}
-
-fn log(peer: Option<&Peer>, command: Option<&Command>, outcome: Result<CommandId, &Rejection>, begun: Instant) {
+fn log(peer: Option<Peer>, command: Option<&Command>, outcome: Result<CommandId, &Rejection>, begun: Instant) {
     let (uid, gid, pid) = peer.map_or((None, None, None), |peer| (Some(peer.uid), Some(peer.gid), Some(peer.pid)));
     let cmd = command.map(Command::name);
     let backup_id = command.map(|command| command.subject().as_str());

@@ -11,12 +11,13 @@
 
 mod harness;
 
+mod access;
 mod backup;
 mod contract;
 mod exchanges;
 mod faults;
-mod hostile;
 mod full_disks;
+mod hostile;
 mod json;
 mod lifecycle;
 mod live;

@@ -1,6 +1,5 @@
 //! `check`: whether backups would work, line by line; each problem with what to do about it.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,6 +63,9 @@ pub(super) fn check(config_path: &Path) -> ExitCode {
 }
 
 async fn look(config: &Config, findings: &mut Findings) {
+    if config.access.is_limited() {
+        Findings::good(format!("commands are taken from {}", config.access.describe()));
+    }
     look_at_backup_dir(config, findings);
     let tools = config.flavour.tool();
     match find(config.backup_bin.as_deref(), tools.backup_candidates) {

@@ -18,6 +18,9 @@ pub enum Rejection {
     /// The request is not what it should be; the text says how.
     #[error("{0}")]
     Malformed(String),
+    /// Neither the peer's user nor one of its groups may give commands.
+    #[error("user {0} may not give commands: neither it nor one of its groups is in allowed_users or allowed_groups")]
+    Forbidden(u32),
     /// Frozen. The base of an incremental is not known or its folder is gone.
     #[error("Base backup with id {0} not found")]
     BaseNotFound(BackupId),
@@ -42,15 +45,15 @@ pub enum Rejection {
     /// Another database restore is under way.
     #[error("cannot restore to database, another restore holds the data directory")]
     DataDirBusy,
-    /// The daemon has been told to stop.
-    #[error("the daemon is shutting down")]
-    ShuttingDown,
     /// A backup that plainly does not fit on the disk.
     #[error("cannot create backup, {0}")]
     NoRoomForBackup(Shortage),
     /// A restore that plainly does not fit on a disk.
     #[error("cannot restore, {0}")]
     NoRoomForRestore(Shortage),
+    /// The daemon has been told to stop.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
     /// Something that the client cannot mend: the tool, the records, the backup directory.
     #[error("{0}")]
     Broken(String),
@@ -61,6 +64,7 @@ impl Rejection {
     pub fn code(&self) -> u16 {
         match self {
             Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) => 400,
+            Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) => 404,
             Self::AlreadyExists(_) => 409,
             Self::Broken(_) => 500,
@@ -69,9 +73,9 @@ impl Rejection {
             | Self::ServerNotStopped
             | Self::DataDirNotEmpty
             | Self::DataDirBusy
+            | Self::NoRoomForBackup(_)
+            | Self::NoRoomForRestore(_)
             | Self::ShuttingDown => 503,
         }
     }
 }
-            | Self::NoRoomForBackup(_)
-            | Self::NoRoomForRestore(_)

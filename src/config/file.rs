@@ -8,6 +8,7 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use super::Config;
+use super::access::{Access, Kind};
 use crate::plan::tool::Flavour;
 
 /// Why there are no settings.
@@ -73,6 +74,7 @@ impl Config {
             backup_bin: raw.path("backup_bin", "/usr/bin/mariadb-backup")?,
             admin_bin: raw.path("admin_bin", "/usr/bin/mariadb-admin")?,
             data_dir: raw.path_or("data_dir", "/var/lib/mysql")?,
+            access: raw.access()?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
@@ -169,6 +171,42 @@ impl<'a> Raw<'a> {
             return Err(self.problem("host", text, "write 'host: localhost' or another host name or address"));
         }
         Ok(host)
+    }
+
+    /// Names or numbers, in a list or one alone.
+    fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
+        let hint = || format!("write '{key}: [dbcalm]', with names or numbers");
+        let name = |value: &Value| match value {
+            Value::String(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Null
+            | Value::String(_)
+            | Value::Bool(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)
+            | Value::Tagged(_) => Err(self.problem(key, format!("{key} must be a list of names"), hint())),
+        };
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Sequence(values)) => Ok(Some(values.iter().map(name).collect::<Result<_, _>>()?)),
+            Some(value) => Ok(Some(vec![name(value)?])),
+        }
+    }
+
+    fn access(&self) -> Result<Access, Problem> {
+        let names = |kind: Kind| self.names(kind.key());
+        let (users, groups) = (names(Kind::User)?, names(Kind::Group)?);
+        Access::new(users.as_deref(), groups.as_deref()).map_err(|(kind, name)| {
+            let key = kind.key();
+            self.problem(
+                key,
+                format!("{key} names '{name}', whom this system does not know"),
+                format!(
+                    "take it out of '{key}', or make that {} first",
+                    if kind == Kind::User { "user" } else { "group" }
+                ),
+            )
+        })
     }
 
     fn log_level(&self) -> Result<LevelFilter, Problem> {

@@ -3,11 +3,13 @@
 //! In: the YAML file that the daemon shares with the API. Out: a [`Config`], or a [`ConfigError`] that names the key, its
 //! line and what to write instead. What the API keeps there for itself is neither read nor logged.
 
+pub mod access;
 pub mod credentials;
 mod file;
 
 use std::path::{Path, PathBuf};
 
+use access::Access;
 pub use file::ConfigError;
 use tracing::level_filters::LevelFilter;
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub admin_bin: Option<PathBuf>,
     /// `data_dir`: the server's data directory.
     pub data_dir: PathBuf,
+    /// `allowed_users`, `allowed_groups`: who may give commands.
+    pub access: Access,
     /// `host`: where the backup tool finds the server.
     pub host: String,
     /// `database_path`: the records, shared with the API.
@@ -42,15 +46,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks the settings in the file at `path`.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     /// Whether the server is on this host, so that its data directory is here.
     pub fn is_local(&self) -> bool {
         matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "::1")
     }
 
+    /// Reads and checks the settings in the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|problem| ConfigError::Bad { path: path.to_owned(), problem })
     }
 }

@@ -78,6 +78,17 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Framed> {
     }
 }
 
+/// Waits for the first byte of a client that is not heard, and reads no more: one that says nothing costs nothing and is told
+/// nothing.
+pub async fn turn_away(stream: &mut (impl AsyncRead + Unpin), why: Rejection) -> io::Result<Framed> {
+    match timeout_at(Instant::now() + REST_WITHIN, stream.read(&mut [0])).await {
+        Ok(Ok(0)) => Ok(Framed::Nothing),
+        Ok(Ok(_)) => Ok(Framed::Bad(why)),
+        Ok(Err(failed)) => Err(failed),
+        Err(_silent) => Ok(Framed::Cut(why)),
+    }
+}
+
 /// Takes in what a refused client still sends, bounded in time and size.
 pub async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
     let deadline = Instant::now() + DRAIN_WITHIN;

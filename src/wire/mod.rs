@@ -4,12 +4,14 @@
 //! knows no command.
 
 mod frame;
+mod peer;
 #[cfg(test)]
 mod properties;
 mod request;
 mod response;
 pub mod socket;
 
-pub use frame::{Framed, MAX_REQUEST, REST_WITHIN, drain, read};
+pub use frame::{Framed, MAX_REQUEST, REST_WITHIN, drain, read, turn_away};
+pub use peer::Peer;
 pub use request::Request;
 pub use response::{MAX_REPLY, Response};
