@@ -22,6 +22,7 @@ mod json;
 mod lifecycle;
 mod live;
 mod orm;
+mod paths;
 mod pythons;
 mod recorder;
 mod relay;

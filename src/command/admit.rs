@@ -18,7 +18,7 @@ use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
 use crate::disk::room::{self, Shortage};
-use crate::disk::{self, data_dir};
+use crate::disk::{self, below, data_dir};
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
 use crate::plan::version::Version;
@@ -130,8 +130,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         return Err(Rejection::NoRoomForRestore(shortage));
     }
     let make = {
-        let parent = parent.clone();
-        move || disk::make_unique(&parent, &Moment::now().directory_name())
+        let (root, parent) = (config.backup_dir.clone(), parent.clone());
+        move || below::make_unique(&root, &parent, &Moment::now().directory_name())
     };
     let tmp_dir = on_disk(&parent, until, make)
         .await?

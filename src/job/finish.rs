@@ -1,12 +1,15 @@
 //! The end of a job: its success made durable and recorded, or what it left taken away and its failure recorded.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::run::{Current, Failure, Job, blocking};
 use crate::command::Target;
 use crate::disk;
+use crate::disk::below::{self, Identity};
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
 use crate::plan::End;
@@ -34,10 +37,12 @@ impl Job {
     }
 
     async fn make_durable(&self) -> Result<Success, String> {
-        let stop = self.world.shutdown.clone();
+        let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         match self.plan.end.clone() {
             End::Backup { id, base, schedule_id, dir } => {
+                let made = self.made;
                 let size = blocking(move || {
+                    check_identity(&root, &dir, made)?;
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
                         .and_then(|()| manifest::write(&dir, &stop))
                         .and_then(|()| disk::sync_tree(&dir, &stop))
@@ -58,7 +63,7 @@ impl Job {
                             .map_err(|why| crate::chain(&why))?;
                         // From here on the data directory is what it shall be: without the working copy nothing undoes it,
                         // neither a failure nor the next start. What was set aside is not needed any more.
-                        disk::remove(&tmp_dir)
+                        below::remove(&root, &tmp_dir)
                             .map_err(|why| format!("'{}' cannot be removed: {why}", tmp_dir.display()))?;
                         data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
                     }
@@ -74,7 +79,7 @@ impl Job {
     /// undone stays until that is recorded, since it is what shows that there is something to undo.
     pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, reason: String) {
         let undone = self.undo(&current).await;
-        let early = if undone.is_ok() { self.remove(&current).await } else { Ok(()) };
+        let early = if undone.is_ok() { self.remove().await } else { Ok(()) };
         let aftermath = undone.clone().and(early).err();
         let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
         let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
@@ -83,7 +88,7 @@ impl Job {
             self.claim.close();
         }
         let recorded = self.world.store.fail(ended).await.map_err(|why| crate::chain(&why)).err();
-        let late = if undone.is_err() { self.remove(&current).await.err() } else { None };
+        let late = if undone.is_err() { self.remove().await.err() } else { None };
         let said: Vec<String> = [Some(reason), aftermath, recorded, late].into_iter().flatten().collect();
         self.log_end(Some(&said.join("; ")));
     }
@@ -105,13 +110,32 @@ impl Job {
     }
 
     /// Removes the directory that was made for this job; none, if it was somebody else's.
-    async fn remove(&self, current: &Current) -> Result<(), String> {
-        let dir = match self.plan.end.clone() {
-            End::Backup { dir, .. } if current.owns_directory => dir,
-            End::Backup { .. } => return Ok(()),
-            End::Restore { tmp_dir, .. } => tmp_dir,
+    async fn remove(&self) -> Result<(), String> {
+        let root = self.config.backup_dir.clone();
+        let (dir, made) = match self.plan.end.clone() {
+            End::Backup { .. } if self.made.is_none() => return Ok(()),
+            End::Backup { dir, .. } => (dir, self.made),
+            End::Restore { tmp_dir, .. } => (tmp_dir, None),
         };
-        blocking(move || disk::remove(&dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display())))
-            .await
+        blocking(move || {
+            let cannot = |why: io::Error| format!("'{}' cannot be removed: {why}", dir.display());
+            if made.is_some() && below::identity(&root, &dir).map_err(cannot)?.is_some() {
+                check_identity(&root, &dir, made)?;
+            }
+            below::remove(&root, &dir).map_err(cannot)
+        })
+        .await
+    }
+}
+
+/// Makes sure that the directory of this name is the one that was made for the job: another user of the backup directory's group may
+/// have put a backup, or a symlink, in its place.
+fn check_identity(root: &Path, dir: &Path, made: Option<Identity>) -> Result<(), String> {
+    match below::identity(root, dir) {
+        Ok(found) if found == made => Ok(()),
+        Ok(_) => {
+            Err(format!("'{}' is not the directory that was made for this backup: it was left alone", dir.display()))
+        }
+        Err(why) => Err(format!("'{}' cannot be looked at: {why}", dir.display())),
     }
 }

@@ -4,7 +4,6 @@
 //! daemon lives, and nothing of an unfinished backup or restore is left. Each step can be broken off and done again: the row
 //! is ended last.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::run::blocking;
 use crate::command::BackupId;
 use crate::config::Config;
 use crate::disk;
+use crate::disk::below;
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
@@ -103,7 +103,7 @@ async fn take_away(
         if recorded || !its_own {
             return Ok(Err(format!("'{}' was left as it is", dir.display()).into()));
         }
-        return Ok(remove(dir).await.map_err(Left::from));
+        return Ok(remove(config, dir).await.map_err(Left::from));
     }
     let Some(tmp_dir) = args.get("tmp_dir").and_then(text).map(PathBuf::from) else {
         return Ok(Err("its directory cannot be told, so nothing was taken away".to_owned().into()));
@@ -124,7 +124,7 @@ async fn take_away(
             return Ok(Err(left));
         }
     }
-    Ok(remove(tmp_dir).await.map_err(Left::from))
+    Ok(remove(config, tmp_dir).await.map_err(Left::from))
 }
 
 /// Makes the data directory what it was, if nobody has used it since. The working copy goes when that is done, or when the
@@ -155,8 +155,10 @@ async fn empty_data_dir(
         .map_err(|why| left(&why).into())
 }
 
-async fn remove(dir: PathBuf) -> Result<(), String> {
-    blocking(move || disk::remove(&dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display()))).await
+async fn remove(config: &Config, dir: PathBuf) -> Result<(), String> {
+    let root = config.backup_dir.clone();
+    blocking(move || below::remove(&root, &dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display())))
+        .await
 }
 
 /// The value of an option in a recorded command, up to the next option or the end.
@@ -175,33 +177,18 @@ fn is_restore_name(name: &str) -> bool {
 /// Removes what no row tells of: working copies of database restores, half removed directories, and empty ones of folder
 /// restores that never began. What cannot be removed stays, and is said.
 fn sweep(backup_dir: &Path, kept: &[PathBuf]) {
-    let (tmp, restores) = (backup_dir.join(TMP), backup_dir.join(RESTORES));
-    let report = |what: io::Result<usize>, place: &Path| match what {
+    let report = |what: io::Result<usize>, place: &str| match what {
         Ok(0) => {}
-        Ok(count) => info!(count, place = %place.display(), "removed what an earlier daemon left"),
-        Err(why) => warn!(reason = %why, place = %place.display(), "what an earlier daemon left cannot be removed"),
+        Ok(count) => info!(count, place, "removed what an earlier daemon left"),
+        Err(why) => warn!(reason = %why, place, "what an earlier daemon left cannot be removed"),
     };
-    for place in [backup_dir, &tmp, &restores] {
-        report(disk::sweep_gone(place), place);
+    for place in ["", TMP, RESTORES] {
+        report(below::sweep_gone(backup_dir, Path::new(place)), place);
     }
-    report(remove_each(&tmp, |dir| if kept.iter().any(|kept| kept == dir) { Ok(()) } else { disk::remove(dir) }), &tmp);
+    let is_kept = |name: &str| kept.iter().any(|kept| *kept == backup_dir.join(TMP).join(name));
+    report(below::sweep(backup_dir, Path::new(TMP), &|name| is_restore_name(name) && !is_kept(name)), TMP);
     // Only an empty one can be removed this way; a restored folder stays.
-    report(remove_each(&restores, |dir| if is_empty(dir) { fs::remove_dir(dir) } else { Ok(()) }), &restores);
-}
-
-fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-fn remove_each(parent: &Path, remove: impl Fn(&Path) -> io::Result<()>) -> io::Result<usize> {
-    let mut count = 0;
-    for dir in disk::directories(parent)? {
-        if dir.file_name().is_some_and(|name| is_restore_name(&name.to_string_lossy())) {
-            remove(&dir)?;
-            count += usize::from(!dir.exists());
-        }
-    }
-    Ok(count)
+    report(below::sweep_empty(backup_dir, Path::new(RESTORES), &is_restore_name), RESTORES);
 }
 
 #[cfg(test)]

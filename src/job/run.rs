@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::command::admit::Admitted;
 use crate::command::{CommandId, Rejection};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
-use crate::disk;
+use crate::disk::below::{self, Identity};
 use crate::disk::data_dir;
 use crate::exec::probe;
 use crate::exec::{Finished, Running, Terms};
@@ -36,6 +35,8 @@ pub struct Job {
     pub(super) secrets: Secrets,
     /// Given back when the job is over, with its records written.
     pub(super) claim: Claim,
+    /// The directory of a backup, once it is made.
+    pub(super) made: Option<Identity>,
     pub(super) start: Moment,
     begun_at: Instant,
 }
@@ -47,8 +48,6 @@ pub(super) struct Current {
     pid: u32,
     /// Whether it writes into the data directory, so that its failure has to be undone there.
     pub(super) fills_data_dir: bool,
-    /// Whether the directory it writes to was made for it, so that its failure takes it away.
-    pub(super) owns_directory: bool,
 }
 
 /// Why a step is a failure.
@@ -61,7 +60,7 @@ pub(super) struct Failure<'a> {
 
 impl Current {
     fn new(row: i64, begun: Begun, step: &Step) -> Self {
-        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack, owns_directory: true }
+        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack }
     }
 }
 
@@ -78,13 +77,14 @@ impl Job {
     ) -> Result<CommandId, Rejection> {
         let Admitted { plan, claim, secrets } = admitted;
         let command_id = CommandId::random();
-        let job = Self {
+        let mut job = Self {
             command_id,
             plan,
             world: Arc::clone(world),
             config: Arc::clone(config),
             secrets,
             claim,
+            made: None,
             start: Moment::now(),
             begun_at: Instant::now(),
         };
@@ -104,7 +104,6 @@ impl Job {
         };
         let mut current = Current::new(row, begun, &job.plan.first);
         if let Err(why) = job.make_directory() {
-            current.owns_directory = false;
             let (rejection, reason) = match &job.plan.end {
                 End::Backup { id, .. } if why.kind() == io::ErrorKind::AlreadyExists => {
                     let taken = Rejection::AlreadyExists(id.clone());
@@ -134,11 +133,11 @@ impl Job {
 
     /// Makes the folder of a backup: in one step with finding out that there is none, so that what is removed after a failure
     /// is never somebody else's. The tools take an empty one as they take none.
-    fn make_directory(&self) -> io::Result<()> {
-        match &self.plan.end {
-            End::Backup { dir, .. } => fs::DirBuilder::new().mode(0o700).create(dir),
-            End::Restore { .. } => Ok(()),
+    fn make_directory(&mut self) -> io::Result<()> {
+        if let End::Backup { dir, .. } = &self.plan.end {
+            self.made = Some(below::make(&self.config.backup_dir, dir)?);
         }
+        Ok(())
     }
 
     /// Nothing has run and nothing is recorded; only the directory of a restore is there, and empty.
@@ -213,12 +212,12 @@ impl Job {
     async fn check(&self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
         let (proof, finished) = (step.proof.clone(), Arc::clone(finished));
         let (name, tool) = (step.invocation.name().to_owned(), self.config.flavour.tool());
-        let shutdown = self.world.shutdown.clone();
+        let (shutdown, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         blocking(move || {
             witness::verify(&proof, &name, &finished, tool, &shutdown).map_err(|doubt| crate::chain(&doubt))?;
             match &proof {
                 Proof::Prepared { applied: Some(copy), .. } => {
-                    disk::remove(copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
+                    below::remove(&root, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
                 }
                 Proof::Prepared { applied: None, .. }
                 | Proof::Copied { .. }
