@@ -22,7 +22,6 @@ fn open_to_all(settings: &[(&str, &str)]) -> Option<TestEnv> {
         return None;
     }
     let mut env = TestEnv::new();
-    fs::set_permissions(env.path("."), fs::Permissions::from_mode(0o711)).unwrap();
     fs::set_permissions(env.path("run"), fs::Permissions::from_mode(0o777)).unwrap();
     for (key, value) in settings {
         env.set(key, value);
@@ -31,12 +30,13 @@ fn open_to_all(settings: &[(&str, &str)]) -> Option<TestEnv> {
     Some(env)
 }
 
-/// What a process of this user and group is told.
+/// What a process of this user and group is told. It begins in the socket's directory, since the way there may be closed to it.
 fn ask_as(env: &TestEnv, uid: u32, gid: u32, request: &str) -> String {
     let said = program("setpriv")
         .args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups", "/usr/bin/perl"])
         .args(["-MIO::Socket::UNIX", "-e", CLIENT])
-        .arg(env.socket())
+        .arg("db-cmd.sock")
+        .current_dir(env.path("run"))
         .arg(request)
         .output()
         .unwrap();
@@ -74,7 +74,8 @@ fn nothing_of_a_refused_client_is_read() {
     let silent = program("setpriv")
         .args(["--reuid=1", "--regid=1", "--clear-groups", "/usr/bin/perl", "-MIO::Socket::UNIX", "-e"])
         .args(["IO::Socket::UNIX->new($ARGV[0]) or die"])
-        .arg(env.socket())
+        .arg("db-cmd.sock")
+        .current_dir(env.path("run"))
         .status()
         .unwrap();
     assert!(silent.success());

@@ -23,6 +23,7 @@ mod lifecycle;
 mod live;
 mod orm;
 mod paths;
+mod power_cut;
 mod pythons;
 mod recorder;
 mod relay;

@@ -7,6 +7,7 @@
 
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod device;
 pub(crate) mod mariadb;
 mod records;
 pub(crate) mod small_disk;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use container::{MOUNTS, Vessel, WHOLE};
 use daemon::Daemon;
 use mariadb::MariaDb;
+use sha2::{Digest, Sha256};
 use world::World;
 
 /// How long anything may take that is waited for.
@@ -237,10 +239,15 @@ impl TestEnv {
     }
 
     /// Every file below the backup directory or another one, by its content's fingerprint: equal means byte-identical.
-    pub(crate) fn fingerprint(&self, relative: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn fingerprint(&self, relative: &str) -> BTreeMap<String, String> {
         let root = self.path(relative);
         let paths = world::files(&root).unwrap();
-        paths.into_iter().map(|path| (path.clone(), fs::read(root.join(path)).unwrap())).collect()
+        let fingerprint = |path: &str| {
+            let bytes = fs::read(root.join(path)).unwrap();
+            let hash = u64::from_be_bytes(Sha256::digest(&bytes)[..8].try_into().unwrap());
+            format!("{} bytes, {hash:016x}", bytes.len())
+        };
+        paths.into_iter().map(|path| (path.clone(), fingerprint(&path))).collect()
     }
 
     /// The names in a directory below the test's own, sorted; a directory's with `/`.
