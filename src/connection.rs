@@ -45,6 +45,7 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
     };
     let begun = Instant::now();
     let parsed = Request::parse(&bytes).and_then(|request| Command::parse(&request));
+    drop(bytes);
     let outcome = match &parsed {
         // On the heap, so that a client who says nothing costs no more than its own waiting.
         Ok(command) => Box::pin(run(command, world, begun + ANSWER_WITHIN)).await,
@@ -63,13 +64,13 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
 async fn hear(stream: &mut UnixStream, peer: Option<Peer>, world: &World) -> io::Result<Framed> {
     let config = world.config();
     if !config.access.is_limited() {
-        return wire::read(stream).await;
+        return wire::read(stream, &world.budget).await;
     }
     // Who cannot be told, because the kernel or a directory service does not say it, is not one of those who may.
     let (uid, gid) = peer.map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
     let looked_up = timeout(ANSWER_WITHIN, spawn_blocking(move || config.access.allows(uid, gid))).await;
     if matches!(looked_up, Ok(Ok(true))) {
-        return wire::read(stream).await;
+        return wire::read(stream, &world.budget).await;
     }
     wire::turn_away(stream, Rejection::Forbidden(uid)).await
 }

@@ -3,12 +3,15 @@
 //! Everything comes in as an argument, so that a test can own it.
 
 use std::io;
+use std::mem;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use sd_notify::NotifyState;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info, warn};
 
 use crate::connection;
@@ -21,22 +24,41 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no descriptor left: those in use are given back by then, or not.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
+/// Clients that are served at the same time, at most; the others wait to be accepted.
+const MOST_CLIENTS: u64 = 4096;
+
+/// What of the descriptors is not for clients: the records, the log, the jobs.
+const RESERVED: u64 = 64;
+
+/// What a client may need of them: its connection, and the pipes of a ping.
+const EACH: u64 = 4;
+
 /// Serves clients until `world.shutdown`, then ends the jobs.
 pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
     notify(&[NotifyState::Ready, NotifyState::Status("waiting for commands")]);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let seats = Arc::new(Semaphore::new(seats()));
+    let mut is_failing = false;
     loop {
         tokio::select! {
             biased;
             () = world.shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    world.tasks.spawn(connection::serve(stream, Arc::clone(&world)));
+            (seat, accepted) = accept(&listener, &seats) => match accepted {
+                Ok(stream) => {
+                    is_failing = false;
+                    let world = Arc::clone(&world);
+                    world.clone().tasks.spawn(async move {
+                        connection::serve(stream, world).await;
+                        drop(seat);
+                    });
                 }
                 Err(why) => {
-                    error!(reason = %why, "a client could not be accepted");
+                    // Said once, however long it lasts.
+                    if !mem::replace(&mut is_failing, true) {
+                        error!(reason = %why, "a client could not be accepted");
+                    }
                     tokio::time::sleep(NO_DESCRIPTOR).await;
                 }
             },
@@ -50,6 +72,23 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     world.store.close(CLOSE_WITHIN).await;
     info!("stopped");
     Ok(())
+}
+
+/// How many clients are served at the same time, so that those who connect leave descriptors for what is done for them.
+fn seats() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let seats = (limit.saturating_sub(RESERVED) / EACH).clamp(1, MOST_CLIENTS);
+    usize::try_from(seats).unwrap_or(usize::MAX)
+}
+
+/// Accepts a client once there is a seat.
+async fn accept(
+    listener: &UnixListener,
+    seats: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, io::Result<UnixStream>) {
+    // It is never closed.
+    let seat = Arc::clone(seats).acquire_owned().await.ok();
+    (seat, listener.accept().await.map(|(stream, _)| stream))
 }
 
 /// Tells systemd, if it is there.

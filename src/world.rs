@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::exec::CommandExecutor;
 use crate::job::Registry;
 use crate::store::Store;
+use crate::wire::Budget;
 
 /// The daemon's surroundings, one for all requests.
 pub struct World {
@@ -19,6 +20,8 @@ pub struct World {
     pub executor: Arc<dyn CommandExecutor>,
     /// Which ids and data directories are taken by requests in flight.
     pub registry: Arc<Registry>,
+    /// How much the requests that come in may take.
+    pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
     pub tasks: TaskTracker,
     /// Told when the daemon is to stop.
@@ -33,6 +36,7 @@ impl World {
             store,
             executor,
             registry: Arc::default(),
+            budget: Budget::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use crate::harness::{TestEnv, wait_for};
+use crate::harness::{TestEnv, program, wait_for};
 
 const UNKNOWN: &str = r#"{"cmd":"nope","args":{}}"#;
 const INVALID: &str = r#"{"code": 400, "status": "Invalid command"}"#;
@@ -32,8 +32,7 @@ fn a_client_that_connects_and_leaves_costs_nothing() {
         fs::read_to_string(&stat).unwrap().rsplit(')').next().unwrap().trim_start().starts_with('S').then_some(())
     });
     assert!(!env.log().contains("refused uid=0 gid=0 pid=0"), "nothing to log about them either");
-    let descriptors = format!("/proc/{}/fd", env.daemon_pid().as_raw_nonzero());
-    wait_for("their descriptors to be given back", || (fs::read_dir(&descriptors).unwrap().count() < 40).then_some(()));
+    wait_for("their descriptors to be given back", || (env.descriptors() < 40).then_some(()));
 }
 
 #[test]
@@ -94,6 +93,18 @@ fn bad_requests_get_a_clear_400_and_nothing_else_happens() {
         (b"hello", "the request is not a JSON object"),
         (b"\0\0\0\0", "the request is not a JSON object"),
         (b"{}", "Invalid command"),
+        (
+            br#"{"cmd":"full_backup","args":{"id":"a","schedule_id":99999999999999999999}}"#,
+            "schedule_id must be an integer of 64 bits, not a number",
+        ),
+        (
+            br#"{"cmd":"full_backup","args":{"id":"a","schedule_id":1e400}}"#,
+            "the request cannot be read: number out of range at line 1 column 57",
+        ),
+        (
+            br#"{"cmd":"full_backup","args":{"id":"a\u0000b"}}"#,
+            "id 'a\\\\0b' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+        ),
         (br#"{"cmd":"full_backup"}"#, "Missing required argument id"),
         (br#"{"cmd":"full_backup","args":{"id":null}}"#, "Missing required argument id"),
         (br#"{"cmd":"full_backup","args":{"id":""}}"#, "id '' is not a backup id: it is empty"),
@@ -129,6 +140,85 @@ fn bad_requests_get_a_clear_400_and_nothing_else_happens() {
     assert_snapshot!(env.records(), @"none | backups: none | restores: none");
     assert_snapshot!(env.listing("backups"), @"(empty)");
     assert!(env.calls("mariabackup").is_empty() && env.calls("mariadb-admin").is_empty());
+}
+
+/// The memory of the daemon that is its own, in KiB.
+fn resident(env: &TestEnv) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", env.daemon_pid().as_raw_nonzero())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn ten_thousand_clients_that_come_and_go_leave_nothing_behind() {
+    let env = TestEnv::start();
+    let (before, descriptors) = (resident(&env), env.descriptors());
+    for _ in 0..10_000 {
+        drop(env.connect().unwrap());
+    }
+    assert_eq!(env.send(UNKNOWN), INVALID);
+    wait_for("their descriptors to be given back", || (env.descriptors() <= descriptors).then_some(()));
+    let after = resident(&env);
+    assert!(after < before + 8 * 1024, "VmRSS was {before} KiB and is {after} KiB");
+}
+
+/// A megabyte each from many at once: they are let in as far as the memory for them goes, and all are answered.
+#[test]
+fn many_large_requests_at_once_take_a_bounded_memory() {
+    let env = TestEnv::start();
+    let before = resident(&env);
+    let large = format!(r#"{{"cmd":"{}"#, "x".repeat(1024 * 1024 - 1000));
+    let socket = env.socket();
+    let most = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..300)
+            .map(|_| {
+                let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+                let large = &large;
+                scope.spawn(move || {
+                    // Refused in the midst, it may find nobody who takes the rest.
+                    let _ = stream.write_all(large.as_bytes());
+                    let mut reply = String::new();
+                    let _ = stream.read_to_string(&mut reply);
+                    reply
+                })
+            })
+            .collect();
+        let mut most = 0;
+        while clients.iter().any(|client| !client.is_finished()) {
+            most = most.max(resident(&env));
+            assert_eq!(env.send(UNKNOWN), INVALID, "others are answered meanwhile");
+        }
+        let late = r#"{"code": 400, "status": "the request is incomplete: its rest did not come within 4 s"}"#;
+        assert!(clients.into_iter().all(|client| client.join().unwrap() == late));
+        most
+    });
+    // 64 of a megabyte, in buffers that grow by doubling, and 300 of 16 KiB.
+    assert!(most < before + 160 * 1024, "VmRSS went from {before} KiB to {most} KiB");
+}
+
+/// With no descriptor left for another client, those who wait are served when others have gone, and what runs goes on.
+#[test]
+fn clients_without_number_do_not_take_the_descriptors_of_a_job() {
+    let env = TestEnv::new();
+    let limited = |env: &TestEnv| {
+        let daemon = env.command();
+        let mut command = program("prlimit");
+        command.arg("--nofile=128:128").arg(daemon.get_program()).args(daemon.get_args());
+        command
+    };
+    env.start_as(limited(&env));
+    env.script("mariabackup", &format!(r#"{{"fault":{{"slow_until":"{}"}}}}"#, env.path("go").display()));
+    env.accepted(r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#);
+    env.wait_for_fake("mariabackup");
+    let crowd: Vec<_> = (0..300).map(|_| env.connect().unwrap()).collect();
+    wait_for("every seat to be taken", || (env.descriptors() > 24).then_some(()));
+    assert!(env.descriptors() < 64, "and none of a job's");
+    fs::write(env.path("go"), "").unwrap();
+    env.settled();
+    assert_snapshot!(env.records(), @"1 success 0 | backups: full-1 | restores: none");
+    drop(crowd);
+    env.full("full-2");
+    assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, full-2 | restores: none");
 }
 
 #[test]

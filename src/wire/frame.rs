@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
+use super::budget::{Budget, SMALL};
 use crate::command::Rejection;
 
 /// The largest request, in bytes: 1 MiB, by the contract.
@@ -16,6 +17,9 @@ pub const MAX_REQUEST: usize = 1024 * 1024;
 
 /// How long the rest of a request may take, from the connection on: 4 s, since a client gives up after 5.
 pub const REST_WITHIN: Duration = Duration::from_secs(4);
+
+/// What a client is told whose request has taken longer.
+const LATE: &str = "the request is incomplete: its rest did not come within 4 s";
 
 /// Objects and arrays within each other, at most: what `serde_json` reads.
 const MAX_DEPTH: usize = 127;
@@ -40,21 +44,24 @@ pub enum Framed {
     Bad(Rejection),
 }
 
-/// Reads one document.
-pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Framed> {
+/// Reads one document; a large one as far as `budget` lets it.
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), budget: &Budget) -> io::Result<Framed> {
     let deadline = Instant::now() + REST_WITHIN;
     let mut bytes = Vec::new();
     let mut scanner = Scanner::default();
+    let mut permit = None;
     loop {
         let seen = bytes.len();
+        if seen >= SMALL && permit.is_none() {
+            match timeout_at(deadline, budget.large()).await {
+                Ok(granted) => permit = granted,
+                Err(_elapsed) => return Ok(Framed::Bad(malformed(LATE))),
+            }
+        }
         let ended = scanner.state == State::After;
         let wait_until = if ended { Instant::now() } else { deadline };
         let Ok(read) = timeout_at(wait_until, stream.read_buf(&mut bytes)).await else {
-            return Ok(if ended {
-                Framed::Whole(bytes)
-            } else {
-                Framed::Cut(malformed("the request is incomplete: its rest did not come within 4 s"))
-            });
+            return Ok(if ended { Framed::Whole(bytes) } else { Framed::Cut(malformed(LATE)) });
         };
         if read? == 0 {
             return Ok(match scanner.state {
@@ -164,13 +171,16 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Framed, MAX_DRAIN, MAX_REQUEST, REST_WITHIN, drain, read};
+    use super::{Budget, Framed, MAX_DRAIN, MAX_REQUEST, REST_WITHIN, drain, read, turn_away};
+    use crate::command::Rejection;
 
     async fn frame(bytes: &[u8]) -> Result<Framed, String> {
-        match read(&mut Cursor::new(bytes)).await.unwrap() {
+        match read(&mut Cursor::new(bytes), &Budget::default()).await.unwrap() {
             Framed::Cut(why) | Framed::Bad(why) => Err(why.to_string()),
             good @ (Framed::Whole(_) | Framed::Nothing) => Ok(good),
         }
@@ -182,7 +192,7 @@ mod tests {
         for cut in 0..document.len() {
             let (front, back) = document.split_at(cut);
             let mut pieces = front.chain(back);
-            assert!(matches!(read(&mut pieces).await.unwrap(), Framed::Whole(_)), "cut at {cut}");
+            assert!(matches!(read(&mut pieces, &Budget::default()).await.unwrap(), Framed::Whole(_)), "cut at {cut}");
         }
     }
 
@@ -222,7 +232,11 @@ mod tests {
             let (mut client, mut server) = tokio::io::duplex(1024);
             client.write_all(object.as_bytes()).await.unwrap();
             let begun = tokio::time::Instant::now();
-            assert_eq!(read(&mut server).await.unwrap(), Framed::Whole(object.into_bytes()), "{length} bytes");
+            assert_eq!(
+                read(&mut server, &Budget::default()).await.unwrap(),
+                Framed::Whole(object.into_bytes()),
+                "{length} bytes"
+            );
             assert!(begun.elapsed() < REST_WITHIN / 1000, "{length} bytes took {:?}", begun.elapsed());
         }
     }
@@ -250,8 +264,63 @@ mod tests {
         let (mut client, mut server) = tokio::io::duplex(64);
         client.write_all(b"{\"cmd\":").await.unwrap();
         let begun = tokio::time::Instant::now();
-        let Framed::Cut(refusal) = read(&mut server).await.unwrap() else { panic!("half a request is none") };
+        let Framed::Cut(refusal) = read(&mut server, &Budget::default()).await.unwrap() else {
+            panic!("half a request is none")
+        };
         assert_eq!(refusal.to_string(), "the request is incomplete: its rest did not come within 4 s");
         assert_eq!(begun.elapsed().as_secs(), REST_WITHIN.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_a_second_is_too_slow() {
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let dribbling = tokio::spawn(async move {
+            for byte in br#"{"cmd":"full_backup"}"# {
+                client.write_all(&[*byte]).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let begun = tokio::time::Instant::now();
+        assert!(matches!(read(&mut server, &Budget::default()).await.unwrap(), Framed::Cut(_)));
+        assert_eq!(begun.elapsed().as_secs(), REST_WITHIN.as_secs());
+        dribbling.abort();
+    }
+
+    /// However many clients send a megabyte each, a bounded number of them does so at a time; small requests wait for none of them.
+    #[tokio::test(start_paused = true)]
+    async fn large_requests_take_turns_and_small_ones_do_not() {
+        let budget = Arc::new(Budget::default());
+        let mut clients = Vec::new();
+        let mut readers = Vec::new();
+        for _ in 0..80 {
+            let (mut client, mut server) = tokio::io::duplex(1024 * 1024);
+            client.write_all(format!("{{\"a\":\"{}", "x".repeat(500_000)).as_bytes()).await.unwrap();
+            clients.push(client);
+            let budget = Arc::clone(&budget);
+            readers.push(tokio::spawn(async move { read(&mut server, &budget).await.unwrap() }));
+        }
+        let mut small = &b"{}"[..];
+        assert_eq!(read(&mut small, &budget).await.unwrap(), Framed::Whole(b"{}".to_vec()));
+        // One that goes on, and ends, makes room for another.
+        clients[0].write_all(b"\"}").await.unwrap();
+        assert!(matches!((&mut readers[0]).await.unwrap(), Framed::Whole(bytes) if bytes.len() > 500_000));
+        for reader in readers.into_iter().skip(1) {
+            let late = reader.await.unwrap();
+            assert!(
+                matches!(&late, Framed::Cut(why) | Framed::Bad(why) if why.to_string().contains("within 4 s")),
+                "{late:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_is_not_read() {
+        let no = || Rejection::Forbidden(7);
+        assert_eq!(turn_away(&mut &b""[..], no()).await.unwrap(), Framed::Nothing);
+        let mut bytes = &b"{}"[..];
+        assert_eq!(turn_away(&mut bytes, no()).await.unwrap(), Framed::Bad(no()));
+        assert_eq!(bytes, b"}", "but for the byte that says that there is something");
+        let (_silent, mut server) = tokio::io::duplex(64);
+        assert_eq!(turn_away(&mut server, no()).await.unwrap(), Framed::Cut(no()));
     }
 }

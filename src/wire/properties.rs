@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Framed, MAX_REPLY, MAX_REQUEST, Request, Response, read};
+use super::{Budget, Framed, MAX_REPLY, MAX_REQUEST, Request, Response, read};
 use crate::command::Command;
 
 /// A client that sends pieces, each of which is read by itself.
@@ -41,7 +41,7 @@ impl AsyncRead for Pieces {
 
 fn frame(mut pieces: Pieces) -> Framed {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(read(&mut pieces)).unwrap()
+    runtime.block_on(read(&mut pieces, &Budget::default())).unwrap()
 }
 
 fn whole(bytes: &[u8]) -> Framed {

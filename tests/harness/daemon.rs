@@ -91,20 +91,30 @@ impl TestEnv {
         *self.daemon.borrow_mut() = Some(Daemon::Here(child));
     }
 
+    /// Starts the daemon by another command, which becomes it, and waits until it is ready.
+    pub(crate) fn start_as(&self, mut command: std::process::Command) {
+        let log: File = OpenOptions::new().create(true).append(true).open(self.path("stderr")).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        *self.daemon.borrow_mut() = Some(Daemon::Here(child));
+        self.wait_until_ready(0);
+    }
+
+    /// How many descriptors the daemon has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.daemon_pid().as_raw_nonzero())).unwrap().count()
+    }
+
     /// Starts the daemon under a tracer, which writes to `output`. False, and a skip: there is none here.
     pub(crate) fn start_traced(&self, tracer: &str, options: &[&str], output: &std::path::Path) -> bool {
         if !std::path::Path::new(tracer).exists() {
             super::skip(&format!("no {tracer} here"));
             return false;
         }
-        let log: File = OpenOptions::new().create(true).append(true).open(self.path("stderr")).unwrap();
         let daemon = self.command();
         let mut command = program(tracer);
         command.args(options).arg(output).arg(daemon.get_program()).args(daemon.get_args());
         // With -D it is the daemon that is the child here, and the tracer somebody else's.
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        *self.daemon.borrow_mut() = Some(Daemon::Here(child));
-        self.wait_until_ready(0);
+        self.start_as(command);
         true
     }
 
