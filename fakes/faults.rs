@@ -97,7 +97,11 @@ pub(crate) fn wait_for(call: &Call, path: &Path) -> Step<()> {
     while !path.exists() {
         std::thread::sleep(POLL);
     }
-    Ok(fs::remove_file(note)?)
+    match fs::remove_file(note) {
+        // Of two calls that wait at once the other one has taken it away.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 /// Waits until somebody ends the program.

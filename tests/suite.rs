@@ -14,6 +14,7 @@ mod harness;
 mod access;
 mod backup;
 mod contract;
+mod crowd;
 mod exchanges;
 mod faults;
 mod full_disks;
