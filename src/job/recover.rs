@@ -4,16 +4,17 @@
 //! daemon lives, and nothing of an unfinished backup or restore is left. Each step can be broken off and done again: the row
 //! is ended last.
 
+pub(crate) mod remains;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use remains::{Remains, is_restore_name, left};
 use thiserror::Error;
 use tracing::{info, warn};
 
 use super::run::blocking;
-use crate::command::BackupId;
 use crate::config::Config;
 use crate::disk;
 use crate::disk::below;
@@ -90,41 +91,35 @@ async fn take_away(
     config: &Config,
     executor: &dyn CommandExecutor,
 ) -> Result<Result<(), Left>, StoreError> {
-    let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    if row.kind == "backup" {
-        let Some(id) = args.get("id").and_then(text).and_then(|id| id.parse::<BackupId>().ok()) else {
-            return Ok(Err("its id cannot be told, so nothing was taken away".to_owned().into()));
-        };
-        let dir = config.backup_dir.join(id.as_str());
-        // A backup that is recorded is whole, whatever this row says; and another directory's is not this daemon's to remove.
-        let recorded = store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str());
-        let its_own = option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir);
-        if recorded || !its_own {
-            return Ok(Err(format!("'{}' was left as it is", dir.display()).into()));
-        }
-        return Ok(remove(config, dir).await.map_err(Left::from));
-    }
-    let Some(tmp_dir) = args.get("tmp_dir").and_then(text).map(PathBuf::from) else {
-        return Ok(Err("its directory cannot be told, so nothing was taken away".to_owned().into()));
+    let remains = match Remains::of(row, config) {
+        Ok(remains) => remains,
+        Err(why) => return Ok(Err(why.into())),
     };
-    let own = [TMP, RESTORES].iter().any(|name| tmp_dir.parent() == Some(&config.backup_dir.join(name)));
-    if !own || !tmp_dir.file_name().is_some_and(|name| is_restore_name(&name.to_string_lossy())) {
-        return Ok(Err(format!("'{}' was left as it is", tmp_dir.display()).into()));
-    }
-    let full = args.pointer("/id_list/0").and_then(text).and_then(|id| id.parse::<BackupId>().ok());
-    if let Some(full) = full
-        && row.command.contains(" --copy-back ")
-    {
-        // The Python daemon named no data directory: the settings do.
-        let data_dir = option(&row.command, "--datadir=").map_or_else(|| config.data_dir.clone(), PathBuf::from);
-        let work = tmp_dir.join(full.as_str());
-        if let Err(left) = empty_data_dir(data_dir, work, config, executor).await {
-            // The working copy goes only after the row is ended: without it, the data directory would pass for complete.
-            return Ok(Err(left));
+    match remains {
+        Remains::Backup { id, dir } => {
+            // A backup that is recorded is whole, whatever this row says.
+            if store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str()) {
+                return Ok(Err(left(&dir).into()));
+            }
+            Ok(remove(config, dir).await.map_err(Left::from))
+        }
+        Remains::Elsewhere { dir, data_dir } => {
+            let why = format!(
+                "the data directory '{}' was left as it is: it is not the one in the settings",
+                data_dir.display()
+            );
+            Ok(Err(Left { why, keep: Some(dir) }))
+        }
+        Remains::Restore { dir, copied } => {
+            if let Some(work) = copied
+                && let Err(left) = empty_data_dir(config.data_dir.clone(), work, config, executor).await
+            {
+                // The working copy goes only after the row is ended: without it, the data directory would pass for complete.
+                return Ok(Err(left));
+            }
+            Ok(remove(config, dir).await.map_err(Left::from))
         }
     }
-    Ok(remove(config, tmp_dir).await.map_err(Left::from))
 }
 
 /// Makes the data directory what it was, if nobody has used it since. The working copy goes when that is done, or when the
@@ -159,19 +154,6 @@ async fn remove(config: &Config, dir: PathBuf) -> Result<(), String> {
     let root = config.backup_dir.clone();
     blocking(move || below::remove(&root, &dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display())))
         .await
-}
-
-/// The value of an option in a recorded command, up to the next option or the end.
-fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
-    let (_, value) = command.split_once(&format!(" {name}"))?;
-    Some(value.split_once(" --").map_or(value, |(value, _)| value))
-}
-
-/// Whether a directory's name is one that a restore gives: a moment, and perhaps a number.
-fn is_restore_name(name: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let parts = name.split('-').collect::<Vec<_>>();
-    (6..=7).contains(&parts.len()) && parts.iter().all(|part| digits(part))
 }
 
 /// Removes what no row tells of: working copies of database restores, half removed directories, and empty ones of folder

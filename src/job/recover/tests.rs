@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
-use super::{REASON, is_restore_name, option, recover};
+use super::remains::{is_restore_name, option};
+use super::{REASON, recover};
 use crate::config::Config;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::store::Store;
@@ -138,6 +139,26 @@ async fn a_data_directory_is_not_emptied_under_a_server_and_what_shows_its_state
         "{rows}"
     );
     assert!(past.path("data/orders.ibd").exists() && work.join("orders.ibd").exists());
+}
+
+#[tokio::test]
+async fn no_row_names_another_data_directory_than_the_settings() {
+    let past = Past::new();
+    let work = past.copy_back().join("full-1");
+    let named = "UPDATE process SET command = replace(command, '/data', '/backups/mine')";
+    past.database().execute(named, []).unwrap();
+    for dir in [&work, &past.path("backups/mine")] {
+        fs::create_dir(dir).unwrap();
+        fs::write(dir.join("orders.ibd"), "an order").unwrap();
+    }
+    // No server answers.
+    let rows = past.recover(&[1]).await;
+    assert!(
+        rows.ends_with("the data directory '~/backups/mine' was left as it is: it is not the one in the settings"),
+        "{rows}"
+    );
+    assert!(past.path("backups/mine/orders.ibd").exists());
+    assert!(work.exists(), "what shows its state stays");
 }
 
 #[tokio::test]

@@ -1,0 +1,98 @@
+//! What the command of an interrupted row may have left, as far as the row is believed.
+//!
+//! In: a row, which everybody who can write the records may have made, and the settings. Out: places that the daemon itself
+//! makes, in `backup_dir` and of names that only it gives; or why nothing is taken away. The data directory is the settings',
+//! whatever a row names. Nothing here looks at the disk.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::command::BackupId;
+use crate::config::Config;
+use crate::plan::{RESTORES, TMP};
+use crate::store::process::Interrupted;
+
+/// What may be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Remains {
+    /// A backup's folder.
+    Backup {
+        /// Whose.
+        id: BackupId,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A restore's directory.
+    Restore {
+        /// The directory.
+        dir: PathBuf,
+        /// The working copy in it that was being copied to the data directory, where it had come to that.
+        copied: Option<PathBuf>,
+    },
+    /// The directory of a restore that was filling another data directory than the settings name.
+    Elsewhere {
+        /// The directory.
+        dir: PathBuf,
+        /// What the row names.
+        data_dir: PathBuf,
+    },
+}
+
+impl Remains {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Why nothing can be taken away on its word, for the row.
+    pub(crate) fn of(row: &Interrupted, config: &Config) -> Result<Self, String> {
+        let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
+        let id = |place: &str| args.pointer(place).and_then(Value::as_str).and_then(|id| id.parse::<BackupId>().ok());
+        if row.kind == "backup" {
+            let id = id("/id").ok_or("its id cannot be told, so nothing was taken away")?;
+            let dir = config.backup_dir.join(id.as_str());
+            // Another directory's backup is not this daemon's to remove.
+            return if option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir) {
+                Ok(Self::Backup { id, dir })
+            } else {
+                Err(left(&dir))
+            };
+        }
+        let told = args.get("tmp_dir").and_then(Value::as_str).map(Path::new);
+        let told = told.ok_or("its directory cannot be told, so nothing was taken away")?;
+        let dir = own(told, &config.backup_dir).ok_or_else(|| left(told))?;
+        let Some(full) = id("/id_list/0").filter(|_| row.command.contains(" --copy-back ")) else {
+            return Ok(Self::Restore { dir, copied: None });
+        };
+        // The Python daemon named no data directory.
+        match option(&row.command, "--datadir=").map(PathBuf::from) {
+            Some(data_dir) if data_dir != config.data_dir => Ok(Self::Elsewhere { dir, data_dir }),
+            Some(_) | None => Ok(Self::Restore { copied: Some(dir.join(full.as_str())), dir }),
+        }
+    }
+}
+
+/// What is said of a directory that is not taken away.
+pub(super) fn left(dir: &Path) -> String {
+    format!("'{}' was left as it is", dir.display())
+}
+
+/// The directory of a restore, if this is one.
+fn own(told: &Path, backup_dir: &Path) -> Option<PathBuf> {
+    let parent =
+        [TMP, RESTORES].into_iter().map(|name| backup_dir.join(name)).find(|own| told.parent() == Some(own))?;
+    let name = told.file_name()?.to_str().filter(|name| is_restore_name(name))?;
+    Some(parent.join(name))
+}
+
+/// The value of an option in a recorded command, up to the next option or the end.
+pub(super) fn option<'a>(command: &'a str, name: &str) -> Option<&'a str> {
+    let (_, value) = command.split_once(&format!(" {name}"))?;
+    Some(value.split_once(" --").map_or(value, |(value, _)| value))
+}
+
+/// Whether a directory's name is one that a restore gives: a moment, and perhaps a number.
+pub(super) fn is_restore_name(name: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.split('-').collect::<Vec<_>>();
+    (6..=7).contains(&parts.len()) && parts.iter().all(|part| digits(part))
+}
