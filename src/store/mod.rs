@@ -5,8 +5,8 @@
 //! of a request never says `success` before all of it is done.
 
 pub mod process;
-mod records;
-mod schema;
+pub(crate) mod records;
+pub(crate) mod schema;
 pub mod time;
 mod worker;
 
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use process::{Begun, Ended, Interrupted};
 pub use records::{Known, Success};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
 use time::Moment;
 use worker::{Patience, Worker};
@@ -146,6 +147,16 @@ pub fn try_write(path: &Path) -> Result<(), StoreError> {
     connection.busy_timeout(START_WITHIN)?;
     connection.execute_batch("BEGIN IMMEDIATE; SELECT count(*) FROM sqlite_schema; ROLLBACK")?;
     Ok(())
+}
+
+/// A value as text, whatever it is: SQLite holds no column to its type, and others write these tables too.
+fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(index)? {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+    })
 }
 
 /// How long the start waits for a locked database, in all: 5 s, the busy time-out of the contract.

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Result, params};
 
+use super::text;
 use super::time::Moment;
 
 /// What kind of work a command belongs to.
@@ -130,19 +131,19 @@ pub(super) fn end(connection: &Connection, ended: &Ended, success: bool) -> Resu
 }
 
 /// The rows of this daemon's kinds that still say `running`; another program's rows in the table are its own.
-pub(super) fn interrupted(connection: &Connection) -> Result<Vec<Interrupted>> {
+pub(crate) fn interrupted(connection: &Connection) -> Result<Vec<Interrupted>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, command_id, command, coalesce(pid, 0), type, coalesce(args, '{}') FROM process
+        "SELECT id, command_id, command, pid, type, args FROM process
          WHERE status = 'running' AND type IN ('backup', 'restore') ORDER BY id",
     )?;
     let rows = statement.query_map([], |row| {
         Ok(Interrupted {
             row: row.get(0)?,
-            command_id: row.get(1)?,
-            command: row.get(2)?,
-            pid: row.get(3)?,
-            kind: row.get(4)?,
-            args: row.get(5)?,
+            command_id: text(row, 1)?.unwrap_or_default(),
+            command: text(row, 2)?.unwrap_or_default(),
+            pid: row.get_ref(3)?.as_i64().ok().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default(),
+            kind: text(row, 4)?.unwrap_or_default(),
+            args: text(row, 5)?.unwrap_or_default(),
         })
     })?;
     rows.collect()

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::schema;
+use super::{schema, text};
 use crate::command::{BackupId, Target};
 
 /// What the records know of a backup.
@@ -45,10 +45,10 @@ pub enum Success {
 }
 
 /// What is known of the backup with this id.
-pub(super) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
+pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
         .prepare_cached("SELECT from_backup_id, start_time FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: row.get(0)?, start_time: row.get(1)? }))
+        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)? }))
         .optional()
 }
 

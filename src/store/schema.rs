@@ -6,7 +6,7 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 const TABLES: &str = include_str!("tables.sql");
 
 /// Makes what is missing: the tables, and the column that older `backup` tables lack.
-pub(super) fn ensure(connection: &Connection) -> Result<()> {
+pub(crate) fn ensure(connection: &Connection) -> Result<()> {
     if missing(connection)?.is_empty() && has_column(connection, "backup", "schedule_id")? {
         return Ok(());
     }

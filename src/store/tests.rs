@@ -242,3 +242,26 @@ async fn rows_left_running_are_found_and_ended_once() {
     assert!(records.store.interrupted().await.unwrap().is_empty());
     assert_eq!(records.rows("SELECT status, return_code, error FROM process"), ["failed|-1|the daemon died"]);
 }
+
+#[tokio::test]
+async fn what_another_program_wrote_is_read_whatever_it_is() {
+    for schema in [PYTHON, GO] {
+        let records = Records::new(schema);
+        let other = Connection::open(records.path()).unwrap();
+        other
+            .execute_batch(
+                "PRAGMA foreign_keys = off;
+                 INSERT INTO process (command, command_id, pid, status, start_time, type, args) VALUES
+                 (x'ff2d', 'c-1', 'no number', 'running', 'now', 'backup', x'ff'),
+                 ('x', x'41', 99999999999, 'running', 'now', 'restore', 7);
+                 INSERT INTO backup (id, from_backup_id, start_time, process_id) VALUES ('a', x'62', 2026.5, 1), ('c', NULL, CAST(x'ff' AS TEXT), 1)",
+            )
+            .unwrap();
+        let found = records.store.interrupted().await.unwrap();
+        let found: Vec<_> = found.iter().map(|row| (&*row.command, &*row.command_id, row.pid, &*row.args)).collect();
+        assert_eq!(found, [("\u{fffd}-", "c-1", 0, "\u{fffd}"), ("x", "A", 0, "7")]);
+        let known = records.store.known(vec!["a".to_owned(), "c".to_owned()], soon()).await.unwrap();
+        let read = |id: &str| (known[id].from.as_deref(), known[id].start_time.as_deref());
+        assert_eq!((read("a"), read("c")), ((Some("b"), Some("2026.5")), (None, Some("\u{fffd}"))));
+    }
+}
