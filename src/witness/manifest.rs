@@ -6,11 +6,11 @@
 //! `cd <backup_dir>/<id> && sha256sum --check --quiet dbcalm.sha256`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -27,7 +27,7 @@ const MAX_THREADS: usize = 4;
 const PIECE: usize = 16 * 1024;
 
 /// A file's hash, in lower-case hexadecimal as `sha256sum` writes it.
-type Hash = String;
+pub(crate) type Hash = String;
 
 /// Writes the manifest of the backup in `dir`; it is the caller's to sync.
 ///
@@ -66,7 +66,7 @@ pub(super) fn take(dir: &Path, stop: &CancellationToken) -> io::Result<Result<()
 }
 
 /// One line as `sha256sum` writes it; a name with a line break or a backslash in it is escaped, and the line marked.
-fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
+pub(crate) fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
     let name = path.as_os_str().as_bytes();
     let escaped = name.iter().any(|byte| matches!(byte, b'\n' | b'\\'));
     if escaped {
@@ -84,8 +84,9 @@ fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
     text.push(b'\n');
 }
 
-/// The hash of each file; none, if the text is no manifest, or was cut.
-fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
+/// The hash of each file; none, if the text is no manifest, was cut, or names what is not in its own folder: nothing else is
+/// opened on its word.
+pub(crate) fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
     const HASH: usize = 64;
     let lines = text.strip_suffix(b"\n")?.split(|&byte| byte == b'\n');
     let parse_line = |line: &[u8]| {
@@ -94,7 +95,9 @@ fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
         let name = name.strip_prefix(b"  ").filter(|name| !name.is_empty())?;
         let hash = std::str::from_utf8(hash).ok().filter(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         let name = if escaped { unescape(name) } else { name.to_vec() };
-        Some((PathBuf::from(std::ffi::OsString::from_vec(name)), hash.to_owned()))
+        let path = PathBuf::from(OsString::from_vec(name));
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+        inside.then(|| (path, hash.to_owned()))
     };
     lines.map(parse_line).collect()
 }
@@ -240,6 +243,15 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         assert!(take(dir.path(), &stop).is_err() && write(dir.path(), &stop).is_err());
+    }
+
+    #[test]
+    fn a_manifest_names_nothing_outside_its_folder() {
+        let text = |name: &str| format!("{}  {name}\n", "0".repeat(64)).into_bytes();
+        for name in ["/proc/kmsg", "../other/ibdata1", "shop/../../x", "./ibdata1"] {
+            assert_eq!(parse(&text(name)), None, "{name}");
+        }
+        assert_eq!(parse(&text("shop/orders.ibd")).unwrap().len(), 1);
     }
 
     #[test]
