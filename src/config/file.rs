@@ -64,7 +64,7 @@ impl Config {
     ///
     /// # Errors
     /// The first thing that is wrong, with its line where it has one.
-    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let raw = Raw::read(text)?;
         raw.refuse_streams()?;
         Ok(Self {
@@ -137,8 +137,16 @@ impl<'a> Raw<'a> {
         if !text.starts_with('/') {
             return Err(self.problem(
                 key,
-                format!("{key} '{text}' is not an absolute path"),
+                format!("{key} '{}' is not an absolute path", text.escape_debug()),
                 format!("write '{key}: {example}' or another path that begins with /"),
+            ));
+        }
+        // No file can have a NUL in its path, and no line of a log, an argv or the records is to be broken by one.
+        if text.contains(char::is_control) {
+            return Err(self.problem(
+                key,
+                format!("{key} '{}' holds a control character", text.escape_debug()),
+                format!("write '{key}: {example}' or another path"),
             ));
         }
         // Components drop a `/` at the end and doubled ones, so that paths read alike in every record.
@@ -159,7 +167,9 @@ impl<'a> Raw<'a> {
         match self.text("db_type", "mariadb")?.as_deref() {
             Some("mariadb") => Ok(Flavour::MariaDb),
             Some("mysql") => Ok(Flavour::MySql),
-            Some(other) => Err(self.problem("db_type", format!("db_type '{other}' is not known"), hint)),
+            Some(other) => {
+                Err(self.problem("db_type", format!("db_type '{}' is not known", other.escape_debug()), hint))
+            }
             None => Err(self.problem("db_type", "db_type is not set", hint)),
         }
     }
@@ -219,7 +229,7 @@ impl<'a> Raw<'a> {
             "trace" => Ok(LevelFilter::TRACE),
             _ => Err(self.problem(
                 "log_level",
-                format!("log_level '{text}' is not known"),
+                format!("log_level '{}' is not known", text.escape_debug()),
                 "write 'log_level: info', or one of error, warn, debug, trace",
             )),
         }
@@ -303,6 +313,19 @@ mod tests {
             "{LEAST}jwt_secret_key: s3cret\ncors_origins: [\"*\"]\napi_port: 8335\nhost:\ndata_dir: ''\nstream:\nforward: \"\"\n"
         );
         assert_eq!(Config::parse(&text), Config::parse(LEAST));
+    }
+
+    #[test]
+    fn no_path_holds_a_control_character_and_no_problem_takes_more_than_a_line() {
+        let said = problem("db_type: mariadb\nbackup_dir: \"/b\\0\\n/c\"\n");
+        assert_eq!(
+            said,
+            r", line 2backup_dir '/b\0\n/c' holds a control character | write 'backup_dir: /var/backups/dbcalm' or another path"
+        );
+        for bad in ["db_type: \"a\\nb\"\n", "db_type: mysql\nbackup_dir: \"a\\nb\"\n"] {
+            assert!(problem(bad).contains(r"a\nb"), "{}", problem(bad));
+        }
+        assert!(problem(&format!("{LEAST}log_level: \"a\\nb\"\n")).contains(r"a\nb"));
     }
 
     #[test]
