@@ -75,7 +75,8 @@ pub fn exposure(path: &Path) -> Option<Exposure> {
     }
 }
 
-fn parse(text: &str) -> Result<Secrets, CredentialsError> {
+/// Reads the text of a credentials file.
+pub(crate) fn parse(text: &str) -> Result<Secrets, CredentialsError> {
     if !text.lines().any(|line| line.trim() == SECTION) {
         return Err(CredentialsError::NoSection);
     }

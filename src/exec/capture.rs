@@ -6,17 +6,37 @@
 use std::collections::VecDeque;
 
 /// How much of the beginning is kept, in bytes.
-pub(super) const HEAD: usize = 64 * 1024;
+const HEAD: usize = 64 * 1024;
 /// How much of the end is kept, in bytes.
-pub(super) const TAIL: usize = 192 * 1024;
+const TAIL: usize = 192 * 1024;
 /// A line longer than this is taken as several.
 const MAX_LINE: usize = 16 * 1024;
 /// How many watched lines are kept.
 const MAX_WATCHED: usize = 16;
 
+/// How much is kept: what the constants say, but where every bound is to be met with little.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Of the beginning, in bytes.
+    pub(crate) head: usize,
+    /// Of the end, in bytes.
+    pub(crate) tail: usize,
+    /// Of what is taken as one line, in bytes.
+    pub(crate) line: usize,
+    /// Of the watched lines.
+    pub(crate) watched: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { head: HEAD, tail: TAIL, line: MAX_LINE, watched: MAX_WATCHED }
+    }
+}
+
 /// Takes in output.
 #[derive(Debug, Default)]
 pub struct Capture {
+    bounds: Bounds,
     watch: Option<&'static str>,
     line: Vec<u8>,
     head: Vec<u8>,
@@ -38,18 +58,23 @@ pub struct Captured {
 impl Capture {
     /// Keeps the lines that hold `watch`, beside the beginning and the end.
     pub fn watching(watch: Option<&'static str>) -> Self {
-        Self { watch, ..Self::default() }
+        Self::within(Bounds::default(), watch)
+    }
+
+    /// The same within other bounds.
+    pub(crate) fn within(bounds: Bounds, watch: Option<&'static str>) -> Self {
+        Self { bounds, watch, ..Self::default() }
     }
 
     /// Takes in the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = MAX_LINE - self.line.len();
+            let room = self.bounds.line - self.line.len();
             let end =
                 bytes.iter().take(room).position(|&byte| byte == b'\n').map_or(room.min(bytes.len()), |at| at + 1);
             let (piece, rest) = bytes.split_at(end);
             self.line.extend_from_slice(piece);
-            if self.line.ends_with(b"\n") || self.line.len() >= MAX_LINE {
+            if self.line.ends_with(b"\n") || self.line.len() >= self.bounds.line {
                 self.end_line();
             }
             bytes = rest;
@@ -59,18 +84,18 @@ impl Capture {
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         if let Some(watch) = self.watch
-            && self.watched.len() < MAX_WATCHED
+            && self.watched.len() < self.bounds.watched
             && contains(&line, watch.as_bytes())
         {
             self.watched.push(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
-        if self.tail.is_empty() && self.left_out == 0 && self.head.len() + line.len() <= HEAD {
+        if self.tail.is_empty() && self.left_out == 0 && self.head.len() + line.len() <= self.bounds.head {
             self.head.extend_from_slice(&line);
             return;
         }
         self.tail_size += line.len();
         self.tail.push_back(line);
-        while self.tail_size > TAIL {
+        while self.tail_size > self.bounds.tail {
             let Some(dropped) = self.tail.pop_front() else { return };
             self.tail_size -= dropped.len();
             self.left_out += dropped.len();

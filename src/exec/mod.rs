@@ -3,7 +3,7 @@
 //! In: an [`Invocation`]. Out: a [`Running`] process and in the end its [`Finished`]: how it ended and what it wrote. A
 //! [`CommandExecutor`] does it: [`LocalExecutor`] with real processes; a unit test with a script of its own.
 
-mod capture;
+pub(crate) mod capture;
 mod invocation;
 mod local;
 pub mod orphans;

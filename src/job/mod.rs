@@ -9,7 +9,7 @@ mod properties;
 pub mod recover;
 mod registry;
 mod run;
-mod scrub;
+pub(crate) mod scrub;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ const HIDDEN: &str = "<hidden>";
 const INTRODUCTIONS: [&str; 4] = ["PASSWORD '", "USING '", "IDENTIFIED BY '", " AS '"];
 
 /// Takes every secret out of `text`.
-pub(super) fn scrub(text: &str, secrets: &Secrets) -> String {
+pub(crate) fn scrub(text: &str, secrets: &Secrets) -> String {
     let mut clean = hide_hashes(text);
     for introduction in INTRODUCTIONS {
         clean = hide_quoted(&clean, introduction);

@@ -88,7 +88,7 @@ impl Checkpoints {
     }
 
     /// Whether the LSNs stand in the order that time gave them; equal ones are legal.
-    pub(super) fn check_order(&self, dir: &Path) -> Result<(), MetadataError> {
+    pub(crate) fn check_order(&self, dir: &Path) -> Result<(), MetadataError> {
         let field = |field| MetadataError::Field { path: dir.to_owned(), field };
         if self.to_lsn < self.from_lsn || self.to_lsn == 0 {
             return Err(field("to_lsn"));
@@ -103,24 +103,25 @@ impl Checkpoints {
 /// Reads the info file of the backup in `dir`: it must name the tool and the version of the server.
 pub(super) fn info(dir: &Path, tool: &Tool) -> Result<(), MetadataError> {
     let (path, text) = read_one(dir, tool.info)?;
-    let fields = fields(&text);
-    match ["tool_name", "tool_version", "server_version"]
-        .into_iter()
-        .find(|name| fields.get(name).is_none_or(|v| v.is_empty()))
-    {
-        Some(field) => Err(MetadataError::Field { path, field }),
-        None => Ok(()),
-    }
+    check_info(&text).map_err(|field| MetadataError::Field { path, field })
+}
+
+/// Reads the text of an info file; the error is the first field that it should have and has not.
+pub(crate) fn check_info(text: &str) -> Result<(), &'static str> {
+    let fields = fields(text);
+    let absent = |name: &&str| fields.get(name).is_none_or(|value| value.is_empty());
+    ["tool_name", "tool_version", "server_version"].into_iter().find(absent).map_or(Ok(()), Err)
 }
 
 /// Reads the server's options in `dir`: a prepare without them takes its defaults for the server's page size and files.
 pub(super) fn options(dir: &Path) -> Result<(), MetadataError> {
     let (path, text) = read_one(dir, &[OPTIONS])?;
-    if text.lines().any(|line| line.trim() == "[mysqld]") {
-        Ok(())
-    } else {
-        Err(MetadataError::Field { path, field: "[mysqld] section" })
-    }
+    check_options(&text).map_err(|field| MetadataError::Field { path, field })
+}
+
+/// Reads the text of the server's options; the error is what it should have and has not.
+pub(crate) fn check_options(text: &str) -> Result<(), &'static str> {
+    if text.lines().any(|line| line.trim() == "[mysqld]") { Ok(()) } else { Err("[mysqld] section") }
 }
 
 fn read_one(dir: &Path, names: &[&'static str]) -> Result<(PathBuf, String), MetadataError> {

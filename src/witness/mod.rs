@@ -5,10 +5,10 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod manifest;
-mod metadata;
+pub(crate) mod metadata;
 #[cfg(test)]
 mod properties;
-mod redo;
+pub(crate) mod redo;
 
 use std::fs::{self, FileType};
 use std::io;
@@ -169,7 +169,7 @@ fn find(dir: &Path, is_so: &dyn Fn(&Path, FileType) -> bool) -> io::Result<Optio
 }
 
 /// Whether the last line that is not empty ends in `completed OK!`.
-fn said_completed(log: &str) -> bool {
+pub(crate) fn said_completed(log: &str) -> bool {
     log.trim_end().lines().next_back().is_some_and(|line| line.trim_end().ends_with(COMPLETED))
 }
 

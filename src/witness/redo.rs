@@ -14,8 +14,8 @@ use super::Lsn;
 const LOG: &str = "ib_logfile0";
 /// The system tablespace; the flush LSN is 8 bytes at offset 26 of its first page.
 const SYSTEM_TABLESPACE: (&str, u64) = ("ibdata1", 26);
-/// Where the log file says which LSN it begins with, in bytes.
-const FIRST_LSN: u64 = 8;
+/// The first bytes of the log file: the number of its format, four others, and the LSN that it begins with.
+pub(crate) const HEAD: usize = 16;
 
 /// A format of log file: its number, the bytes before the first record, and the size of its blocks.
 struct Format {
@@ -35,12 +35,20 @@ const FORMATS: [Format; 2] = [
 pub(super) fn shortfall(dir: &Path, last: Lsn) -> Option<(u64, u64)> {
     let file = File::open(dir.join(LOG)).ok()?;
     let size = file.metadata().ok()?.len();
-    let format = FORMATS.iter().find(|format| read_u32(&file, 0) == Some(format.number))?;
-    let first = read_u64(&file, FIRST_LSN)?;
-    let begin = first / format.block * format.block;
-    let records = last.div_ceil(format.block).checked_mul(format.block)?.checked_sub(begin)?;
-    let needed = format.header.checked_add(records)?;
+    let mut head = [0; HEAD];
+    file.read_exact_at(&mut head, 0).ok()?;
+    let needed = needed(head, last)?;
     (size < needed).then_some((size, needed))
+}
+
+/// The size of a log that holds the records up to `last`, by its first bytes; none, where its format is not known or no file
+/// has room for them.
+pub(crate) fn needed(head: [u8; HEAD], last: Lsn) -> Option<u64> {
+    let (number, rest) = head.split_first_chunk()?;
+    let format = FORMATS.iter().find(|format| u32::from_be_bytes(*number) == format.number)?;
+    let begin = u64::from_be_bytes(*rest.last_chunk()?) / format.block * format.block;
+    let records = last.div_ceil(format.block).checked_mul(format.block)?.checked_sub(begin)?;
+    format.header.checked_add(records)
 }
 
 /// Up to where a prepare read the redo log: what it said in one of `lines` behind `prefix`, or what it left in `work`.
@@ -51,7 +59,7 @@ pub(super) fn end(lines: &[String], prefix: &str, work: &Path) -> Option<Lsn> {
     })
 }
 
-fn said(lines: &[String], prefix: &str) -> Option<Lsn> {
+pub(crate) fn said(lines: &[String], prefix: &str) -> Option<Lsn> {
     lines.iter().rev().find_map(|line| {
         let (_, behind) = line.split_once(prefix)?;
         behind.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -62,12 +70,6 @@ fn read_u64(file: &File, offset: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, offset).ok()?;
     Some(u64::from_be_bytes(bytes))
-}
-
-fn read_u32(file: &File, offset: u64) -> Option<u32> {
-    let mut bytes = [0; 4];
-    file.read_exact_at(&mut bytes, offset).ok()?;
-    Some(u32::from_be_bytes(bytes))
 }
 
 #[cfg(test)]
