@@ -18,6 +18,7 @@
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
 //! - [`world`]: what every request is held against and run with.
+//! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
@@ -29,6 +30,9 @@ pub mod connection;
 pub mod daemon;
 pub mod disk;
 pub mod exec;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod job;
 pub mod json;
 pub mod logging;

@@ -18,6 +18,7 @@ mod crowd;
 mod exchanges;
 mod faults;
 mod full_disks;
+mod fuzz;
 mod hostile;
 mod json;
 mod lifecycle;
