@@ -54,7 +54,7 @@ fn touches_its_own_alone(row: &Interrupted) {
     let is = |place: &str| dir.as_os_str() == format!("{BACKUPS}/{place}{name}").as_str();
     if row.kind == "backup" {
         assert!(is("") && name.parse::<BackupId>().is_ok(), "{}", dir.display());
-        assert!(row.command.contains(&format!(" --target-dir={BACKUPS}/")), "{row:?}");
+        assert_eq!(option(row, "--target-dir"), Some(dir.clone()), "{row:?}");
         assert_eq!(copied, None);
     } else {
         assert!(is("tmp/") || is("restores/"), "{}", dir.display());
@@ -66,9 +66,8 @@ fn touches_its_own_alone(row: &Interrupted) {
     }
     if let Some(copied) = copied {
         is_inside(&copied, &dir);
-        let datadir =
-            row.command.split_once(" --datadir=").map(|(_, path)| PathBuf::from(path.split(" --").next().unwrap()));
-        assert!(datadir.is_none_or(|path| path == Path::new(DATA)), "{row:?}");
+        let data_dir = option(row, "--datadir");
+        assert!(data_dir.is_none_or(|path| path == Path::new(DATA)), "{row:?}");
     }
 }
 
@@ -79,4 +78,10 @@ fn is_inside(copied: &Path, dir: &Path) {
         "{}",
         copied.display()
     );
+}
+
+/// What a row's command names by the first option of this name.
+fn option(row: &Interrupted, name: &str) -> Option<PathBuf> {
+    let (_, behind) = row.command.split_once(&format!(" {name}="))?;
+    behind.split(" --").next().map(PathBuf::from)
 }
