@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use insta::assert_snapshot;
 use rustix::process::{Pid, Signal, test_kill_process};
@@ -167,16 +168,24 @@ fn a_restore_that_a_killed_predecessor_left_is_undone() {
     assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
 }
 
+/// A process that follows `file` and carries no tag of a daemon, and a row 9 of this kind that names it.
+fn stranger(env: &TestEnv, file: &Path, kind: &str) -> std::process::Child {
+    fs::write(file, "").unwrap();
+    let other = program("/usr/bin/tail").arg("-f").arg(file).spawn().unwrap();
+    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
+                     VALUES (9, ?1, 'c-9', ?2, 'running', 'x', ?3, '{\"id\": \"x\"}')";
+    let command = format!("/usr/bin/tail -f {}", file.display());
+    env.database().execute(statement, (command, other.id(), kind)).unwrap();
+    other
+}
+
 #[test]
 fn a_start_that_is_refused_leaves_a_living_predecessors_jobs_alone() {
     let env = TestEnv::start();
     env.signal(Signal::TERM);
     env.wait_for_end();
     let _predecessor = std::os::unix::net::UnixListener::bind(env.path("run/mariadb-cmd.sock")).unwrap();
-    let mut tool = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
-    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
-                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'backup', '{\"id\": \"x\"}')";
-    env.database().execute(statement, [tool.id()]).unwrap();
+    let mut tool = stranger(&env, &env.path("backups/log"), "backup");
     env.spawn_daemon();
     assert_eq!(env.wait_for_end(), Some(1));
     assert!(env.log().contains("another daemon answers at"));
@@ -218,10 +227,7 @@ fn a_reused_pid_is_not_killed() {
 #[test]
 fn a_row_of_another_kind_is_left_to_its_own_program() {
     let env = TestEnv::start();
-    let mut other = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
-    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
-                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'clean_up', '{}')";
-    env.database().execute(statement, [other.id()]).unwrap();
+    let mut other = stranger(&env, &env.path("backups/log"), "clean_up");
     env.kill_and_restart();
     assert_snapshot!(env.records(), @"9 running | backups: none | restores: none");
     assert!(other.try_wait().unwrap().is_none());
@@ -233,14 +239,24 @@ fn a_row_of_another_kind_is_left_to_its_own_program() {
 fn a_predecessors_process_is_known_by_its_arguments_and_ended() {
     let env = TestEnv::start();
     // It carries no tag of ours; its pid and its arguments are in the row.
-    let mut other = program("/usr/bin/tail").args(["-f", "/dev/null"]).spawn().unwrap();
-    let statement = "INSERT INTO process (id, command, command_id, pid, status, start_time, type, args)
-                     VALUES (9, '/usr/bin/tail -f /dev/null', 'c-9', ?1, 'running', 'x', 'backup', '{\"id\": \"x\"}')";
-    env.database().execute(statement, [other.id()]).unwrap();
+    let mut other = stranger(&env, &env.path("backups/log"), "backup");
     env.kill_and_restart();
     env.expect_log("ended a command of an earlier daemon");
     assert!(!wait_for("it to be ended", || other.try_wait().unwrap()).success());
     assert_snapshot!(env.records(), @"9 failed -1 | backups: none | restores: none");
+}
+
+/// Whoever may write the records could have the server killed.
+#[test]
+fn a_process_that_works_on_no_backup_is_not_ended_on_a_rows_word() {
+    let env = TestEnv::start();
+    let mut other = stranger(&env, &env.path("log"), "backup");
+    env.kill_and_restart();
+    env.expect_log("ended a command of an earlier daemon");
+    assert!(other.try_wait().unwrap().is_none());
+    assert_snapshot!(env.records(), @"9 failed -1 | backups: none | restores: none");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub struct Mark {
     pub command_id: String,
     /// The pid that was recorded, 0 if none was.
     pub pid: i32,
-    /// What was recorded as its arguments, joined by spaces: a predecessor's children carry no tag.
+    /// What was recorded as its arguments, joined by spaces: a predecessor's children carry no tag. Empty where no process is to
+    /// be known by them.
     pub command: String,
 }
 
