@@ -188,6 +188,16 @@ impl TestEnv {
         })
     }
 
+    /// The same, where the daemon may die before it has answered: then the reply is empty, or an error.
+    pub(crate) fn try_send_aside(&self, request: String) -> std::thread::JoinHandle<std::io::Result<String>> {
+        let stream = self.connect();
+        std::thread::spawn(move || {
+            let mut stream = stream?;
+            stream.write_all(request.as_bytes())?;
+            std::io::read_to_string(stream)
+        })
+    }
+
     /// Sends a command that must be accepted, and waits until its job is over; gives its id.
     pub(crate) fn done(&self, request: &str) -> String {
         let id = self.accepted(request);

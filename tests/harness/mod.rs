@@ -15,7 +15,7 @@ pub(crate) mod stand;
 #[path = "../../fakes/world.rs"]
 pub(crate) mod world;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -33,8 +33,8 @@ use world::World;
 /// How long anything may take that is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many lines of its log a failed test shows.
-const LOG_LINES: usize = 40;
+/// How many lines of its log, and how many rows, replies and calls, a failed test shows.
+const LINES: usize = 40;
 
 /// A daemon of a test's own.
 pub(crate) struct TestEnv {
@@ -47,6 +47,8 @@ pub(crate) struct TestEnv {
     daemon: RefCell<Option<Daemon>>,
     claimed: RefCell<Vec<String>>,
     replies: RefCell<Vec<String>>,
+    /// Whether its directories stay when its test fails.
+    keeps: Cell<bool>,
 }
 
 impl TestEnv {
@@ -115,6 +117,7 @@ impl TestEnv {
             daemon: RefCell::default(),
             claimed: RefCell::default(),
             replies: RefCell::default(),
+            keeps: Cell::new(keeps()),
             root,
         }
     }
@@ -137,6 +140,16 @@ impl TestEnv {
         }
         env.set("db_type", "mariadb");
         env
+    }
+
+    /// The test's own directory.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Lets the directories stay if the test fails, without `DBCALM_KEEP`.
+    pub(crate) fn keep_if_it_fails(&self) {
+        self.keeps.set(true);
     }
 
     /// A path below the test's own directory.
@@ -273,6 +286,19 @@ impl TestEnv {
         self.claimed.borrow_mut().push(text.to_owned());
     }
 
+    /// Says that a WARN or ERROR with this text may come.
+    pub(crate) fn may_log(&self, text: &str) {
+        self.claimed.borrow_mut().push(text.to_owned());
+    }
+
+    /// The first line in the log that nobody claimed.
+    pub(crate) fn unclaimed(&self) -> Option<String> {
+        let claimed = self.claimed.borrow();
+        let is_loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
+        let is_claimed = |line: &str| claimed.iter().any(|claim| line.contains(claim));
+        self.log().lines().filter(is_loud).find(|line| !is_claimed(line)).map(str::to_owned)
+    }
+
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("stderr")).unwrap_or_default()
@@ -285,11 +311,7 @@ impl TestEnv {
     }
 
     fn account(&self) -> Result<(), String> {
-        let claimed = self.claimed.borrow();
-        let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
-        if let Some(line) =
-            self.log().lines().filter(loud).find(|line| !claimed.iter().any(|claim| line.contains(claim)))
-        {
+        if let Some(line) = self.unclaimed() {
             return Err(format!("a line in the log that nobody claimed: {line}"));
         }
         for tool in self.tools_with("script") {
@@ -302,24 +324,36 @@ impl TestEnv {
     }
 
     fn print_case_file(&self) {
-        if keeps() {
+        if self.keeps.get() {
             eprintln!("--- kept {}", self.root.path().display());
         } else {
             eprintln!("--- set DBCALM_KEEP to keep the directories and containers of a failed test");
         }
-        eprintln!("--- replies\n{}", self.replies.borrow().join("\n"));
-        eprintln!("--- rows\n{}", self.process_rows().join("\n"));
-        eprintln!("--- files\n{}", self.listing("backups"));
+        eprint!("{}", self.case_file());
+    }
+
+    /// Everything that tells how a test failed: the end of each list, since that is what the failure is about.
+    pub(crate) fn case_file(&self) -> String {
+        let mut text = String::new();
+        let mut part = |title: &str, lines: &[String]| {
+            let end = &lines[lines.len().saturating_sub(LINES)..];
+            let count = if end.len() < lines.len() { format!(", the last of {}", lines.len()) } else { String::new() };
+            for line in [&format!("--- {title}{count}"), &end.join("\n")] {
+                text.push_str(line);
+                text.push('\n');
+            }
+        };
+        part("replies", &self.replies.borrow());
+        part("rows", &self.process_rows());
+        part("files", &[self.listing("backups")]);
         for tool in self.tools_with("calls") {
             let calls = self.calls(&tool);
             if !calls.is_empty() {
-                eprintln!("--- calls of {tool}\n{}", calls.join("\n"));
+                part(&format!("calls of {tool}"), &calls);
             }
         }
-        // The end of the log is what the failure is about.
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        eprintln!("--- log, {} lines\n{}", lines.len(), lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"));
+        part("log", &self.log().lines().map(str::to_owned).collect::<Vec<_>>());
+        text
     }
 }
 
@@ -329,7 +363,7 @@ impl Drop for TestEnv {
         let accounted = ended.unwrap_or(Ok(())).and_then(|()| self.account());
         if std::thread::panicking() || accounted.is_err() {
             self.print_case_file();
-            self.root.disable_cleanup(keeps());
+            self.root.disable_cleanup(self.keeps.get());
         }
         if let Err(why) = accounted
             && !std::thread::panicking()
