@@ -32,6 +32,7 @@ mod relay;
 mod restore;
 mod scenarios;
 mod streams;
+mod torture;
 mod workflow;
 
 /// A test that nobody calls proves nothing: every file here is a module above.

@@ -1,0 +1,52 @@
+//! Short forms of what `ci/torture` does at length: KILL at any moment, a poller that never rests, jobs by the hundred.
+//!
+//! What does it is in `tests/torture/`, and `tests/torture/main.rs` is the program.
+
+pub(crate) mod crash;
+mod growth;
+mod moves;
+mod outcome;
+mod processes;
+mod promises;
+mod report;
+mod request;
+mod status;
+mod stored;
+mod strike;
+
+use crate::harness::stand::Place;
+
+/// What `--on` calls a stand.
+fn name_of(place: Place) -> &'static str {
+    if place == Place::Fakes { "fakes" } else { "mariadb" }
+}
+
+#[test]
+fn whatever_is_killed_over_fakes_every_promise_holds() {
+    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6 };
+    if let Some(report) = crash::sweep(terms, &mut |_| {}) {
+        assert!(report.kills() >= 25 && report.restored_at_the_end > 0, "{report}");
+    }
+}
+
+#[test]
+fn whatever_is_killed_over_real_tools_every_promise_holds() {
+    let terms = crash::Terms { place: Place::Local, kills: 4, seed: 4, jobs_at_once: 1, backups: 2 };
+    if let Some(report) = crash::sweep(terms, &mut |_| {}) {
+        assert!(report.kills() >= 4 && report.restored_at_the_end > 0, "{report}");
+    }
+}
+
+#[test]
+fn no_poll_of_fifty_restores_sees_a_status_that_lies() {
+    if let Some(report) = status::watch(50, 4) {
+        assert!(report.polls > 50, "{report}");
+    }
+}
+
+#[test]
+fn two_hundred_jobs_leave_nothing_in_the_daemon() {
+    if let Some(report) = growth::run(200, 4) {
+        assert_eq!(report.jobs(), 200, "{report}");
+    }
+}

@@ -1,0 +1,139 @@
+//! What a sweep does between its strikes: the server changes, loses its data, and backups are asked for, restored and removed.
+
+use std::fs;
+use std::rc::Rc;
+
+use super::crash::Sweep;
+use super::request::{DATABASE, FOLDER, Request};
+use crate::harness::stand::Place;
+
+/// What a server or a package may leave in a data directory that counts as empty.
+const LEFT_OVERS: [&str; 4] = ["host.err", "ib_logfile0", "ib_buffer_pool", "ibdata1"];
+
+impl Sweep {
+    /// A name that no backup has.
+    pub(super) fn name(&mut self) -> String {
+        self.names += 1;
+        format!("b{:04}", self.names)
+    }
+
+    /// The server's data changes.
+    pub(super) fn change(&mut self) {
+        self.changes += 1;
+        self.stand.change(self.changes);
+        self.content = Rc::new(self.stand.content());
+    }
+
+    /// The server loses its data; left-overs may lie about, or the directory itself be gone.
+    pub(super) fn lose_everything(&mut self) {
+        self.stand.lose_everything();
+        self.is_up = false;
+        let dir = self.stand.data_dir();
+        match self.random.u32(0..4) {
+            0 => fs::remove_dir(dir).unwrap(),
+            1 | 2 => {
+                for name in LEFT_OVERS {
+                    if self.random.bool() {
+                        fs::write(dir.join(name), format!("an old {name}")).unwrap();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The chain from a full backup to this one.
+    pub(super) fn chain_to(&self, id: &str) -> Vec<String> {
+        let mut chain = vec![id.to_owned()];
+        while let Some(base) = chain.last().and_then(|id| self.promised.backups[id].base.clone()) {
+            chain.push(base);
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// A chain to any backup that is there.
+    fn any_chain(&mut self) -> Option<Vec<String>> {
+        let ids: Vec<_> = self.promised.backups.keys().cloned().collect();
+        let id = self.random.choice(&ids)?;
+        Some(self.chain_to(id))
+    }
+
+    /// A backup, or the restore that the lost data waits for.
+    pub(super) fn work_in_peace(&mut self) {
+        if self.is_up {
+            let base = self.random.choice(&self.bases).cloned();
+            let request = Request::Backup { id: self.name(), base };
+            self.undisturbed("backup", request);
+        } else {
+            let request = self.restore(DATABASE);
+            self.undisturbed(DATABASE, request);
+        }
+    }
+
+    /// What is asked next, at once.
+    pub(super) fn draw_requests(&mut self) -> Vec<Request> {
+        if self.is_up && !self.promised.backups.is_empty() && self.random.u32(0..100) < 20 {
+            self.lose_everything();
+        }
+        let count = 1 + self.random.usize(0..self.terms.jobs_at_once);
+        let mut requests: Vec<Request> = Vec::new();
+        for _ in 0..count {
+            let has_database = requests.iter().any(Request::is_of_database);
+            let chance = self.random.u32(0..100);
+            let request = if self.is_up {
+                match (chance, self.random.choice(&self.bases).cloned()) {
+                    (0..50, base @ Some(_)) => Request::Backup { id: self.name(), base },
+                    (75.., _) => self.restore(FOLDER),
+                    _ => Request::Backup { id: self.name(), base: None },
+                }
+            } else {
+                match chance {
+                    0..70 if !has_database => self.restore(DATABASE),
+                    0..90 => self.restore(FOLDER),
+                    _ => Request::Backup { id: self.name(), base: None },
+                }
+            };
+            requests.push(request);
+        }
+        requests
+    }
+
+    /// A restore of any chain; a full backup, where there is nothing to restore.
+    fn restore(&mut self, target: &'static str) -> Request {
+        match self.any_chain() {
+            Some(chain) => Request::Restore { chain, target },
+            None => Request::Backup { id: self.name(), base: None },
+        }
+    }
+
+    /// Removes backups as the API does, row and folder, where there are too many: ones that no other was taken from.
+    pub(super) fn thin_out(&mut self) {
+        while self.promised.backups.len() > self.terms.backups {
+            let is_base = |id: &String| self.promised.backups.values().any(|kept| kept.base.as_ref() == Some(id));
+            let last: Vec<_> = self.promised.backups.keys().filter(|id| !is_base(id)).cloned().collect();
+            let id = self.random.choice(&last).unwrap();
+            assert_eq!(self.env().database().execute("DELETE FROM backup WHERE id = ?1", [id]).unwrap(), 1);
+            fs::remove_dir_all(self.env().backup(id)).unwrap();
+            self.promised.backups.remove(id);
+            self.bases.retain(|base| base != id);
+        }
+    }
+
+    /// Every backup that is left is restored with its chain: to a folder, and over fakes to the data directory too; over real tools
+    /// the last one is.
+    pub(super) fn restore_all(&mut self) {
+        let ids: Vec<_> = self.promised.backups.keys().cloned().collect();
+        for (index, id) in ids.iter().enumerate() {
+            let chain = self.chain_to(id);
+            self.undisturbed(FOLDER, Request::Restore { chain: chain.clone(), target: FOLDER });
+            self.report.restored_at_the_end += 1;
+            if self.terms.place == Place::Fakes || index + 1 == ids.len() {
+                self.lose_everything();
+                self.undisturbed(DATABASE, Request::Restore { chain, target: DATABASE });
+                assert!(self.is_up, "the last restore of {id}");
+                self.report.restored_at_the_end += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a crash sweep has done, counted.
+
+use std::fmt;
+
+use super::strike::{Hit, Moment};
+
+/// What a sweep has done.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) hit: Hit,
+    pub(super) rounds: u32,
+    pub(super) during: u32,
+    pub(super) after: u32,
+    pub(super) timed: u32,
+    pub(super) requests: u32,
+    pub(super) succeeded: u32,
+    pub(super) failed: u32,
+    pub(super) refused: u32,
+    pub(super) unanswered: u32,
+    pub(super) restored: u32,
+    pub(super) undone: u32,
+    pub(super) backups: u32,
+    pub(crate) restored_at_the_end: usize,
+}
+
+impl Report {
+    /// Counts a strike.
+    pub(super) fn count(&mut self, hit: Hit, moment: Moment) {
+        self.hit.daemons += hit.daemons;
+        self.hit.tools += hit.tools;
+        match moment {
+            Moment::Share(_) => self.timed += 1,
+            Moment::During(_) => self.during += 1,
+            Moment::After(..) => self.after += 1,
+        }
+    }
+
+    /// How often KILL was sent.
+    pub(crate) fn kills(&self) -> u32 {
+        self.hit.daemons + self.hit.tools
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hit, rounds, during, after, timed, requests, succeeded, failed, refused, unanswered, .. } = self;
+        let Self { restored, undone, backups, restored_at_the_end, .. } = self;
+        writeln!(
+            f,
+            "{} kills ({} of a daemon, {} of a tool) in {rounds} rounds",
+            self.kills(),
+            hit.daemons,
+            hit.tools
+        )?;
+        writeln!(f, "  {during} while the tool stood still, {after} just after it went on, {timed} at a time")?;
+        writeln!(
+            f,
+            "{requests} requests: {succeeded} succeeded, {failed} failed, {refused} refused, {unanswered} without an answer"
+        )?;
+        writeln!(
+            f,
+            "{backups} backups recorded; {restored} restores had all the data, {undone} left the data directory as it was"
+        )?;
+        write!(f, "{restored_at_the_end} restores at the end, of every backup that was left: all the data")
+    }
+}
