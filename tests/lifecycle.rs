@@ -1,10 +1,13 @@
 //! The daemon's own life: starting, stopping, reading its settings again, and what it finds after it was killed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use insta::assert_snapshot;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, test_kill_process};
 
 use crate::harness::daemon::restore_request;
@@ -184,7 +187,7 @@ fn a_start_that_is_refused_leaves_a_living_predecessors_jobs_alone() {
     let env = TestEnv::start();
     env.signal(Signal::TERM);
     env.wait_for_end();
-    let _predecessor = std::os::unix::net::UnixListener::bind(env.path("run/mariadb-cmd.sock")).unwrap();
+    let _predecessor = UnixListener::bind(env.path("run/mariadb-cmd.sock")).unwrap();
     let mut tool = stranger(&env, &env.path("backups/log"), "backup");
     env.spawn_daemon();
     assert_eq!(env.wait_for_end(), Some(1));
@@ -334,6 +337,36 @@ fn a_second_daemon_on_the_same_socket_or_database_or_directory_refuses_to_start(
     env.set("database_path", &env.path("elsewhere/db.sqlite3").display().to_string());
     assert_snapshot!(refused(&env), @"error: another daemon answers at '~/run/db-cmd.sock'");
     assert_snapshot!(env.send(r#"{"cmd":"nope"}"#), @r#"{"code": 400, "status": "Invalid command"}"#);
+}
+
+/// A daemon that is killed while it starts a program leaves a child which holds, until it has become that program, all that the
+/// daemon held. Found by `ci/torture crash`.
+#[test]
+fn a_start_waits_for_what_a_daemon_that_has_just_died_still_holds() {
+    fn locked(file: File) -> OwnedFd {
+        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        file.into()
+    }
+    let holds: [fn(&TestEnv) -> OwnedFd; 3] = [
+        |env| locked(File::open(env.path("backups")).unwrap()),
+        |env| locked(File::create(env.path("lib/db.sqlite3.db-cmd.lock")).unwrap()),
+        |env| UnixListener::bind(env.path("run/db-cmd.sock")).unwrap().into(),
+    ];
+    for hold in holds {
+        let env = TestEnv::new();
+        let held = hold(&env);
+        env.spawn_daemon();
+        wait_for("the daemon to wait, or to give up", || {
+            let log = env.log();
+            (log.contains("has not let go yet") || log.contains("error: ")).then_some(())
+        });
+        drop(held);
+        wait_for("the daemon to be ready, or to have given up", || {
+            let log = env.log();
+            (log.contains(" ready version=") || log.contains("error: ")).then_some(())
+        });
+        assert!(!env.log().contains("error: "), "{}", env.log());
+    }
 }
 
 #[test]

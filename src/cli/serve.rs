@@ -1,8 +1,10 @@
 //! `serve`: the daemon.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,8 +18,16 @@ use crate::exec::LocalExecutor;
 use crate::job::recover;
 use crate::logging::Log;
 use crate::store::{Store, StoreError};
-use crate::wire::socket::Socket;
+use crate::wire::socket::{Socket, SocketError};
 use crate::world::World;
+
+/// How long a start waits for what somebody else holds before it is refused: 2 s. A daemon that is killed while it starts a
+/// program leaves a child that holds its locks and its socket until it has become that program: milliseconds, or what a busy
+/// machine makes of them. Until then it does not carry the request's id either, by which the recovery knows it.
+const LET_GO_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it looks meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
@@ -39,8 +49,9 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
 async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
     let signals =
         Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
-    let _lock = lock_backup_dir(&config)?;
-    let store = Store::open(&config.database_path).map_err(|why| {
+    let _lock = lock_backup_dir(&config).await?;
+    let is_taken = |why: &StoreError| matches!(why, StoreError::Taken);
+    let store = once_let_go("the database", || Store::open(&config.database_path), is_taken).await.map_err(|why| {
         let hint = match why {
             StoreError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
             StoreError::Sqlite(_) | StoreError::Io(_) | StoreError::Closed => {
@@ -52,7 +63,9 @@ async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -
     let executor = Arc::new(LocalExecutor);
     // The socket first: a daemon that answers there, a predecessor that takes none of the locks, keeps its jobs. Who connects
     // from here on is served once the past is cleared away.
-    let (socket, listener) = Socket::bind(socket_path).map_err(|why| Failure::new(&why, why.hint()))?;
+    let is_taken = |why: &SocketError| matches!(why, SocketError::Taken(_));
+    let bound = once_let_go("the socket", || Socket::bind(socket_path), is_taken).await;
+    let (socket, listener) = bound.map_err(|why| Failure::new(&why, why.hint()))?;
     if let Err(why) = recover::recover(&store, &config, executor.as_ref()).await {
         if let Err(why) = socket.remove() {
             warn!(reason = %why, "the socket could not be removed");
@@ -66,7 +79,28 @@ async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -
     served.map_err(|why| Failure::new(&why, "this is not expected: please report it"))
 }
 
-fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
+/// Takes what a daemon has to have for itself; where somebody holds it, as soon as it is let go.
+///
+/// # Errors
+/// It cannot be had, or it was not let go in time: the last reason.
+async fn once_let_go<T, E>(
+    what: &'static str,
+    mut take: impl FnMut() -> Result<T, E>,
+    is_taken: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let begun = Instant::now();
+    let mut taken = take();
+    if taken.as_ref().is_err_and(&is_taken) {
+        info!(what, "another daemon, or what has just died of one, has not let go yet");
+    }
+    while begun.elapsed() < LET_GO_WITHIN && taken.as_ref().is_err_and(&is_taken) {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        taken = take();
+    }
+    taken
+}
+
+async fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
     let dir = &config.backup_dir;
     let failure = |text: String, hint: String| Failure { text, hint };
     disk::is_writable(dir).map_err(|why| {
@@ -75,17 +109,19 @@ fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
             format!("make it, for the user of this daemon: install -d -o mysql -g dbcalm -m 2770 '{}'", dir.display()),
         )
     })?;
-    match disk::lock(dir) {
-        Ok(Some(held)) => Ok(held),
-        Ok(None) => Err(failure(
-            format!("another daemon works in backup_dir '{}'", dir.display()),
-            "stop the other daemon first, or give this one another backup_dir".to_owned(),
-        )),
-        Err(why) => Err(failure(
+    let is_taken = |why: &io::Error| why.kind() == io::ErrorKind::WouldBlock;
+    once_let_go("backup_dir", || disk::lock(dir), is_taken).await.map_err(|why| {
+        if is_taken(&why) {
+            return failure(
+                format!("another daemon works in backup_dir '{}'", dir.display()),
+                "stop the other daemon first, or give this one another backup_dir".to_owned(),
+            );
+        }
+        failure(
             format!("backup_dir '{}' cannot be locked: {why}", dir.display()),
             "it must be on a file system that knows flock".to_owned(),
-        )),
-    }
+        )
+    })
 }
 
 /// A password that everybody may read is said once a start, and at each change of the settings.
@@ -112,7 +148,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -75,14 +75,14 @@ pub fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
 }
 
-/// Keeps other daemons from working in `dir` for as long as the answer is held; none: another one does.
-pub fn lock(dir: &Path) -> io::Result<Option<File>> {
+/// Keeps other daemons from working in `dir` for as long as the answer is held.
+///
+/// # Errors
+/// The system's; of the kind `WouldBlock` where another one does.
+pub fn lock(dir: &Path) -> io::Result<File> {
     let held = File::open(dir)?;
-    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(held)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(why) => Err(why.into()),
-    }
+    flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(held)
 }
 
 /// Whether something can be made in `dir`.
@@ -120,9 +120,8 @@ mod tests {
     fn a_directory_is_worked_in_by_one_daemon() {
         let dir = tempfile::tempdir().unwrap();
         let held = lock(dir.path()).unwrap();
-        assert!(held.is_some());
-        assert!(lock(dir.path()).unwrap().is_none());
+        assert_eq!(lock(dir.path()).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         drop(held);
-        assert!(lock(dir.path()).unwrap().is_some());
+        lock(dir.path()).unwrap();
     }
 }
