@@ -29,7 +29,7 @@ fn each_job_is_one_script_that_is_here() {
     let jobs = jobs();
     let lines = jobs.iter().map(|(name, (runs, _))| format!("{name}: {}", runs.join("; ")));
     assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
-    containers: ./ci/suite scenarios::
+    containers: ./ci/suite scenarios:: contract:: streams::
     deny: ./ci/audit
     docs: ./ci/docs
     format: ./ci/format
