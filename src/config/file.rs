@@ -210,7 +210,7 @@ impl<'a> Raw<'a> {
             let key = kind.key();
             self.problem(
                 key,
-                format!("{key} names '{name}', whom this system does not know"),
+                format!("{key} names '{}', whom this system does not know", name.escape_debug()),
                 format!(
                     "take it out of '{key}', or make that {} first",
                     if kind == Kind::User { "user" } else { "group" }
@@ -325,7 +325,9 @@ mod tests {
         for bad in ["db_type: \"a\\nb\"\n", "db_type: mysql\nbackup_dir: \"a\\nb\"\n"] {
             assert!(problem(bad).contains(r"a\nb"), "{}", problem(bad));
         }
-        assert!(problem(&format!("{LEAST}log_level: \"a\\nb\"\n")).contains(r"a\nb"));
+        for key in ["log_level", "allowed_users", "allowed_groups"] {
+            assert!(problem(&format!("{LEAST}{key}: \"a\\nb\"\n")).contains(r"a\nb"), "{key}");
+        }
     }
 
     #[test]
