@@ -328,14 +328,25 @@ fn a_second_daemon_on_the_same_socket_or_database_or_directory_refuses_to_start(
         let said = env.command().output().unwrap();
         assert_eq!(said.status.code(), Some(1));
         let text = String::from_utf8(said.stderr).unwrap();
-        env.redact(text.lines().find(|line| line.starts_with("error:")).unwrap())
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.starts_with("error:") || line.starts_with("hint:")).collect();
+        env.redact(&lines.join("\n"))
     };
-    assert_snapshot!(refused(&env), @"error: another daemon works in backup_dir '~/backups'");
+    assert_snapshot!(refused(&env), @r"
+    error: another daemon works in backup_dir '~/backups'
+    hint: stop the other daemon first, or give this one another backup_dir
+    ");
     fs::create_dir(env.path("elsewhere")).unwrap();
     env.set("backup_dir", &env.path("elsewhere").display().to_string());
-    assert_snapshot!(refused(&env), @"error: another daemon works on this database");
+    assert_snapshot!(refused(&env), @r"
+    error: another daemon works on this database
+    hint: stop the other daemon first, or give this one another database_path
+    ");
     env.set("database_path", &env.path("elsewhere/db.sqlite3").display().to_string());
-    assert_snapshot!(refused(&env), @"error: another daemon answers at '~/run/db-cmd.sock'");
+    assert_snapshot!(refused(&env), @r"
+    error: another daemon answers at '~/run/db-cmd.sock'
+    hint: stop the other daemon first, or give this one another --socket
+    ");
     assert_snapshot!(env.send(r#"{"cmd":"nope"}"#), @r#"{"code": 400, "status": "Invalid command"}"#);
 }
 

@@ -255,6 +255,32 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_cannot_be_looked_for_is_told() {
+        let dir = dir(0o770);
+        let run = dir.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let (socket, _listener) = Socket::bind(&run.join("db-cmd.sock")).unwrap();
+        fs::remove_dir_all(&run).unwrap();
+        fs::write(&run, "a file in the directory's place").unwrap();
+        assert!(socket.remove().is_err());
+    }
+
+    /// A socket that cannot be asked whether somebody answers: by a path that is too long for it, it was bound by another one.
+    #[test]
+    fn a_socket_that_cannot_be_asked_is_no_reason_to_call_it_something_else() {
+        let dir = dir(0o770);
+        let long = dir.path().join("x".repeat(100));
+        fs::create_dir(&long).unwrap();
+        let opened = fs::File::open(&long).unwrap();
+        let short = format!("/proc/self/fd/{}/db-cmd.sock", std::os::fd::AsRawFd::as_raw_fd(&opened));
+        drop(UnixListener::bind(short).unwrap());
+        let path = long.join("db-cmd.sock");
+        let refused = Socket::bind(&path).unwrap_err();
+        assert!(matches!(&refused, SocketError::Io { path: named, .. } if *named == path), "{refused:?}");
+        assert!(fs::symlink_metadata(&path).is_ok());
+    }
+
+    #[test]
     fn what_has_gone_already_and_what_became_anothers_is_not_removed() {
         let dir = dir(0o770);
         let (path, alias) = (dir.path().join("db-cmd.sock"), dir.path().join("mariadb-cmd.sock"));
