@@ -1,4 +1,4 @@
-//! One client: the data-flow line of the crate, once, top to bottom.
+//! One client: whether it is heard at all, then the data-flow line of the crate, once, top to bottom.
 
 use std::io;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use crate::world::World;
 
 /// When a request that is whole has to have its answer: a client waits 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
+
+/// How long it may take to tell whether a client may give commands: 1 s, since a directory service that does not answer must not
+/// take the time that its answer has.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves one client, from its first byte to the end of its reply.
 pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
@@ -68,7 +72,7 @@ async fn hear(stream: &mut UnixStream, peer: Option<Peer>, world: &World) -> io:
     }
     // Who cannot be told, because the kernel or a directory service does not say it, is not one of those who may.
     let (uid, gid) = peer.map_or((u32::MAX, u32::MAX), |peer| (peer.uid, peer.gid));
-    let looked_up = timeout(ANSWER_WITHIN, spawn_blocking(move || config.access.allows(uid, gid))).await;
+    let looked_up = timeout(TOLD_WITHIN, spawn_blocking(move || config.access.allows(uid, gid))).await;
     if matches!(looked_up, Ok(Ok(true))) {
         return wire::read(stream, &world.budget).await;
     }

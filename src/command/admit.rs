@@ -2,7 +2,7 @@
 //!
 //! In: a [`Command`] and the [`World`]. Out: an [`Admitted`] command with everything its plan is made from, and with what it
 //! needs taken for it; or the first reason against it, in the order of the contract: records, credentials, server, data
-//! directory. Nothing is recorded and no backup is touched.
+//! directory; and last, whether there plainly is no room. Nothing is recorded and no backup is touched.
 
 use std::collections::HashMap;
 use std::fs;
