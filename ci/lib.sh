@@ -20,9 +20,10 @@ GROUPS_STARTED=()  # process groups that may still run, oldest first
 SERVER_PID='' DAEMON_PID='' STARTED_PID=''
 STEP_OPEN='' STEP_BEGUN=0 SCRIPT_BEGUN=0 FAILED=''
 
-# Where nothing but fakes is to be tested: no stand but theirs, and libtest leaves out what tests Python's side.
+# Where nothing but fakes is to be tested: no stand but theirs, and libtest leaves out what tests Python's side. Two tests a core, as
+# in ci/suite: most of them wait.
 FAKES_ONLY=(--skip orm:: --skip pythons::)
-fakes_only() { export DBCALM_STANDS=fakes; }
+fakes_only() { export DBCALM_STANDS=fakes RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"; }
 
 if [ -t 1 ]; then BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'; else BOLD='' RED='' GREEN='' DIM='' PLAIN=''; fi
 
@@ -123,8 +124,11 @@ clean_up() {
 # ---- processes ----
 
 # launch COMMAND...: starts it in the background, in a process group of its own; its id is in STARTED_PID.
+#
+# A shell lets what it starts in the background ignore INT and QUIT, and that is handed down: to tests, daemons and tools, whose
+# answer to INT is tested.
 launch() {
-    setsid "$@" <&0 3>&- 4>&- &
+    setsid env --default-signal=INT,QUIT -- "$@" <&0 3>&- 4>&- &
     STARTED_PID=$!
     GROUPS_STARTED+=("$STARTED_PID")
 }
