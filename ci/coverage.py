@@ -27,10 +27,10 @@ def covered_lines(lcov, root):
 
 
 def test_files(root):
-    """The files that are modules under `#[cfg(test)]`, and the modules of these."""
+    """The files that are modules under `#[cfg(test)]` or of the feature that the fuzz targets have, and the modules of these."""
     found = set()
     for path in (root / "src").rglob("*.rs"):
-        for name in re.findall(r"#\[cfg\(test\)\]\n(?:pub(?:\([a-z]+\))? )?mod (\w+);", path.read_text(encoding="utf-8")):
+        for name in re.findall(r'#\[cfg\((?:test|feature = "fuzzing")\)\]\n(?:#\[.*\]\n)?(?:pub(?:\([a-z]+\))? )?mod (\w+);', path.read_text(encoding="utf-8")):
             home = path.parent if path.stem in ("mod", "lib", "main") else path.parent / path.stem
             files = [home / f"{name}.rs", *(home / name).rglob("*.rs")]
             found.update(str(file.relative_to(root)) for file in files if file.exists())

@@ -139,3 +139,26 @@ fn check_identity(root: &Path, dir: &Path, made: Option<Identity>) -> Result<(),
         Err(why) => Err(format!("'{}' cannot be looked at: {why}", dir.display())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{below, check_identity};
+
+    #[test]
+    fn the_directory_that_was_made_is_known_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("full-1");
+        let made = Some(below::make(root.path(), &dir).unwrap());
+        let said =
+            || check_identity(root.path(), &dir, made).map_err(|why| why.replace(root.path().to_str().unwrap(), "~"));
+        assert_eq!(said(), Ok(()));
+        fs::rename(&dir, root.path().join("moved")).unwrap();
+        fs::create_dir(&dir).unwrap();
+        let other = "'~/full-1' is not the directory that was made for this backup: it was left alone";
+        assert_eq!(said(), Err(other.to_owned()));
+        fs::remove_dir_all(root.path()).unwrap();
+        assert!(said().unwrap_err().starts_with("'~/full-1' cannot be looked at: "));
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Command, Known, Rejection, Restore, Target, admit, check_chain, on_disk};
+use super::{Command, Known, Rejection, Restore, Shortage, Target, admit, check_chain, on_disk, shortage};
 use crate::config::Config;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::store::Store;
@@ -101,4 +101,22 @@ fn only_a_real_chain_is_one() {
     for (chain, said) in cases {
         assert_eq!(check(chain), Err(said.to_owned()), "{chain:?}");
     }
+}
+
+/// An estimate is worth little time, and where there is none nobody is refused.
+#[tokio::test]
+async fn what_cannot_be_measured_is_no_obstacle() {
+    let soon = || Instant::now() + Duration::from_secs(5);
+    let lacking = Shortage { place: "/b".into(), needed: 2, free: 1 };
+    let measured = Some(lacking.clone());
+    assert_eq!(shortage(soon(), || Ok(measured)).await, Some(lacking));
+    assert_eq!(shortage(soon(), || Ok(None)).await, None);
+    assert_eq!(shortage(soon(), || Err(std::io::ErrorKind::PermissionDenied.into())).await, None);
+    let (answer, disk) = mpsc::channel::<()>();
+    let slow = move || {
+        let _answered = disk.recv();
+        Ok(Some(Shortage { place: "/b".into(), needed: 2, free: 1 }))
+    };
+    assert_eq!(shortage(Instant::now() + Duration::from_millis(20), slow).await, None);
+    drop(answer);
 }
