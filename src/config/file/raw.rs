@@ -1,0 +1,142 @@
+//! The settings file as YAML sees it: values of the shapes that settings have, each with its line where it is wrong.
+//!
+//! In: text. Out: texts, paths, names and booleans by their keys, or the [`Problem`]. The one place that knows the YAML crate; it
+//! knows no key.
+
+use std::path::{Path, PathBuf};
+
+use serde_yaml::{Mapping, Value};
+
+/// One thing wrong in the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub(super) line: Option<usize>,
+    pub(super) text: String,
+    pub(super) hint: String,
+}
+
+impl Problem {
+    pub(super) fn place(&self) -> String {
+        self.line.map(|line| format!(", line {line}")).unwrap_or_default()
+    }
+}
+
+/// The file as YAML sees it, with its text for the lines.
+pub(super) struct Raw<'a> {
+    text: &'a str,
+    keys: Mapping,
+}
+
+impl<'a> Raw<'a> {
+    pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let hint = "write it as YAML: one 'key: value' a line".to_owned();
+        match serde_yaml::from_str(text) {
+            Ok(Value::Mapping(keys)) => Ok(Self { text, keys }),
+            Ok(Value::Null) => Ok(Self { text, keys: Mapping::new() }),
+            Ok(_) => Err(Problem { line: None, text: "it is not a mapping of keys to values".to_owned(), hint }),
+            // The parser's own text may quote a value, a secret of the API's among them; its place is enough.
+            Err(why) => Err(Problem {
+                line: why.location().map(|place| place.line()),
+                text: "it is not YAML, or a key stands in it twice".to_owned(),
+                hint,
+            }),
+        }
+    }
+
+    /// The value of a key; an empty one is an unset one.
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.keys.get(key).filter(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.trim().is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => true,
+        })
+    }
+
+    pub(super) fn problem(&self, key: &str, text: impl Into<String>, hint: impl Into<String>) -> Problem {
+        let names = |line: &str| {
+            let line = line.trim_start().trim_start_matches(['"', '\'']);
+            line.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
+        };
+        let line = self.text.lines().position(names).map(|index| index + 1);
+        Problem { line, text: text.into(), hint: hint.into() }
+    }
+
+    pub(super) fn text(&self, key: &str, example: &str) -> Result<Option<String>, Problem> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
+            Some(_) => Err(self.problem(key, format!("{key} must be a text"), format!("write '{key}: {example}'"))),
+        }
+    }
+
+    pub(super) fn path(&self, key: &str, example: &str) -> Result<Option<PathBuf>, Problem> {
+        let Some(text) = self.text(key, example)? else { return Ok(None) };
+        if !text.starts_with('/') {
+            return Err(self.problem(
+                key,
+                format!("{key} '{}' is not an absolute path", text.escape_debug()),
+                format!("write '{key}: {example}' or another path that begins with /"),
+            ));
+        }
+        // No file can have a NUL in its path, and no line of a log, an argv or the records is to be broken by one.
+        if text.contains(char::is_control) {
+            return Err(self.problem(
+                key,
+                format!("{key} '{}' holds a control character", text.escape_debug()),
+                format!("write '{key}: {example}' or another path"),
+            ));
+        }
+        // Components drop a `/` at the end and doubled ones, so that paths read alike in every record.
+        Ok(Some(Path::new(&text).components().collect()))
+    }
+
+    pub(super) fn path_or(&self, key: &str, default: &str) -> Result<PathBuf, Problem> {
+        Ok(self.path(key, default)?.unwrap_or_else(|| PathBuf::from(default)))
+    }
+
+    pub(super) fn required_path(&self, key: &str, example: &str) -> Result<PathBuf, Problem> {
+        self.path(key, example)?
+            .ok_or_else(|| self.problem(key, format!("{key} is not set"), format!("add '{key}: {example}'")))
+    }
+
+    /// Names or numbers, in a list or one alone.
+    pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
+        let hint = || format!("write '{key}: [dbcalm]', with names or numbers");
+        let name = |value: &Value| match value {
+            Value::String(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Null
+            | Value::String(_)
+            | Value::Bool(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)
+            | Value::Tagged(_) => Err(self.problem(key, format!("{key} must be a list of names"), hint())),
+        };
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Sequence(values)) => Ok(Some(values.iter().map(name).collect::<Result<_, _>>()?)),
+            Some(value) => Ok(Some(vec![name(value)?])),
+        }
+    }
+
+    /// A boolean as YAML 1.1 spells it, or as text that says the same.
+    pub(super) fn boolean(&self, key: &str) -> Result<bool, Problem> {
+        let text = match self.get(key) {
+            None => return Ok(false),
+            Some(Value::Bool(value)) => return Ok(*value),
+            Some(Value::String(text)) => text.trim().to_ascii_lowercase(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_)) => String::new(),
+        };
+        match text.as_str() {
+            "true" | "yes" | "on" | "y" | "1" => Ok(true),
+            "false" | "no" | "off" | "n" | "0" => Ok(false),
+            _ => Err(self.problem(
+                key,
+                format!("{key} is neither true nor false"),
+                format!("write '{key}: true' or '{key}: false'"),
+            )),
+        }
+    }
+}
