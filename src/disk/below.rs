@@ -30,6 +30,20 @@ impl Identity {
     }
 }
 
+/// A directory that was made, held open: some file systems of FUSE give a directory another number once nobody has it open.
+#[derive(Debug)]
+pub struct Made {
+    identity: Identity,
+    _held: Place,
+}
+
+impl Made {
+    /// Which one it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
 /// A directory that was opened on the way down from the backup directory.
 #[derive(Debug)]
 struct Place(OwnedFd);
@@ -114,11 +128,12 @@ fn split<'a>(root: &Path, path: &'a Path) -> io::Result<(&'a Path, &'a OsStr)> {
 }
 
 /// Makes the directory `path`, which must not be there, for this user alone.
-pub fn make(root: &Path, path: &Path) -> io::Result<Identity> {
+pub fn make(root: &Path, path: &Path) -> io::Result<Made> {
     let (parent, name) = split(root, path)?;
     let parent = Place::open(root, parent)?;
     mkdirat(&parent.0, name, Mode::RWXU)?;
-    Ok(Identity::of(&fstat(parent.open_in(name)?.0)?))
+    let made = parent.open_in(name)?;
+    Ok(Made { identity: Identity::of(&fstat(&made.0)?), _held: made })
 }
 
 /// Makes a directory of this name in `parent`, and `parent` if need be. Where the name is taken, a number is added.
@@ -239,6 +254,7 @@ mod tests {
         let path = dir.path().join("full-1");
         let made = make(dir.path(), &path).unwrap();
         assert_eq!(make(dir.path(), &path).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        let made = made.identity();
         assert_eq!(identity(dir.path(), &path).unwrap(), Some(made));
         fs::rename(&path, dir.path().join("moved")).unwrap();
         assert_eq!(identity(dir.path(), &path).unwrap(), None);
@@ -246,7 +262,7 @@ mod tests {
         symlink("moved", &path).unwrap();
         assert_eq!(identity(dir.path(), &path).unwrap(), None, "a symlink is no directory");
         let other = make(dir.path(), &dir.path().join("full-2")).unwrap();
-        assert_ne!(made, other);
+        assert_ne!(made, other.identity());
     }
 
     #[test]

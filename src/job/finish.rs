@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::run::{Current, Failure, Job, blocking};
 use crate::command::Target;
 use crate::disk;
-use crate::disk::below::{self, Identity};
+use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
 use crate::plan::End;
@@ -40,7 +40,7 @@ impl Job {
         let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         match self.plan.end.clone() {
             End::Backup { id, base, schedule_id, dir } => {
-                let made = self.made;
+                let made = self.made.as_ref().map(Made::identity);
                 let size = blocking(move || {
                     check_identity(&root, &dir, made)?;
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
@@ -114,7 +114,7 @@ impl Job {
         let root = self.config.backup_dir.clone();
         let (dir, made) = match self.plan.end.clone() {
             End::Backup { .. } if self.made.is_none() => return Ok(()),
-            End::Backup { dir, .. } => (dir, self.made),
+            End::Backup { dir, .. } => (dir, self.made.as_ref().map(Made::identity)),
             End::Restore { tmp_dir, .. } => (tmp_dir, None),
         };
         blocking(move || {
@@ -150,7 +150,8 @@ mod tests {
     fn the_directory_that_was_made_is_known_and_no_other() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("full-1");
-        let made = Some(below::make(root.path(), &dir).unwrap());
+        let held = below::make(root.path(), &dir).unwrap();
+        let made = Some(held.identity());
         let said =
             || check_identity(root.path(), &dir, made).map_err(|why| why.replace(root.path().to_str().unwrap(), "~"));
         assert_eq!(said(), Ok(()));

@@ -11,7 +11,7 @@ use crate::command::admit::Admitted;
 use crate::command::{CommandId, Rejection};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
-use crate::disk::below::{self, Identity};
+use crate::disk::below::{self, Made};
 use crate::disk::data_dir;
 use crate::exec::probe;
 use crate::exec::{Finished, Running, Terms};
@@ -36,7 +36,7 @@ pub struct Job {
     /// Given back when the job is over, with its records written.
     pub(super) claim: Claim,
     /// The directory of a backup, once it is made.
-    pub(super) made: Option<Identity>,
+    pub(super) made: Option<Made>,
     pub(super) start: Moment,
     begun_at: Instant,
 }
