@@ -14,7 +14,7 @@ use crate::config::credentials::{self, CredentialsError, Secrets};
 use crate::config::{Config, ConfigError};
 use crate::exec::capture::Bounds;
 use crate::exec::{Capture, Captured};
-use crate::job::recover::remains::Remains;
+use crate::job::recover::remains::{Filling, Remains};
 use crate::job::scrub;
 use crate::store::process::{self, Interrupted};
 use crate::store::schema;
@@ -153,12 +153,15 @@ fn in_memory() -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The directories that the recovery would take away on the word of this row, and the working copy by which it would empty
-/// the data directory. None, where it would touch nothing.
+/// The directories in `backup_dir` that the recovery would take away on the word of this row, and the working copy, or the inventory, by
+/// which it would empty the data directory. None, where it would touch nothing.
 pub fn touched(row: &Interrupted, config: &Config) -> Option<(PathBuf, Option<PathBuf>)> {
     match Remains::of(row, config) {
         Ok(Remains::Backup { dir, .. }) => Some((dir, None)),
-        Ok(Remains::Restore { dir, copied }) => Some((dir, copied)),
+        Ok(Remains::Restore { dir, filling, .. }) => {
+            let by = filling.map(|(Filling::Copying(by) | Filling::Moving(by))| by);
+            Some((dir, by))
+        }
         Ok(Remains::Elsewhere { .. }) | Err(_) => None,
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! One direction: a stage is a function from the type before it to its own, and calls nothing before it.
 //!
-//! - [`cli`]: the command line: `serve`, `check`.
+//! - [`cli`]: the command line: `serve`, `check`; and the hidden steps, which the daemon runs as external commands of its own.
+//! - [`copying`], [`stream`]: those steps: a stored backup copied, a stream stored and extracted.
 //! - [`config`]: the settings, each checked once; the credentials file.
 //! - [`daemon`]: the wiring: lock, recover, listen, accept, drain.
 //! - [`connection`]: one client; the line above, once.
@@ -21,12 +22,14 @@
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
 //! What is deliberately absent: `plan` and `command::parse` do no I/O. Only `exec` starts processes, only `store` knows SQL,
-//! only `wire` knows the JSON of requests. A `job` never sees a socket. No shell is started.
+//! only `wire` knows the JSON of requests. A `job` never sees a socket. The one shell is that of
+//! the operator's own commands, `forward` and `fetch`; no text of a client's is in it.
 
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod copying;
 pub mod daemon;
 pub mod disk;
 pub mod exec;
@@ -38,6 +41,7 @@ pub mod json;
 pub mod logging;
 pub mod plan;
 pub mod store;
+pub mod stream;
 pub mod wire;
 pub mod witness;
 pub mod world;

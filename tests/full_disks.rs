@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use insta::assert_snapshot;
 
@@ -70,7 +71,9 @@ fn a_backup_on_a_full_disk_leaves_nothing_and_gives_its_room_back() {
 
 #[test]
 fn a_restore_on_a_full_disk_leaves_everything_as_it_was() {
-    for mounted in ["backups", "data"] {
+    // A folder restore is prepared where the backups are; a database restore in the data directory if that has room for it, and else where
+    // the backups are, to be copied.
+    for (mounted, target) in [("backups", "folder"), ("data", "database")] {
         let env = TestEnv::new();
         fs::create_dir(env.path("data")).unwrap();
         let Some(disk) = SmallDisk::mount(&env.path(mounted)) else { return };
@@ -81,7 +84,7 @@ fn a_restore_on_a_full_disk_leaves_everything_as_it_was() {
         }
         env.incremental("inc-1", "full-1");
         env.world.stop().unwrap();
-        let request = restore_request(&CHAIN, "database");
+        let request = restore_request(&CHAIN, target);
         let (before, backups) = (disk.used(), env.fingerprint("backups"));
         let (mut pages, mut refused) = (0, 0);
         loop {
@@ -96,9 +99,15 @@ fn a_restore_on_a_full_disk_leaves_everything_as_it_was() {
             assert_eq!(env.count("restore", "1"), 0);
             assert_eq!(disk.used(), before, "{mounted}, {pages} pages: the room is given back");
         }
-        assert_eq!(env.fingerprint("backups"), backups);
+        let now = env.fingerprint("backups");
+        assert!(
+            backups.iter().all(|(path, bytes)| now.get(path) == Some(bytes)),
+            "{mounted}: what is stored stays as it is"
+        );
         assert!(refused > 0 && pages > u64::from(refused), "{mounted}: {refused} of {pages} were refused at once");
-        assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+        let path = env.rows("restore", "1")[0]["target_path"].as_str().unwrap().to_owned();
+        let restored = if target == "folder" { Path::new(&path).join("full-1") } else { env.path("data") };
+        assert_eq!(content_of(&restored).unwrap(), env.world.content().unwrap());
     }
 }
 

@@ -388,12 +388,12 @@ fn a_start_that_cannot_be_says_why_and_what_to_do() {
         assert_eq!(said.status.code(), Some(1));
         env.redact(String::from_utf8(said.stderr).unwrap().trim_end())
     };
-    env.set("stream", "yes");
+    env.set("compression", "zstd");
     assert_snapshot!(refused(&env), @r"
-    error: bad settings in '~/config.yml', line 9: stream is true, and this version takes no streamed backups
-    hint: write 'stream: false' for backups in directories
+    error: bad settings in '~/config.yml', line 5: compression needs stream: true
+    hint: write 'stream: true' too, or remove 'compression'
     ");
-    env.set("stream", "");
+    env.set("compression", "");
     env.set("backup_dir", "/nowhere/backups");
     assert_snapshot!(refused(&env), @r"
     error: backup_dir '/nowhere/backups' cannot be used: No such file or directory (os error 2)

@@ -42,13 +42,13 @@ fn a_chain_is_restored_to_the_data_directory() {
     let id = env.restore(&CHAIN, "database");
     assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
     assert_snapshot!(env.commands(&id).join("\n"), @r"
-    /usr/bin/cp -r ~/backups/full-1 ~/backups/tmp/[TIME]
+    dbcalm-db-cmd copy --from=~/backups/full-1 --into=~/backups/tmp/[TIME]/full-1 --threads=1
     ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1
-    /usr/bin/cp -r ~/backups/inc-1 ~/backups/tmp/[TIME]
+    dbcalm-db-cmd copy --from=~/backups/inc-1 --into=~/backups/tmp/[TIME]/inc-1 --threads=1
     ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1 --incremental-dir ~/backups/tmp/[TIME]/inc-1
-    /usr/bin/cp -r ~/backups/inc-2 ~/backups/tmp/[TIME]
+    dbcalm-db-cmd copy --from=~/backups/inc-2 --into=~/backups/tmp/[TIME]/inc-2 --threads=1
     ~/bin/mariabackup --prepare --target-dir ~/backups/tmp/[TIME]/full-1 --incremental-dir ~/backups/tmp/[TIME]/inc-2
-    ~/bin/mariabackup --copy-back --target-dir ~/backups/tmp/[TIME]/full-1 --datadir=~/data
+    ~/bin/mariabackup --move-back --target-dir ~/backups/tmp/[TIME]/full-1 --datadir=~/data
     ");
     let restore = &env.rows("restore", "1")[0];
     let steps = env.rows("process", &format!("command_id = '{id}'"));
@@ -244,7 +244,7 @@ fn an_incremental_that_was_consumed_is_not_restored() {
     }
     env.restore(&CHAIN, "folder");
     env.expect_log("restore failed");
-    assert!(env.newest("error").starts_with("the incremental has been consumed"), "{}", env.newest("error"));
+    assert!(env.newest("error").starts_with("copy: the incremental has been consumed"), "{}", env.newest("error"));
     assert_eq!(env.count("restore", "1"), 0);
 }
 
@@ -258,7 +258,7 @@ fn a_symlink_in_a_stored_backup_is_not_written_through() {
     let before = fs::read(&elsewhere).unwrap();
     env.restore(&["full-1"], "folder");
     env.expect_log("restore failed");
-    assert!(env.newest("error").starts_with("'ibdata1' is not a plain file"), "{}", env.newest("error"));
+    assert!(env.newest("error").starts_with("copy: 'ibdata1' is not a plain file"), "{}", env.newest("error"));
     assert_eq!(fs::read(&elsewhere).unwrap(), before);
 }
 
@@ -281,7 +281,10 @@ fn what_a_failed_restore_could_not_take_away_is_said_in_its_row() {
     env.settled();
     env.expect_log("restore failed");
     let error = env.newest("error");
-    assert!(error.contains("File exists") && error.contains("what it left could not be taken away"), "{error}");
+    assert!(
+        error.contains("Destination file exists") && error.contains("what it left could not be taken away"),
+        "{error}"
+    );
     let left = content_of(&env.path("data")).unwrap();
     assert!(!left.is_empty() && left.values().all(|content| content == b"mine"), "{left:?}");
 }
@@ -315,7 +318,7 @@ fn a_server_that_is_started_during_the_restore_is_not_overwritten() {
     env.expect_log("the server is not stopped any more");
     assert!(!env.path("data").exists());
     assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
-    assert!(env.newest("command").contains("--copy-back"), "the row of the step that could not be taken says why");
+    assert!(env.newest("command").contains("--move-back"), "the row of the step that could not be taken says why");
 }
 
 #[test]

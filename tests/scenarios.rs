@@ -6,6 +6,7 @@ mod damage;
 mod failures;
 mod kills;
 mod restores;
+mod streams;
 
 use crate::exchanges;
 use crate::harness::TestEnv;
@@ -64,6 +65,8 @@ on_every_stand!(
     failures::a_restore_that_fails_at_any_step_leaves_everything_as_it_was,
     kills::a_backup_is_taken_back_when_the_daemon_was_killed,
     kills::a_restore_is_taken_back_whichever_step_the_daemon_was_killed_at,
+    streams::a_chain_of_directories_and_streams_restores,
+    streams::a_stream_that_was_damaged_is_not_restored,
 );
 
 on_every_mariadb!(
@@ -78,6 +81,46 @@ on_every_mariadb!(
     kills::a_daemon_that_is_killed_in_the_midst_of_real_work_leaves_nothing,
 );
 
+/// Makes a test of each scenario on one stand, where backups are compressed streams.
+macro_rules! streamed {
+    ($stand:ident, $place:expr, $($topic:ident::$scenario:ident),* $(,)?) => {
+        mod $stand {
+            use crate::harness::stand::Place;
+            use crate::scenarios::*;
+
+            $(#[test]
+            fn $scenario() {
+                run_streamed($place, $topic::$scenario);
+            })*
+        }
+    };
+}
+
+/// The scenarios of directories, over streams.
+macro_rules! on_stands_here {
+    ($($scenarios:tt)*) => {
+        mod streamed {
+            streamed!(fakes, Place::Fakes, $($scenarios)*);
+            streamed!(local, Place::Local, $($scenarios)*);
+        }
+    };
+}
+
+on_stands_here!(
+    backups::an_incremental_holds_what_changed_and_restores,
+    restores::every_member_of_a_chain_of_five_restores_to_a_folder_and_to_the_data_directory,
+    restores::the_same_chain_restores_three_times,
+    failures::a_backup_that_fails_leaves_nothing_and_the_next_one_works,
+    failures::a_restore_that_fails_at_any_step_leaves_everything_as_it_was,
+    kills::a_backup_is_taken_back_when_the_daemon_was_killed,
+    kills::a_restore_is_taken_back_whichever_step_the_daemon_was_killed_at,
+);
+
+mod forwarded {
+    on!(fakes, Place::Fakes, streams::what_is_forwarded_is_fetched, streams::a_forward_that_fails_is_a_failed_backup);
+    on!(local, Place::Local, streams::what_is_forwarded_is_fetched, streams::a_forward_that_fails_is_a_failed_backup);
+}
+
 #[test]
 fn the_recorded_exchanges_over_fakes() {
     run(Place::Fakes, exchanges::the_recorded_exchanges);
@@ -86,6 +129,14 @@ fn the_recorded_exchanges_over_fakes() {
 fn run(place: Place, scenario: fn(&mut dyn Stand)) {
     if let Some(mut stand) = place.set_up() {
         // The same snapshots on every stand.
+        insta::allow_duplicates!(scenario(stand.as_mut()));
+    }
+}
+
+fn run_streamed(place: Place, scenario: fn(&mut dyn Stand)) {
+    if let Some(mut stand) = place.set_up() {
+        stand.env_mut().set("stream", "true");
+        stand.env_mut().set("compression", "zstd");
         insta::allow_duplicates!(scenario(stand.as_mut()));
     }
 }

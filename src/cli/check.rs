@@ -104,10 +104,10 @@ fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
 async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {
     let hint = format!("set {key} to a tool that this user can run");
     match probe::run(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()]), ANSWER_WITHIN).await {
-        Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {why}"), hint),
+        Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {}", why.reason), hint),
         Ok(None) => findings.problem(format!("{what} '{bin}' does not answer --version within 3 s"), hint),
-        Ok(Some(said)) if said.outcome != Outcome::Exited(0) => {
-            findings.problem(format!("{what} '{bin}' --version {}", said.outcome), hint);
+        Ok(Some(said)) if said.outcome() != Outcome::Exited(0) => {
+            findings.problem(format!("{what} '{bin}' --version {}", said.outcome()), hint);
         }
         Ok(Some(said)) => {
             let text = words(&said);
@@ -123,12 +123,7 @@ async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings)
 
 /// The first line that a tool wrote, wherever it wrote it.
 fn words(said: &Finished) -> String {
-    [&said.stdout.text, &said.stderr.text]
-        .into_iter()
-        .flat_map(|text| text.lines())
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    [&said.stdout.text, &said.stderr()].into_iter().flat_map(|text| text.lines()).next().unwrap_or_default().to_owned()
 }
 
 fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
@@ -167,9 +162,10 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
     }
     // A ping is content with a wrong password; a backup is not.
     match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials), ANSWER_WITHIN).await {
-        Ok(Some(said)) if said.outcome == Outcome::Exited(0) => Findings::good("the server accepts the credentials"),
+        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => Findings::good("the server accepts the credentials"),
         Ok(Some(said)) => {
-            let text = said.stderr.text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
+            let text = said.stderr();
+            let text = text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
             findings.problem(
                 format!("the server does not accept the credentials: {}", text.trim_start_matches("error:").trim()),
                 "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* to that user, with the password of the file",

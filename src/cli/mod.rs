@@ -2,6 +2,7 @@
 
 mod check;
 mod serve;
+mod step;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,12 +30,21 @@ struct Cli {
     command: Option<Subcommands>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Subcommands {
     /// Run the daemon (also without a subcommand)
     Serve,
     /// Look whether backups would work, and say what to do where they would not
     Check,
+    /// A step of a streamed backup
+    #[command(hide = true)]
+    Store(step::StoreArgs),
+    /// A step of a restore
+    #[command(hide = true)]
+    Extract(step::ExtractArgs),
+    /// A step of a restore
+    #[command(hide = true)]
+    Copy(step::CopyArgs),
 }
 
 /// Why a subcommand ended without having done its work.
@@ -63,6 +73,9 @@ pub fn run() -> ExitCode {
             }
         },
         Subcommands::Check => check::check(&cli.config),
+        Subcommands::Store(args) => step::store(&args),
+        Subcommands::Extract(args) => step::extract(&args),
+        Subcommands::Copy(args) => step::copy(&args),
     }
 }
 

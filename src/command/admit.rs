@@ -4,7 +4,10 @@
 //! needs taken for it; or the first reason against it, in the order of the contract: records, credentials, server, data
 //! directory; and last, whether there plainly is no room. Nothing is recorded and no backup is touched.
 
+mod memory;
+
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,12 +20,14 @@ use tracing::{debug, info, warn};
 use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
-use crate::disk::room::{self, Shortage};
-use crate::disk::{self, below, data_dir};
+use crate::disk::data_dir::RESTORING;
+use crate::disk::room::{self, Room, Shortage};
+use crate::disk::{self, below, data_dir, stored};
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
+use crate::plan::stored::{Compression, Stored};
 use crate::plan::version::Version;
-use crate::plan::{Ground, Plan};
+use crate::plan::{Ground, Member, Plan};
 use crate::store::Known;
 use crate::store::time::Moment;
 use crate::world::World;
@@ -82,8 +87,13 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     on_disk(&config.backup_dir, until, move || disk::is_writable(&dir)).await?.map_err(|why| {
         Rejection::Broken(format!("backup_dir '{}' cannot be used: {why}", config.backup_dir.display()))
     })?;
-    // Of an incremental nobody knows before how large it will be, and of another host's disks nothing is known at all.
-    if wanted.base.is_none() && config.is_local() {
+    // Of an incremental, or of a stream that is compressed or forwarded, nobody knows before how large it will be, and of another
+    // host's disks nothing is known at all.
+    let is_plain = config
+        .streaming
+        .as_ref()
+        .is_none_or(|streaming| streaming.compression == Compression::None && streaming.forward.is_none());
+    if wanted.base.is_none() && is_plain && config.is_local() {
         let (data_dir, dir) = (config.data_dir.clone(), config.backup_dir.clone());
         if let Some(shortage) = shortage(until, move || room::for_backup(&data_dir, &dir)).await {
             return Err(Rejection::NoRoomForBackup(shortage));
@@ -96,11 +106,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
-    let (dir, mut chain) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>().into_iter());
-    let gone = move || chain.find(|id| !disk::is_directory(&dir.join(id.as_str())));
-    if let Some(gone) = on_disk(&config.backup_dir, until, gone).await? {
-        return Err(Rejection::BackupNotFound(gone));
-    }
+    let chain = find_chain(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
@@ -123,10 +129,13 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let bin = backup_bin(config)?;
     let version = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
-    let chain = wanted.chain().map(|id| config.backup_dir.join(id.as_str())).collect::<Vec<_>>();
+    let paths = chain.iter().map(|member| member.stored.path().clone()).collect::<Vec<_>>();
     let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
     let work = parent.clone();
-    if let Some(shortage) = shortage(until, move || room::for_restore(&chain, &work, data_dir.as_deref())).await {
+    let measured = within(until, move || room::for_restore(&paths, &work, data_dir.as_deref())).await;
+    let unknown = Room { ground: room::Ground::Apart, shortage: None, size: u64::MAX };
+    let Room { ground, shortage, size } = measured.unwrap_or(unknown);
+    if let Some(shortage) = shortage {
         return Err(Rejection::NoRoomForRestore(shortage));
     }
     let make = {
@@ -137,8 +146,49 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         .await?
         .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
     let timestamp = known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref());
-    let ground = Ground { bin: &bin, version, tmp_dir: &tmp_dir, timestamp };
+    let name = tmp_dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let room = (ground == room::Ground::Inside).then(|| config.data_dir.join(format!("{RESTORING}{name}")));
+    // The chain has a first member: the command has.
+    let Some((full, incrementals)) = chain.split_first() else {
+        return Err(Rejection::BackupNotFound(wanted.full.clone()));
+    };
+    let ground = Ground {
+        bin: &bin,
+        version,
+        full,
+        incrementals,
+        tmp_dir: &tmp_dir,
+        room: room.as_deref(),
+        moves: wanted.target == Target::Database && ground != room::Ground::Apart,
+        memory: memory::for_prepare(config.use_memory.min(size)),
+        timestamp,
+    };
     Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets })
+}
+
+/// Where each backup of a chain is, and as what.
+async fn find_chain(
+    wanted: &Restore,
+    known: &HashMap<String, Known>,
+    config: &Config,
+    until: Instant,
+) -> Result<Vec<Member>, Rejection> {
+    let (dir, ids) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>());
+    let look = move || {
+        let each = ids.into_iter().map(|id| stored::look(&dir, &id).map(|found| (id, found)));
+        each.collect::<io::Result<Vec<_>>>()
+    };
+    let found = on_disk(&config.backup_dir, until, look).await?.map_err(|why| broken(&why))?;
+    let member = |(id, found): (BackupId, Option<Stored>)| {
+        let stored = found.ok_or_else(|| Rejection::BackupNotFound(id.clone()))?;
+        if matches!(stored, Stored::Forwarded(_)) && config.fetch.is_none() {
+            return Err(Rejection::Forwarded(id));
+        }
+        let base = known.get(id.as_str()).and_then(|known| known.from.as_deref());
+        let base = base.and_then(|base| base.parse().ok());
+        Ok(Member { id, base, stored })
+    };
+    found.into_iter().map(member).collect()
 }
 
 /// What the records know of these backups.
@@ -184,7 +234,7 @@ fn credentials(config: &Config) -> Result<Secrets, Rejection> {
 async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Version>, Rejection> {
     probe::version(world.executor.as_ref(), bin, until.saturating_duration_since(Instant::now()))
         .await
-        .map_err(|why| Rejection::Broken(format!("'{bin}' could not be started: {why}")))
+        .map_err(|why| Rejection::Broken(why.to_string()))
 }
 
 fn backup_bin(config: &Config) -> Result<String, Rejection> {
@@ -219,9 +269,17 @@ async fn shortage(
     until: Instant,
     measure: impl FnOnce() -> io::Result<Option<Shortage>> + Send + 'static,
 ) -> Option<Shortage> {
+    within(until, measure).await.flatten()
+}
+
+/// What room there is, as far as that can be told in a little time.
+async fn within<T: Send + 'static>(
+    until: Instant,
+    measure: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Option<T> {
     let deadline = until.min(Instant::now() + MEASURE_WITHIN);
     match timeout_at(deadline.into(), spawn_blocking(measure)).await {
-        Ok(Ok(Ok(shortage))) => shortage,
+        Ok(Ok(Ok(measured))) => Some(measured),
         Ok(Ok(Err(why))) => {
             debug!(reason = %why, "what room there is cannot be measured");
             None

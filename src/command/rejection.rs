@@ -27,6 +27,11 @@ pub enum Rejection {
     /// Frozen. A backup to restore is not known or its folder is gone.
     #[error("Backup with id {0} not found")]
     BackupNotFound(BackupId),
+    /// A backup to restore whose stream was forwarded, and there is no command that fetches it.
+    #[error(
+        "Backup with id {0} was forwarded elsewhere and is not here: set 'fetch' to a command that writes its stream to stdout"
+    )]
+    Forwarded(BackupId),
     /// Frozen. The id is recorded, in flight, or the name of something in `backup_dir`.
     #[error("Backup with id {0} already exists")]
     AlreadyExists(BackupId),
@@ -65,7 +70,7 @@ impl Rejection {
         match self {
             Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) => 400,
             Self::Forbidden(_) => 403,
-            Self::BaseNotFound(_) | Self::BackupNotFound(_) => 404,
+            Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,
             Self::AlreadyExists(_) => 409,
             Self::Broken(_) => 500,
             Self::Credentials

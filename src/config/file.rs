@@ -7,11 +7,13 @@ use std::path::PathBuf;
 
 pub(super) use raw::Problem;
 use raw::Raw;
+use serde_yaml::Value;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use super::Config;
 use super::access::{Access, Kind};
+use super::{Config, Streaming, tool_options};
+use crate::plan::stored::Compression;
 use crate::plan::tool::Flavour;
 
 /// Why there are no settings.
@@ -55,7 +57,6 @@ impl Config {
     /// The first thing that is wrong, with its line where it has one.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let raw = Raw::read(text)?;
-        raw.refuse_streams()?;
         Ok(Self {
             flavour: raw.flavour()?,
             backup_dir: raw.required_path("backup_dir", "/var/backups/dbcalm")?,
@@ -64,6 +65,11 @@ impl Config {
             admin_bin: raw.path("admin_bin", "/usr/bin/mariadb-admin")?,
             data_dir: raw.path_or("data_dir", "/var/lib/mysql")?,
             access: raw.access()?,
+            streaming: raw.streaming()?,
+            fetch: raw.shell_command("fetch", "ssh backup@host cat \"$DBCALM_BACKUP_ID\"")?,
+            parallel: raw.threads("parallel")?,
+            use_memory: raw.use_memory()?,
+            backup_options: raw.backup_options()?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
@@ -77,11 +83,9 @@ impl Raw<'_> {
     fn flavour(&self) -> Result<Flavour, Problem> {
         let hint = "write 'db_type: mariadb' or 'db_type: mysql'";
         match self.text("db_type", "mariadb")?.as_deref() {
-            Some("mariadb") => Ok(Flavour::MariaDb),
-            Some("mysql") => Ok(Flavour::MySql),
-            Some(other) => {
-                Err(self.problem("db_type", format!("db_type '{}' is not known", other.escape_debug()), hint))
-            }
+            Some(name) => Flavour::named(name).ok_or_else(|| {
+                self.problem("db_type", format!("db_type '{}' is not known", name.escape_debug()), hint)
+            }),
             None => Err(self.problem("db_type", "db_type is not set", hint)),
         }
     }
@@ -127,24 +131,122 @@ impl Raw<'_> {
         }
     }
 
-    /// Streams are not written yet: better no daemon than one that takes other backups than the operator asked for.
-    fn refuse_streams(&self) -> Result<(), Problem> {
-        if self.boolean("stream")? {
-            return Err(self.problem(
-                "stream",
-                "stream is true, and this version takes no streamed backups",
-                "write 'stream: false' for backups in directories",
-            ));
+    fn streaming(&self) -> Result<Option<Streaming>, Problem> {
+        if !self.boolean("stream")? {
+            let needing = ["compression", "compression_level", "compression_threads", "forward"];
+            return match needing.into_iter().find(|key| self.get(key).is_some()) {
+                Some(key) => Err(self.problem(
+                    key,
+                    format!("{key} needs stream: true"),
+                    format!("write 'stream: true' too, or remove '{key}'"),
+                )),
+                None => Ok(None),
+            };
         }
-        match ["compression", "forward"].into_iter().find(|key| self.get(key).is_some()) {
-            Some(key) => Err(self.problem(
-                key,
-                format!("{key} needs stream: true"),
-                format!("remove '{key}', or leave it empty"),
+        let compression = self.compression()?;
+        Ok(Some(Streaming {
+            compression,
+            level: self.level(compression)?,
+            threads: self.threads("compression_threads")?,
+            forward: self.shell_command("forward", "ssh backup@host \"cat > $DBCALM_BACKUP_ID\"")?,
+        }))
+    }
+
+    fn compression(&self) -> Result<Compression, Problem> {
+        match self.text("compression", "zstd")?.as_deref() {
+            None => Ok(Compression::None),
+            Some("gzip") => Ok(Compression::Gzip),
+            Some("zstd") => Ok(Compression::Zstd),
+            Some(other) => Err(self.problem(
+                "compression",
+                format!("compression '{}' is not known", other.escape_debug()),
+                "write 'compression: zstd' or 'compression: gzip', or leave it empty",
             )),
-            None => Ok(()),
         }
     }
+
+    fn level(&self, compression: Compression) -> Result<Option<i32>, Problem> {
+        let key = "compression_level";
+        let Some((lowest, highest)) = compression.levels() else {
+            return match self.get(key) {
+                None => Ok(None),
+                Some(_) => Err(self.problem(
+                    key,
+                    format!("{key} needs a compression"),
+                    format!("write 'compression: zstd' too, or remove '{key}'"),
+                )),
+            };
+        };
+        let level = self.integer(key, i64::from(lowest), i64::from(highest))?;
+        Ok(level.and_then(|level| i32::try_from(level).ok()))
+    }
+
+    /// A number of threads: as many as there are cores, but no more than 8, unless it is set.
+    fn threads(&self, key: &str) -> Result<u16, Problem> {
+        const MOST: i64 = 64;
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+        let set = self.integer(key, 1, MOST)?.and_then(|threads| u16::try_from(threads).ok());
+        Ok(set.unwrap_or_else(|| u16::try_from(cores()).unwrap_or(1)))
+    }
+
+    fn use_memory(&self) -> Result<u64, Problem> {
+        const UNSET: u64 = 2 << 30;
+        const LEAST: u64 = 10 << 20;
+        let key = "use_memory";
+        let bytes = match self.get(key) {
+            None => return Ok(UNSET),
+            Some(Value::Number(number)) => number.as_u64(),
+            Some(Value::String(text)) => bytes(text.trim()),
+            Some(Value::Null | Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_)) => None,
+        };
+        bytes.filter(|bytes| *bytes >= LEAST).ok_or_else(|| {
+            self.problem(
+                key,
+                format!("{key} is no amount of memory, or less than 10M"),
+                format!("write '{key}: 1G', or another number with M or G behind it"),
+            )
+        })
+    }
+
+    fn backup_options(&self) -> Result<Vec<String>, Problem> {
+        let key = "backup_options";
+        let options = self.names(key)?.unwrap_or_default();
+        match options.iter().find_map(|option| Some((option, tool_options::objection(option)?))) {
+            None => Ok(options),
+            Some((option, why)) => Err(self.problem(
+                key,
+                format!("{key}: '{}' {why}", option.escape_debug()),
+                format!("write '{key}: [\"--throttle=100\"]', or other options of the backup tool that tune it"),
+            )),
+        }
+    }
+
+    /// A command of the operator's, for a shell.
+    fn shell_command(&self, key: &str, example: &str) -> Result<Option<String>, Problem> {
+        let command = self.text(key, example)?;
+        match command.filter(|command| command.contains(|c: char| c.is_control() && c != '\n' && c != '\t')) {
+            None => self.text(key, example),
+            Some(_) => Err(self.problem(
+                key,
+                format!("{key} holds a control character"),
+                format!("write '{key}: {example}' or another command"),
+            )),
+        }
+    }
+}
+
+/// An amount of memory: a number, in bytes or with K, M or G behind it.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let bits = match text.get(digits.len()..)?.trim().to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B')
+    {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << bits)
 }
 
 #[cfg(test)]
@@ -156,7 +258,7 @@ mod tests {
 
     use tracing::level_filters::LevelFilter;
 
-    use super::{Config, Flavour};
+    use super::{Compression, Config, Flavour};
 
     const LEAST: &str = "db_type: mariadb\nbackup_dir: /var/backups/dbcalm/\n";
 
@@ -204,14 +306,66 @@ mod tests {
 
     #[test]
     fn booleans_are_read_as_yaml_1_1_spells_them() {
+        let streams = |value: &str| Config::parse(&format!("{LEAST}stream: {value}\n")).unwrap().streaming.is_some();
         for no in ["false", "no", "off", "No", "OFF", "\"0\"", "0", "\"false\"", "n"] {
-            assert!(Config::parse(&format!("{LEAST}stream: {no}\n")).is_ok(), "{no}");
+            assert!(!streams(no), "{no}");
         }
         for yes in ["true", "yes", "on", "Yes", "\"1\"", "1", "\"true\"", "y"] {
-            let said = problem(&format!("{LEAST}stream: {yes}\n"));
-            assert!(said.starts_with(", line 3stream is true"), "{yes}: {said}");
+            assert!(streams(yes), "{yes}");
         }
         assert!(problem(&format!("{LEAST}stream: maybe\n")).contains("neither true nor false"));
+    }
+
+    #[test]
+    fn streams_are_as_they_are_set() {
+        let streaming =
+            |lines: &str| Config::parse(&format!("{LEAST}stream: true\n{lines}")).unwrap().streaming.unwrap();
+        let plain = streaming("");
+        assert_eq!((plain.compression, plain.level, plain.forward), (Compression::None, None, None));
+        assert!((1..=8).contains(&plain.threads));
+        let set = streaming(
+            "compression: gzip\ncompression_level: 9\ncompression_threads: \"3\"\nforward: ssh host 'cat > x'\n",
+        );
+        assert_eq!((set.compression, set.level, set.threads), (Compression::Gzip, Some(9), 3));
+        assert_eq!(set.forward.as_deref(), Some("ssh host 'cat > x'"));
+        let said = |lines: &str| problem(&format!("{LEAST}{lines}"));
+        assert_eq!(
+            said("stream: true\ncompression: lz4\n"),
+            ", line 4compression 'lz4' is not known | write 'compression: zstd' or 'compression: gzip', or leave it empty"
+        );
+        assert_eq!(
+            said("stream: true\ncompression: gzip\ncompression_level: 10\n"),
+            ", line 5compression_level is no whole number from 1 to 9 | write 'compression_level: 1', or leave it out for the default"
+        );
+        assert!(said("stream: true\ncompression_level: 3\n").contains("compression_level needs a compression"));
+        assert!(said("compression_threads: 2\n").contains("compression_threads needs stream: true"));
+        assert!(said("stream: true\nforward: \"a\\0b\"\n").contains("forward holds a control character"));
+    }
+
+    #[test]
+    fn what_makes_it_fast_is_set_within_bounds() {
+        let config = |lines: &str| Config::parse(&format!("{LEAST}{lines}")).unwrap();
+        assert!((1..=8).contains(&config("").parallel));
+        assert_eq!((config("parallel: 16").parallel, config("").use_memory), (16, 2 << 30));
+        for (text, bytes) in [("512M", 512 << 20), ("1G", 1 << 30), ("20480 KiB", 20 << 20), ("104857600", 100 << 20)] {
+            assert_eq!(config(&format!("use_memory: {text}")).use_memory, bytes, "{text}");
+        }
+        assert_eq!(
+            config("backup_options: [--throttle=9, --galera-info]").backup_options,
+            ["--throttle=9", "--galera-info"]
+        );
+        assert_eq!(config("fetch: ssh host 'cat x'").fetch.as_deref(), Some("ssh host 'cat x'"));
+        let said = |lines: &str| problem(&format!("{LEAST}{lines}\n"));
+        for bad in ["0", "65", "many", "[1]", "1.5"] {
+            assert!(said(&format!("parallel: {bad}")).contains("parallel is no whole number from 1 to 64"), "{bad}");
+        }
+        for bad in ["1M", "lots", "5X", "-1G", "[1]", "99999999999G"] {
+            assert!(said(&format!("use_memory: {bad}")).contains("use_memory is no amount of memory"), "{bad}");
+        }
+        assert_eq!(
+            said("backup_options: [--throttle=9, --target-dir=/x]"),
+            ", line 3backup_options: '--target-dir=/x' is the daemon's own to say | write 'backup_options: [\"--throttle=100\"]', or other options of the backup tool that tune it"
+        );
     }
 
     #[test]
@@ -237,7 +391,7 @@ mod tests {
             ),
             (
                 "db_type: mysql\nbackup_dir: /b\ncompression: gzip\n",
-                ", line 3compression needs stream: true | remove 'compression', or leave it empty",
+                ", line 3compression needs stream: true | write 'stream: true' too, or remove 'compression'",
             ),
             ("- a\n- b\n", "it is not a mapping of keys to values | write it as YAML: one 'key: value' a line"),
         ];

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod credentials;
 mod file;
+mod tool_options;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use access::Access;
 pub use file::ConfigError;
 use tracing::level_filters::LevelFilter;
 
+use crate::plan::stored::Compression;
 use crate::plan::tool::Flavour;
 
 /// Where the settings are, unless a flag says otherwise.
@@ -35,6 +37,16 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `allowed_users`, `allowed_groups`: who may give commands.
     pub access: Access,
+    /// `stream` and what belongs to it: how a backup is streamed; none, where it is a directory.
+    pub streaming: Option<Streaming>,
+    /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
+    pub fetch: Option<String>,
+    /// `parallel`: how many threads the tools and our own copying have.
+    pub parallel: u16,
+    /// `use_memory`: the most that a prepare may take, in bytes.
+    pub use_memory: u64,
+    /// `backup_options`: what else the backup tool is told at a backup.
+    pub backup_options: Vec<String>,
     /// `host`: where the backup tool finds the server.
     pub host: String,
     /// `database_path`: the records, shared with the API.
@@ -43,6 +55,19 @@ pub struct Config {
     pub log_file: PathBuf,
     /// `log_level`.
     pub log_level: LevelFilter,
+}
+
+/// How backups are streamed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streaming {
+    /// `compression`.
+    pub compression: Compression,
+    /// `compression_level`; none for the default of that kind.
+    pub level: Option<i32>,
+    /// `compression_threads`.
+    pub threads: u16,
+    /// `forward`: the operator's command that gets the stream on its stdin, and keeps it elsewhere.
+    pub forward: Option<String>,
 }
 
 impl Config {

@@ -3,17 +3,20 @@
 //! A copy-back refuses a directory that holds anything, and left-overs that count as nothing may lie there: a socket, a pid
 //! file, an old `ibdata1`. Those that the restored data brings itself are set aside under another name for the time of the
 //! copy; the others stay where they are. Whatever fails, a file is removed only if it is a copy of one of the restore's own,
-//! by its content.
+//! by its content, or one of the restore's own itself, by its number, where they were moved.
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+mod filled;
+mod moved;
+mod undone;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::syncfs;
+pub use filled::{check_filled, sync};
+pub use moved::Inventory;
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
+pub use undone::{Strangers, undo};
 
 /// What InnoDB makes anew and a restore brings itself: set aside.
 const INNODB: [&str; 2] = ["ibdata1", "ib_buffer_pool"];
@@ -22,16 +25,10 @@ const INNODB_LOG: &str = "ib_logfile";
 const HARMLESS: [&str; 5] = [".sock", ".pid", ".err", ".cnf", ".flag"];
 /// What a file system makes by itself.
 const LOST_AND_FOUND: &str = "lost+found";
+/// What the name of the directory begins with that a restore has its working copy in where it is made in the data directory itself.
+pub const RESTORING: &str = ".dbcalm-restore-";
 /// What the name of a file that was set aside ends in; it begins with a dot.
 const ASIDE: &str = ".dbcalm-aside";
-
-/// How much of each file is compared to tell whether it is a copy, in bytes: four of InnoDB's pages, the first of which holds
-/// the tablespace's id and LSN.
-const COMPARED: usize = 64 * 1024;
-
-/// Files of the prepared tree that a copy-back leaves out (seen with mariadb-backup 10.5.23, 10.11.19 and 11.8.6).
-/// The tools' own files, `xtrabackup_*` and `mariadb_backup_*`, are left out or not as the tool sees fit.
-const NOT_COPIED: [&str; 2] = ["backup-my.cnf", "ib_buffer_pool"];
 
 /// Why the data directory cannot be filled, or is not what it should be.
 #[derive(Debug, Error)]
@@ -81,7 +78,8 @@ fn leftovers(dir: &Path) -> Result<Vec<String>, DataDirError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_dir = entry.file_type().map_err(at(dir))?.is_dir();
         let nothing = if is_dir {
-            name == LOST_AND_FOUND && fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none())
+            name.starts_with(RESTORING)
+                || name == LOST_AND_FOUND && fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none())
         } else {
             is_leftover(&name)
         };
@@ -127,146 +125,10 @@ pub fn set_aside(dir: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Finds out whether each file of the prepared tree `work` has arrived in `dir` in its full size.
-///
-/// Files of the top level whose name begins with `ib` or `undo` are not looked for: the server's own settings may keep them
-/// elsewhere, as they may the tables that an `.isl` file points to.
-pub fn check_filled(dir: &Path, work: &Path) -> Result<(), DataDirError> {
-    for relative in files(work)? {
-        let name = relative.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let top = relative.components().count() == 1;
-        let elsewhere = top && (name.starts_with("ib") || name.starts_with("undo"));
-        let extension = relative.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let own = top && (name.starts_with("xtrabackup_") || name.starts_with("mariadb_backup_"));
-        let linked = extension == "isl" || work.join(&relative).with_extension("isl").exists();
-        if elsewhere || own || linked || NOT_COPIED.contains(&name) || extension == "qp" {
-            continue;
-        }
-        let size = |root: &Path| fs::symlink_metadata(root.join(&relative)).map(|there| there.len());
-        let wanted = size(work).map_err(at(work))?;
-        if size(dir).ok() != Some(wanted) {
-            return Err(DataDirError::NotCopied(relative.display().to_string()));
-        }
-    }
-    Ok(())
-}
-
-/// Syncs to the disk what came into `dir` from the prepared tree `work`, and the names it has there. What lay there before is
-/// not this restore's to open.
-///
-/// # Errors
-/// The system's, or that it was broken off by `stop`.
-pub fn sync(dir: &Path, work: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
-    let top = File::open(dir).map_err(at(dir))?;
-    syncfs(&top).map_err(|why| at(dir)(why.into()))?;
-    let mut directories = BTreeSet::from([PathBuf::new()]);
-    for relative in files(work)? {
-        super::go_on(stop).map_err(at(dir))?;
-        directories.extend(relative.ancestors().skip(1).map(Path::to_owned));
-        let path = dir.join(&relative);
-        match File::open(&path) {
-            Ok(file) => file.sync_all().map_err(at(&path))?,
-            // What the tool leaves out was looked for before.
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-            Err(why) => return Err(at(&path)(why)),
-        }
-    }
-    for relative in directories {
-        let path = dir.join(relative);
-        File::open(&path).and_then(|dir| dir.sync_all()).map_err(at(&path))?;
-    }
-    // The data directory's own name is as old as the directory, but for one that the tool made; its parent may be closed to
-    // this user, and was synced with the file system above.
-    if let Some(Ok(parent)) = dir.parent().map(File::open) {
-        parent.sync_all().map_err(at(dir))?;
-    }
-    Ok(())
-}
-
 /// Removes for good what [`set_aside`] moved away: the restored data has taken its place.
 pub fn forget_aside(dir: &Path) -> Result<(), DataDirError> {
     for name in names(dir)?.iter().filter(|name| from_aside(name).is_some()) {
         fs::remove_file(dir.join(name)).map_err(at(dir))?;
-    }
-    Ok(())
-}
-
-/// Whether a file that is no copy keeps the copies from being removed too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strangers {
-    /// The copy has just failed: what is a copy goes, what is not stays.
-    Spare,
-    /// Nobody watched since the copy was interrupted, and somebody may have set up a server there: touch nothing.
-    Respect,
-}
-
-/// Makes `dir` what it was before a copy-back from the prepared tree `work`.
-pub fn undo(dir: &Path, work: &Path, strangers: Strangers) -> Result<(), DataDirError> {
-    let (mut copies, mut foreign) = (Vec::new(), Vec::new());
-    for relative in files(dir)? {
-        let name = relative.to_string_lossy();
-        if is_copy(&dir.join(&relative), &work.join(&relative)) {
-            copies.push(relative);
-        } else if !is_harmless(&name) && from_aside(&name).is_none() {
-            foreign.push(relative.display().to_string());
-        }
-    }
-    if copies.is_empty() {
-        // Nothing was copied yet, so an InnoDB file that lies there is one that had not been set aside.
-        foreign.retain(|name| !is_innodb(name));
-    }
-    foreign.sort();
-    if strangers == Strangers::Respect
-        && let Some(first) = foreign.first()
-    {
-        return Err(DataDirError::Foreign(first.clone()));
-    }
-    for copy in &copies {
-        fs::remove_file(dir.join(copy)).map_err(at(dir))?;
-    }
-    remove_empty_below(dir, work)?;
-    for name in names(dir)? {
-        if let Some(original) = from_aside(&name)
-            && !dir.join(original).exists()
-        {
-            fs::rename(dir.join(&name), dir.join(original)).map_err(at(dir))?;
-        }
-    }
-    if dir.exists() {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
-    }
-    match foreign.into_iter().next() {
-        Some(first) => Err(DataDirError::Foreign(first)),
-        None => Ok(()),
-    }
-}
-
-/// Whether `file` is what a copy of `original` is when it is whole, or when it was broken off.
-fn is_copy(file: &Path, original: &Path) -> bool {
-    let head = |path: &Path| -> io::Result<(u64, Vec<u8>)> {
-        let file = File::open(path)?;
-        let mut bytes = Vec::with_capacity(COMPARED);
-        let size = file.metadata()?.len();
-        file.take(COMPARED as u64).read_to_end(&mut bytes)?;
-        Ok((size, bytes))
-    };
-    match (head(file), head(original)) {
-        (Ok((size, bytes)), Ok((whole, all))) => size <= whole && all.starts_with(&bytes),
-        (Ok(_) | Err(_), Err(_)) | (Err(_), Ok(_)) => false,
-    }
-}
-
-/// Removes the directories below `dir` that are empty and that `work` has too.
-fn remove_empty_below(dir: &Path, work: &Path) -> Result<(), DataDirError> {
-    for path in super::directories(dir).map_err(at(dir))? {
-        let name = path.file_name().unwrap_or_default();
-        if work.join(name).is_dir() {
-            remove_empty_below(&path, &work.join(name))?;
-            match fs::remove_dir(&path) {
-                Err(why) if why.kind() != io::ErrorKind::DirectoryNotEmpty => return Err(at(&path)(why)),
-                Ok(()) | Err(_) => {}
-            }
-        }
     }
     Ok(())
 }
@@ -282,7 +144,7 @@ fn names(dir: &Path) -> Result<Vec<String>, DataDirError> {
     .map_err(at(dir))
 }
 
-/// Every file below `root`, relative to it; what is no directory counts as a file.
+/// Every file below `root`, relative to it, but for a restore's working copy; what is no directory counts as a file.
 fn files(root: &Path) -> Result<Vec<PathBuf>, DataDirError> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
@@ -296,7 +158,11 @@ fn files(root: &Path) -> Result<Vec<PathBuf>, DataDirError> {
         for entry in entries {
             let entry = entry.map_err(at(&dir))?;
             let path = relative.join(entry.file_name());
-            if entry.file_type().map_err(at(&dir))?.is_dir() { open.push(path) } else { found.push(path) }
+            if !entry.file_type().map_err(at(&dir))?.is_dir() {
+                found.push(path);
+            } else if !entry.file_name().to_string_lossy().starts_with(RESTORING) {
+                open.push(path);
+            }
         }
     }
     Ok(found)

@@ -6,10 +6,12 @@
 pub mod below;
 pub mod data_dir;
 pub mod room;
+pub mod stored;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{FlockOperation, flock, syncfs};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,21 @@ pub fn sync_tree(root: &Path, stop: &CancellationToken) -> io::Result<u64> {
         File::open(parent)?.sync_all()?;
     }
     Ok(size)
+}
+
+/// Does `work`, which reads what is in `root` or little of it, while the file system of `root` writes what it has not written yet:
+/// the one needs a processor, the other the disk.
+///
+/// # Errors
+/// Those of either.
+pub fn while_syncing<T>(root: &Path, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let top = File::open(root)?;
+    thread::scope(|scope| {
+        let syncing = scope.spawn(|| syncfs(&top));
+        let done = work()?;
+        syncing.join().unwrap_or(Err(rustix::io::Errno::IO))?;
+        Ok(done)
+    })
 }
 
 fn sync_below(dir: &Path, stop: &CancellationToken) -> io::Result<u64> {

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{statfs, statvfs};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statfs, statvfs, statx};
 
 /// What a place lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,47 +58,107 @@ pub fn for_backup(data_dir: &Path, backup_dir: &Path) -> io::Result<Option<Short
     lack(backup_dir, size(data_dir, &is_copied)?)
 }
 
-/// Finds out what a restore of these stored backups, the full one first, lacks in `work`'s file system, where it is prepared, and in
-/// `data_dir`'s, if it is to fill that.
+/// Where the working copy of a database restore is made, and so how the data directory is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// In `backup_dir`, from where it can be renamed into the data directory.
+    Beside,
+    /// In a directory of its own in the data directory, since `backup_dir` is on another file system.
+    Inside,
+    /// In `backup_dir`, from where it has to be copied.
+    Apart,
+}
+
+/// What room there is for a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// Where it is best prepared.
+    pub ground: Ground,
+    /// What it lacks there.
+    pub shortage: Option<Shortage>,
+    /// How large the data may be that it restores, in bytes.
+    pub size: u64,
+}
+
+/// Finds out where a restore of these stored backups, the full one first, is best prepared, and what it lacks: in `work`'s file system,
+/// and in `data_dir`'s, if it is to fill that.
 ///
 /// # Errors
 /// Something cannot be measured.
-pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Option<Shortage>> {
+pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Room> {
     let sizes = chain.iter().map(|stored| size(stored, &|_| true)).collect::<io::Result<Vec<_>>>()?;
     let full = sizes.first().copied().unwrap_or_default();
     // One at a time is there beside the full one.
     let largest = sizes.iter().skip(1).copied().max().unwrap_or_default();
-    let (work, data_dir) = (existing(work), data_dir.map(existing));
-    let is_one = match &data_dir {
-        Some(data_dir) => fs::metadata(&work)?.dev() == fs::metadata(data_dir)?.dev(),
-        None => false,
+    let size = expected(chain, full + largest);
+    let room = |ground, shortage| Ok(Room { ground, shortage, size });
+    let work = existing(work);
+    let Some(data_dir) = data_dir else {
+        return room(Ground::Apart, lack_for_copies(&work, full + largest)?);
     };
-    if !shares_blocks(&work)? {
-        let filled = if is_one { full } else { 0 };
-        if let Some(shortage) = lack(&work, full + largest.max(filled))? {
-            return Ok(Some(shortage));
-        }
+    let above = existing(data_dir);
+    if is_one_mount(&work, &above)? {
+        return room(Ground::Beside, lack_for_copies(&work, full + largest)?);
     }
-    match data_dir {
-        Some(data_dir) if !is_one => lack(&data_dir, full),
-        Some(_) | None => Ok(None),
+    let is_one = fs::metadata(&work)?.dev() == fs::metadata(&above)?.dev();
+    // A directory that is not there the tool makes itself.
+    if above == data_dir && free(&above)? >= size {
+        return room(Ground::Inside, None);
     }
+    let filled = if is_one { full } else { 0 };
+    let shortage = match lack_for_copies(&work, full + largest.max(filled))? {
+        None if !is_one => lack(&above, full)?,
+        shortage => shortage,
+    };
+    room(Ground::Apart, shortage)
+}
+
+/// What copies of stored backups lack where they are made.
+fn lack_for_copies(work: &Path, needed: u64) -> io::Result<Option<Shortage>> {
+    if shares_blocks(work)? { Ok(None) } else { lack(work, needed) }
+}
+
+/// Whether a file can be renamed from one place to the other. Two mounts of one file system are none: a service manager makes such of
+/// every path that it lets a daemon write to (systemd.exec(5), `ReadWritePaths=`). A kernel before 5.8 does not tell (statx(2)).
+fn is_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
+    let mount = |path: &Path| -> io::Result<Option<(u32, u32, u64)>> {
+        let there = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?;
+        let is_told = there.stx_mask & StatxFlags::MNT_ID.bits() != 0;
+        Ok(is_told.then_some((there.stx_dev_major, there.stx_dev_minor, there.stx_mnt_id)))
+    };
+    Ok(mount(one)?.is_some_and(|one| mount(other).is_ok_and(|other| other == Some(one))))
+}
+
+/// How much the files of a chain may take that has this size as it is stored: a compressed one more, by a factor that few data reach.
+fn expected(chain: &[PathBuf], stored: u64) -> u64 {
+    let is_compressed = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
+    if chain.iter().any(is_compressed) { stored.saturating_mul(8) } else { stored }
 }
 
 fn lack(place: &Path, needed: u64) -> io::Result<Option<Shortage>> {
     if !PLAIN.contains(&kind(place)?) {
         return Ok(None);
     }
-    let there = statvfs(place)?;
-    // What is kept back for root is root's alone.
-    let blocks = if rustix::process::geteuid().is_root() { there.f_bfree } else { there.f_bavail };
-    let free = blocks.saturating_mul(there.f_frsize);
+    let free = free(place)?;
     Ok((needed > free).then(|| Shortage { place: place.to_owned(), needed, free }))
 }
 
-/// The size on the disk of the files below `dir` that `counts` counts, by their names; holes take nothing. None of a directory that is
-/// not there.
+/// How much is free for this user, in bytes.
+fn free(place: &Path) -> io::Result<u64> {
+    let there = statvfs(place)?;
+    // What is kept back for root is root's alone.
+    let blocks = if rustix::process::geteuid().is_root() { there.f_bfree } else { there.f_bavail };
+    Ok(blocks.saturating_mul(there.f_frsize))
+}
+
+/// The size on the disk of the file `dir`, or of the files below it that `counts` counts, by their names; holes take nothing. None of
+/// what is not there.
 fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
+    if let Ok(file) = fs::symlink_metadata(dir)
+        && file.is_file()
+    {
+        return Ok(file.len().min(file.blocks() * 512));
+    }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         // A server drops tables and databases meanwhile.
@@ -160,7 +220,7 @@ mod tests {
     use std::fs::{self, File};
     use std::path::Path;
 
-    use super::{Amount, Shortage, for_backup, for_restore, is_copied, size};
+    use super::{Amount, Ground, Room, Shortage, for_backup, for_restore, is_copied, size};
 
     #[test]
     fn what_is_missing_is_said_for_a_person() {
@@ -201,9 +261,15 @@ mod tests {
         fs::write(dir.path().join("file"), [1; 5000]).unwrap();
         let chain = [dir.path().to_owned(), dir.path().join("none")];
         let (work, data_dir) = (dir.path().join("tmp/2026"), dir.path().join("data"));
-        assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), None);
-        assert_eq!(for_restore(&chain, &work, None).unwrap(), None);
+        let room = |ground| Room { ground, shortage: None, size: 5000 };
+        assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), room(Ground::Beside));
+        assert_eq!(for_restore(&chain, &work, None).unwrap(), room(Ground::Apart));
         // No byte is free there; but who knows what such a file system makes of a file.
-        assert_eq!(for_restore(&chain, &work, Some(Path::new("/proc"))).unwrap(), None);
+        assert_eq!(for_restore(&chain, &work, Some(Path::new("/proc"))).unwrap(), room(Ground::Apart));
+        // Here there is plenty, and it is another file system.
+        let inside = for_restore(&chain, &work, Some(Path::new("/dev/shm"))).unwrap();
+        let other = std::os::unix::fs::MetadataExt::dev(&fs::metadata("/dev/shm").unwrap());
+        let own = std::os::unix::fs::MetadataExt::dev(&fs::metadata(dir.path()).unwrap());
+        assert_eq!(inside, room(if other == own { Ground::Beside } else { Ground::Inside }));
     }
 }

@@ -1,16 +1,27 @@
-//! Real child processes: a group of their own, a clean environment, nothing of ours but three descriptors.
+//! Real child processes: a group for each pipeline, a clean environment, nothing of ours but three descriptors.
 
-use std::io;
+use std::io::{self, PipeReader};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Capture, CommandExecutor, Ending, Finished, Invocation, Outcome, Running, Terms, orphans};
+use super::{
+    Capture, Captured, CommandExecutor, Ending, Finished, Invocation, NotStarted, Outcome, Pipeline, Running, Stage,
+    Terms, orphans,
+};
+
+/// The file that this process was started from, also where another one has its path by now, after an upgrade: proc(5).
+const OWN: &str = "/proc/self/exe";
+
+/// How much a pipe between two programs holds, in bytes: what a user without privileges may ask for (pipe(7)).
+const PIPE: usize = 1 << 20;
 
 /// The search path of the children: the tools call others (mariabackup none, an operator's wrapper script many).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,75 +34,137 @@ const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
 pub struct LocalExecutor;
 
 impl CommandExecutor for LocalExecutor {
-    fn start(&self, invocation: &Invocation, terms: Terms) -> io::Result<Running> {
+    fn start(&self, pipeline: &Pipeline, terms: Terms) -> Result<Running, NotStarted> {
+        let failed = |stage: &Invocation, reason| NotStarted { program: stage.program.clone(), reason };
+        let first = Child::spawn(&pipeline.first, &terms, 0, Stdio::null(), !pipeline.rest.is_empty())
+            .map_err(|why| failed(&pipeline.first, why))?;
+        let pid = first.process.id().unwrap_or_default();
+        let group = i32::try_from(pid).unwrap_or_default();
+        let mut children = vec![first];
+        for (index, stage) in pipeline.rest.iter().enumerate() {
+            let before = children.last_mut().and_then(|child| child.output.take());
+            let input = before.map_or_else(Stdio::null, Stdio::from);
+            let is_last = index + 1 == pipeline.rest.len();
+            // A group is there as long as its first process was not waited for, which happens below.
+            let child = Child::spawn(stage, &terms, group, input, !is_last).map_err(|why| failed(stage, why))?;
+            children.push(child);
+        }
+        Ok(Running { pid, finished: Box::pin(finish(children, Pid::from_raw(group), terms)) })
+    }
+}
+
+/// A program that was started.
+struct Child {
+    name: String,
+    process: tokio::process::Child,
+    /// The end of the pipe that its stdout goes to, for the next program.
+    output: Option<PipeReader>,
+}
+
+impl Child {
+    fn spawn(stage: &Invocation, terms: &Terms, group: i32, input: Stdio, is_piped: bool) -> io::Result<Self> {
+        let (output, stdout) = if is_piped {
+            let (reader, writer) = io::pipe()?;
+            // What the system grants: fewer changes between the programs. One of the usual size works too.
+            let _as_it_was = fcntl_setpipe_size(&writer, PIPE);
+            (Some(reader), Stdio::from(writer))
+        } else {
+            (None, Stdio::piped())
+        };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
-        let mut command = Command::new(&invocation.program);
+        let mut command = Command::new(if stage.is_own { OWN } else { &stage.program });
         command
-            .args(&invocation.args)
+            .args(&stage.args)
+            .arg0(&stage.program)
             .env_clear()
             .env("PATH", PATH)
             .env("LC_ALL", "C")
+            .envs(stage.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdin(input)
+            .stdout(stdout)
             .stderr(Stdio::piped())
-            .process_group(0)
+            .process_group(group)
             .kill_on_drop(true);
         if let Some(id) = terms.command_id {
             command.env(orphans::TAG, id.to_string());
         }
-        let child = command.spawn()?;
-        let pid = child.id().ok_or_else(|| io::Error::other("the process was gone at once"))?;
-        Ok(Running { pid, finished: Box::pin(finish(child, pid, terms)) })
+        let name = stage.name().to_owned();
+        Ok(Self { name, process: command.spawn()?, output })
     }
 }
 
-async fn finish(mut child: Child, pid: u32, terms: Terms) -> Finished {
-    let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (mut stdout, mut stderr) = (Capture::default(), Capture::watching(terms.watch));
-    let outcome = {
-        let mut reading = pin!(async { tokio::join!(drain(out, &mut stdout), drain(err, &mut stderr)) });
-        let mut ending = pin!(end(&mut child, group, &terms));
+async fn finish(mut children: Vec<Child>, group: Option<Pid>, terms: Terms) -> Finished {
+    let last = children.len().saturating_sub(1);
+    let mut captures =
+        (0..children.len()).map(|index| Capture::watching(terms.watch.filter(|_| index == 0))).collect::<Vec<_>>();
+    let mut stdout = Capture::default();
+    let out = children.get_mut(last).and_then(|child| child.process.stdout.take());
+    let errs = children.iter_mut().map(|child| child.process.stderr.take()).collect::<Vec<_>>();
+    let outcomes = {
+        let drained = captures.iter_mut().zip(errs).map(|(capture, err)| drain(err, capture));
+        let mut reading = pin!(async { tokio::join!(drain(out, &mut stdout), join_all(drained)) });
+        let mut ending = pin!(end(&mut children, group, &terms));
         let mut read = false;
-        let outcome = loop {
+        let outcomes = loop {
             tokio::select! {
-                outcome = &mut ending => break outcome,
+                outcomes = &mut ending => break outcomes,
                 _ = &mut reading, if !read => read = true,
             }
         };
-        // What the program wrote last is still in the pipes. Should somebody hold them open, it is a child that the program
-        // left behind in its group.
+        // What the programs wrote last is still in the pipes. Should somebody hold them open, it is a child that one of them left
+        // behind in the group.
         if !read && timeout(OUTPUT_WITHIN, &mut reading).await.is_err() {
             signal(group, Signal::KILL);
             let _given_up = timeout(OUTPUT_WITHIN, &mut reading).await;
         }
-        outcome
+        outcomes
     };
-    Finished { outcome, stdout: stdout.finish(), stderr: stderr.finish() }
+    let names = children.into_iter().map(|child| child.name);
+    let mut stages = names.zip(outcomes).zip(captures).map(|((name, outcome), capture)| Stage {
+        name,
+        outcome,
+        stderr: capture.finish(),
+    });
+    // There is one: a pipeline has a first program.
+    let first = stages.next().unwrap_or_else(|| Stage {
+        name: String::new(),
+        outcome: Outcome::Unknown,
+        stderr: Captured::default(),
+    });
+    Finished { first, rest: stages.collect(), stdout: stdout.finish() }
 }
 
-/// Waits for the program's end, or brings it about.
-async fn end(child: &mut Child, group: Option<Pid>, terms: &Terms) -> Outcome {
-    tokio::select! {
-        biased;
-        status = child.wait() => outcome(&status),
-        () = terms.cancel.cancelled() => {
-            // mariadb-backup blocks TERM while it takes a backup, and heeds INT (seen with 10.11.19).
-            signal(group, Signal::INT);
-            let status = if let Ok(status) = timeout(terms.grace, child.wait()).await {
-                status
-            } else {
-                signal(group, Signal::KILL);
-                child.wait().await
-            };
-            match outcome(&status) {
-                Outcome::Exited(status) => Outcome::Cancelled(Ending::Exited(status)),
-                Outcome::Signaled(signal) => Outcome::Cancelled(Ending::Signaled(signal)),
-                other @ (Outcome::Cancelled(_) | Outcome::Unknown) => other,
+/// Waits for the end of all programs, or brings it about.
+async fn end(children: &mut [Child], group: Option<Pid>, terms: &Terms) -> Vec<Outcome> {
+    let cancelled = {
+        let mut waiting = pin!(wait(children));
+        tokio::select! {
+            biased;
+            outcomes = &mut waiting => return outcomes,
+            () = terms.cancel.cancelled() => {
+                // mariadb-backup blocks TERM while it takes a backup, and heeds INT (seen with 10.11.19).
+                signal(group, Signal::INT);
+                if let Ok(outcomes) = timeout(terms.grace, &mut waiting).await {
+                    outcomes
+                } else {
+                    signal(group, Signal::KILL);
+                    waiting.await
+                }
             }
         }
-    }
+    };
+    let by_us = |outcome| match outcome {
+        Outcome::Exited(status) => Outcome::Cancelled(Ending::Exited(status)),
+        Outcome::Signaled(signal) => Outcome::Cancelled(Ending::Signaled(signal)),
+        other @ (Outcome::Cancelled(_) | Outcome::Unknown) => other,
+    };
+    cancelled.into_iter().map(by_us).collect()
+}
+
+/// Waits for the end of all programs. A process that has ended is asked for again without harm (tokio's documentation).
+async fn wait(children: &mut [Child]) -> Vec<Outcome> {
+    join_all(children.iter_mut().map(|child| async { outcome(&child.process.wait().await) })).await
 }
 
 fn outcome(status: &io::Result<ExitStatus>) -> Outcome {

@@ -1,7 +1,8 @@
 //! External programs: the only place that starts one.
 //!
-//! In: an [`Invocation`]. Out: a [`Running`] process and in the end its [`Finished`]: how it ended and what it wrote. A
-//! [`CommandExecutor`] does it: [`LocalExecutor`] with real processes; a unit test with a script of its own.
+//! In: a [`Pipeline`] of [`Invocation`]s, mostly of one. Out: a [`Running`] one and in the end its [`Finished`]: how each program
+//! ended and what it wrote. A [`CommandExecutor`] does it: [`LocalExecutor`] with real processes; a unit test with a script of its
+//! own.
 
 pub(crate) mod capture;
 mod invocation;
@@ -20,22 +21,33 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use capture::{Capture, Captured};
-pub use invocation::Invocation;
+pub use invocation::{Invocation, Pipeline};
 pub use local::LocalExecutor;
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::CommandId;
 
 /// Starts external programs.
 pub trait CommandExecutor: Send + Sync {
-    /// Starts one, and returns as soon as it runs.
+    /// Starts them, and returns as soon as all of them run.
     ///
     /// # Errors
-    /// It could not be started: the system's reason.
-    fn start(&self, invocation: &Invocation, terms: Terms) -> io::Result<Running>;
+    /// One could not be started; those before it are killed.
+    fn start(&self, pipeline: &Pipeline, terms: Terms) -> Result<Running, NotStarted>;
 }
 
-/// Under which terms a program runs.
+/// A program could not be started.
+#[derive(Debug, Error)]
+#[error("'{program}' could not be started: {reason}")]
+pub struct NotStarted {
+    /// Which.
+    pub program: String,
+    /// What the system said.
+    pub reason: io::Error,
+}
+
+/// Under which terms a pipeline runs.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// The request it runs for; it carries this in its environment, by which a later daemon knows it again.
@@ -44,27 +56,57 @@ pub struct Terms {
     pub cancel: CancellationToken,
     /// How long after INT to the group comes KILL.
     pub grace: Duration,
-    /// A text whose lines are kept wherever in the output they stand.
+    /// A text whose lines are kept wherever in the first program's stderr they stand.
     pub watch: Option<&'static str>,
 }
 
-/// A program that runs.
+/// A pipeline that runs.
 pub struct Running {
-    /// Its process id, which is its group's too.
+    /// The first program's process id, which is the group's of all.
     pub pid: u32,
-    /// Its end. Dropped before that, it kills the process.
+    /// The end of all. Dropped before that, it kills them.
     pub finished: Pin<Box<dyn Future<Output = Finished> + Send>>,
 }
 
-/// A program that has ended.
+/// A pipeline of which every program has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// How.
-    pub outcome: Outcome,
-    /// What it wrote to stdout.
+    /// The first program.
+    pub first: Stage,
+    /// Those after it, in order.
+    pub rest: Vec<Stage>,
+    /// What the last one wrote to stdout.
     pub stdout: Captured,
+}
+
+/// A program of a pipeline that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name, for people.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
     /// What it wrote to stderr.
     pub stderr: Captured,
+}
+
+impl Finished {
+    /// Every program, in order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// How the whole ended: as the first program did that did not end well, and well if all did.
+    pub fn outcome(&self) -> Outcome {
+        let failed = self.stages().map(|stage| stage.outcome).find(|outcome| *outcome != Outcome::Exited(0));
+        failed.unwrap_or(Outcome::Exited(0))
+    }
+
+    /// What all of them wrote to stderr, one after the other.
+    pub fn stderr(&self) -> String {
+        let texts = self.stages().map(|stage| stage.stderr.text.trim_end_matches('\n')).filter(|text| !text.is_empty());
+        texts.collect::<Vec<_>>().join("\n")
+    }
 }
 
 /// How a program ended. An integer would not tell these apart.

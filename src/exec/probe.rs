@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandExecutor, Finished, Invocation, Outcome, Terms, orphans};
+use super::{CommandExecutor, Finished, Invocation, NotStarted, Outcome, Terms, orphans};
 use crate::config::Config;
 use crate::plan::tool;
 use crate::plan::version::Version;
@@ -40,10 +40,9 @@ pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
 pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result<Ping> {
     let bin = find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
         .ok_or_else(|| io::Error::other("no admin tool is installed, and admin_bin is not set"))?;
-    let finished = run(executor, &tool::ping(&bin, &config.credentials), ANSWER_WITHIN)
-        .await
-        .map_err(|why| io::Error::other(format!("'{bin}' could not be started: {why}")))?;
-    Ok(match finished.map(|finished| finished.outcome) {
+    let finished =
+        run(executor, &tool::ping(&bin, &config.credentials), ANSWER_WITHIN).await.map_err(io::Error::other)?;
+    Ok(match finished.map(|finished| finished.outcome()) {
         Some(Outcome::Exited(0)) => Ping::Up,
         Some(Outcome::Exited(_)) => Ping::Down,
         Some(Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown) | None => Ping::Unknown,
@@ -65,10 +64,14 @@ pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, 
 ///
 /// # Errors
 /// The tool could not be started.
-pub async fn version(executor: &dyn CommandExecutor, bin: &str, within: Duration) -> io::Result<Option<Version>> {
+pub async fn version(
+    executor: &dyn CommandExecutor,
+    bin: &str,
+    within: Duration,
+) -> Result<Option<Version>, NotStarted> {
     let finished = run(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
     // mariadb-backup says it on stderr (10.5.23, 10.11.19, 11.8.6), the admin tools on stdout.
-    Ok(finished.and_then(|said| Version::parse(&said.stderr.text).or_else(|| Version::parse(&said.stdout.text))))
+    Ok(finished.and_then(|said| Version::parse(&said.stderr()).or_else(|| Version::parse(&said.stdout.text))))
 }
 
 /// Runs a program to its end, or, if that does not come `within` the time, kills it and gives nothing.
@@ -79,10 +82,10 @@ pub async fn run(
     executor: &dyn CommandExecutor,
     invocation: &Invocation,
     within: Duration,
-) -> io::Result<Option<Finished>> {
+) -> Result<Option<Finished>, NotStarted> {
     let cancel = CancellationToken::new();
     let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None };
-    let mut running = executor.start(invocation, terms)?;
+    let mut running = executor.start(&invocation.clone().into(), terms)?;
     if let Ok(finished) = timeout(within, &mut running.finished).await {
         return Ok(Some(finished));
     }

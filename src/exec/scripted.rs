@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Captured, CommandExecutor, Ending, Finished, Invocation, Outcome, Running, Terms};
+use super::{Captured, CommandExecutor, Ending, Finished, NotStarted, Outcome, Pipeline, Running, Stage, Terms};
 
-/// What a program does instead of running.
-pub(crate) type Act = Box<dyn FnOnce(&Invocation) -> io::Result<End> + Send>;
+/// What a pipeline does instead of running.
+pub(crate) type Act = Box<dyn FnOnce(&Pipeline) -> io::Result<End> + Send>;
 
 /// How a program ends.
 pub(crate) enum End {
@@ -31,14 +31,19 @@ impl ScriptedExecutor {
 }
 
 impl CommandExecutor for ScriptedExecutor {
-    fn start(&self, invocation: &Invocation, terms: Terms) -> io::Result<Running> {
+    fn start(&self, pipeline: &Pipeline, terms: Terms) -> Result<Running, NotStarted> {
         let act = self.acts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let end = act.unwrap_or_else(|| panic!("nothing more was to be started, but {invocation} was"))(invocation)?;
+        let end = act.unwrap_or_else(|| panic!("nothing more was to be started, but {pipeline} was"))(pipeline);
+        let end = end.map_err(|reason| NotStarted { program: pipeline.first.program.clone(), reason })?;
+        let names = pipeline.stages().map(|stage| stage.name().to_owned()).collect::<Vec<_>>();
         let finished = move |outcome, text: &str| {
             let watched =
                 terms.watch.map(|watch| text.lines().filter(|line| line.contains(watch)).map(str::to_owned).collect());
             let stderr = Captured { text: text.to_owned(), watched: watched.unwrap_or_default() };
-            Finished { outcome, stdout: Captured::default(), stderr }
+            let stage = |name| Stage { name, outcome, stderr: stderr.clone() };
+            let mut stages = names.into_iter().map(stage);
+            let first = stages.next().unwrap();
+            Finished { first, rest: stages.collect(), stdout: Captured::default() }
         };
         let cancel = terms.cancel.clone();
         let ending = async move {

@@ -39,32 +39,37 @@ impl Job {
     async fn make_durable(&self) -> Result<Success, String> {
         let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         match self.plan.end.clone() {
-            End::Backup { id, base, schedule_id, dir } => {
+            End::Backup { id, base, schedule_id, dir, is_stream } => {
                 let made = self.made.as_ref().map(Made::identity);
                 let size = blocking(move || {
                     check_identity(&root, &dir, made)?;
+                    let seal = if is_stream { manifest::complete } else { manifest::write };
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-                        .and_then(|()| manifest::write(&dir, &stop))
+                        .and_then(|()| disk::while_syncing(&dir, || seal(&dir, &stop)))
                         .and_then(|()| disk::sync_tree(&dir, &stop))
                         .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
                 })
                 .await?;
                 Ok(Success::Backup { id, from: base, schedule_id, size })
             }
-            End::Restore { full, timestamp, target, tmp_dir, work, data_dir } => {
+            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _ } => {
                 let target_path = tmp_dir.display().to_string();
+                let inventory = self.inventory.clone();
                 blocking(move || match target {
                     Target::Folder => disk::sync_tree(&tmp_dir, &stop)
                         .map(|_size| ())
                         .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
                     Target::Database => {
-                        data_dir::check_filled(&data_dir, &work)
-                            .and_then(|()| data_dir::sync(&data_dir, &work, &stop))
-                            .map_err(|why| crate::chain(&why))?;
-                        // From here on the data directory is what it shall be: without the working copy nothing undoes it,
-                        // neither a failure nor the next start. What was set aside is not needed any more.
-                        below::remove(&root, &tmp_dir)
-                            .map_err(|why| format!("'{}' cannot be removed: {why}", tmp_dir.display()))?;
+                        match inventory {
+                            Some(moved) => moved.check_arrived(&data_dir).and_then(|()| moved.sync(&data_dir, &stop)),
+                            None => data_dir::check_filled(&data_dir, &work)
+                                .and_then(|()| data_dir::sync(&data_dir, &work, &stop)),
+                        }
+                        .map_err(|why| crate::chain(&why))?;
+                        // From here on the data directory is what it shall be: without the working copy, or the inventory,
+                        // nothing undoes it, neither a failure nor the next start. What was set aside is not needed any more.
+                        remove(&root, &tmp_dir)?;
+                        room.map_or(Ok(()), |room| remove(&data_dir, &room))?;
                         data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
                     }
                 })
@@ -96,12 +101,15 @@ impl Job {
     /// Makes the data directory what it was, if the failed step was filling it.
     async fn undo(&self, current: &Current) -> Result<(), String> {
         match self.plan.end.clone() {
-            End::Restore { work, data_dir, .. } if current.fills_data_dir => {
+            End::Restore { work, data_dir, moves, .. } if current.fills_data_dir => {
+                let inventory = self.inventory.clone();
                 blocking(move || {
-                    if !disk::is_directory(&work) {
-                        return Ok(());
-                    }
-                    data_dir::undo(&data_dir, &work, Strangers::Spare).map_err(|why| crate::chain(&why))
+                    let undone = match inventory {
+                        Some(moved) => moved.undo(&data_dir, Strangers::Spare),
+                        None if moves || !disk::is_directory(&work) => Ok(()),
+                        None => data_dir::undo(&data_dir, &work, Strangers::Spare),
+                    };
+                    undone.map_err(|why| crate::chain(&why))
                 })
                 .await
             }
@@ -109,23 +117,39 @@ impl Job {
         }
     }
 
-    /// Removes the directory that was made for this job; none, if it was somebody else's.
+    /// Removes what was made for this job; nothing, if it was somebody else's.
     async fn remove(&self) -> Result<(), String> {
         let root = self.config.backup_dir.clone();
-        let (dir, made) = match self.plan.end.clone() {
-            End::Backup { .. } if self.made.is_none() => return Ok(()),
-            End::Backup { dir, .. } => (dir, self.made.as_ref().map(Made::identity)),
-            End::Restore { tmp_dir, .. } => (tmp_dir, None),
-        };
-        blocking(move || {
-            let cannot = |why: io::Error| format!("'{}' cannot be removed: {why}", dir.display());
-            if made.is_some() && below::identity(&root, &dir).map_err(cannot)?.is_some() {
-                check_identity(&root, &dir, made)?;
+        match self.plan.end.clone() {
+            End::Backup { .. } if self.made.is_none() => Ok(()),
+            End::Backup { dir, .. } => {
+                let made = self.made.as_ref().map(Made::identity);
+                blocking(move || {
+                    let found = below::identity(&root, &dir);
+                    if found.map_err(|why| cannot_remove(&dir, &why))?.is_some() {
+                        check_identity(&root, &dir, made)?;
+                    }
+                    remove(&root, &dir)
+                })
+                .await
             }
-            below::remove(&root, &dir).map_err(cannot)
-        })
-        .await
+            End::Restore { tmp_dir, room, data_dir, .. } => {
+                blocking(move || {
+                    let rest = room.map_or(Ok(()), |room| remove(&data_dir, &room));
+                    remove(&root, &tmp_dir).and(rest)
+                })
+                .await
+            }
+        }
     }
+}
+
+fn remove(root: &Path, dir: &Path) -> Result<(), String> {
+    below::remove(root, dir).map_err(|why| cannot_remove(dir, &why))
+}
+
+fn cannot_remove(dir: &Path, why: &io::Error) -> String {
+    format!("'{}' cannot be removed: {why}", dir.display())
 }
 
 /// Makes sure that the directory of this name is the one that was made for the job: another user of the backup directory's group may

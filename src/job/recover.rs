@@ -6,11 +6,12 @@
 
 pub(crate) mod remains;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use remains::{Remains, is_restore_name, left};
+use remains::{Filling, Remains, is_restore_name, left};
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -18,7 +19,7 @@ use super::run::blocking;
 use crate::config::Config;
 use crate::disk;
 use crate::disk::below;
-use crate::disk::data_dir::{self, Strangers};
+use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
 use crate::exec::probe;
@@ -71,7 +72,7 @@ pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecu
             store.end_interrupted(row.row, reason).await?;
         }
     }
-    sweep(&config.backup_dir, &kept);
+    sweep(config, &kept);
     Ok(())
 }
 
@@ -106,7 +107,7 @@ async fn take_away(
             if store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str()) {
                 return Ok(Err(left(&dir).into()));
             }
-            Ok(remove(config, dir).await.map_err(Left::from))
+            Ok(remove(config.backup_dir.clone(), dir).await.map_err(Left::from))
         }
         Remains::Elsewhere { dir, data_dir } => {
             let why = format!(
@@ -115,67 +116,81 @@ async fn take_away(
             );
             Ok(Err(Left { why, keep: Some(dir) }))
         }
-        Remains::Restore { dir, copied } => {
-            if let Some(work) = copied
-                && let Err(left) = empty_data_dir(config.data_dir.clone(), work, config, executor).await
+        Remains::Restore { dir, room, filling } => {
+            if let Some(filling) = filling
+                && let Err(why) = empty_data_dir(&dir, filling, config, executor).await
             {
-                // The working copy goes only after the row is ended: without it, the data directory would pass for complete.
-                return Ok(Err(left));
+                // The directory goes only after the row is ended: without it, the data directory would pass for complete.
+                return Ok(Err(why));
             }
-            Ok(remove(config, dir).await.map_err(Left::from))
+            let rest = remove(config.data_dir.clone(), room).await;
+            Ok(remove(config.backup_dir.clone(), dir).await.and(rest).map_err(Left::from))
         }
     }
 }
 
-/// Makes the data directory what it was, if nobody has used it since. The working copy goes when that is done, or when the
-/// restore is complete: without it there is nothing to undo.
+/// Makes the data directory what it was, if nobody has used it since. The restore's directory goes when that is done, or when the
+/// restore is complete: without the working copy, or the inventory, there is nothing to undo.
 async fn empty_data_dir(
-    dir: PathBuf,
-    work: PathBuf,
+    own: &Path,
+    filling: Filling,
     config: &Config,
     executor: &dyn CommandExecutor,
 ) -> Result<(), Left> {
+    let dir = config.data_dir.clone();
     let left = |why: &str| format!("the data directory '{}' was left as it is: {why}", dir.display());
-    if !disk::is_directory(&work) {
-        if data_dir::check_empty(&dir).is_ok() {
-            return Ok(());
+    let undo: Undo = match filling {
+        Filling::Copying(work) if disk::is_directory(&work) => {
+            Box::new(move |dir| data_dir::undo(dir, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
         }
-        // What was set aside stays too: it costs room alone, and a working copy that somebody removed by hand looks the same.
-        return Err(
-            left("its working copy is gone, as after a complete restore of which only the record is missing").into()
-        );
-    }
+        Filling::Moving(path) if path.exists() => Box::new(move |dir| {
+            let read = Inventory::read(&path).map_err(|why| format!("'{}' cannot be read: {why}", path.display()))?;
+            let undone = read.map_or(Ok(()), |moved| moved.undo(dir, Strangers::Respect));
+            undone.map_err(|why| crate::chain(&why))
+        }),
+        Filling::Copying(_) | Filling::Moving(_) => {
+            if data_dir::check_empty(&dir).is_ok() {
+                return Ok(());
+            }
+            // What was set aside stays too: it costs room alone, and a working copy that somebody removed by hand looks the same.
+            let why = "its working copy is gone, as after a complete restore of which only the record is missing";
+            return Err(left(why).into());
+        }
+    };
     if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
         let why = left("it may be half filled, but its server is not surely stopped");
-        return Err(Left { why, keep: work.parent().map(Path::to_owned) });
+        return Err(Left { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();
-    blocking(move || data_dir::undo(&target, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
-        .await
-        .map_err(|why| left(&why).into())
+    blocking(move || undo(&target)).await.map_err(|why| left(&why).into())
 }
 
-async fn remove(config: &Config, dir: PathBuf) -> Result<(), String> {
-    let root = config.backup_dir.clone();
+/// How a data directory is emptied again.
+type Undo = Box<dyn FnOnce(&Path) -> Result<(), String> + Send>;
+
+async fn remove(root: PathBuf, dir: PathBuf) -> Result<(), String> {
     blocking(move || below::remove(&root, &dir).map_err(|why| format!("'{}' cannot be removed: {why}", dir.display())))
         .await
 }
 
 /// Removes what no row tells of: working copies of database restores, half removed directories, and empty ones of folder
 /// restores that never began. What cannot be removed stays, and is said.
-fn sweep(backup_dir: &Path, kept: &[PathBuf]) {
+fn sweep(config: &Config, kept: &[PathBuf]) {
     let report = |what: io::Result<usize>, place: &str| match what {
         Ok(0) => {}
         Ok(count) => info!(count, place, "removed what an earlier daemon left"),
         Err(why) => warn!(reason = %why, place, "what an earlier daemon left cannot be removed"),
     };
     for place in ["", TMP, RESTORES] {
-        report(below::sweep_gone(backup_dir, Path::new(place)), place);
+        report(below::sweep_gone(&config.backup_dir, Path::new(place)), place);
     }
-    let is_kept = |name: &str| kept.iter().any(|kept| *kept == backup_dir.join(TMP).join(name));
-    report(below::sweep(backup_dir, Path::new(TMP), &|name| is_restore_name(name) && !is_kept(name)), TMP);
+    let is_kept = |name: &str| kept.iter().any(|kept| kept.file_name() == Some(OsStr::new(name)));
+    let is_to_go = |name: &str| is_restore_name(name) && !is_kept(name);
+    report(below::sweep(&config.backup_dir, Path::new(TMP), &is_to_go), TMP);
     // Only an empty one can be removed this way; a restored folder stays.
-    report(below::sweep_empty(backup_dir, Path::new(RESTORES), &is_restore_name), RESTORES);
+    report(below::sweep_empty(&config.backup_dir, Path::new(RESTORES), &is_restore_name), RESTORES);
+    let is_room = |name: &str| name.strip_prefix(RESTORING).is_some_and(is_to_go);
+    report(below::sweep(&config.data_dir, Path::new(""), &is_room), "data_dir");
 }
 
 #[cfg(test)]

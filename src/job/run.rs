@@ -12,13 +12,13 @@ use crate::command::{CommandId, Rejection};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::disk::below::{self, Made};
-use crate::disk::data_dir;
+use crate::disk::data_dir::{self, Inventory};
 use crate::exec::probe;
-use crate::exec::{Finished, Running, Terms};
-use crate::plan::{End, Plan, Proof, Step};
+use crate::exec::{Finished, Outcome, Running, Terms};
+use crate::plan::{End, INVENTORY, Plan, Proof, Step};
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
-use crate::witness;
+use crate::witness::{self, Checkpoints};
 use crate::world::World;
 
 use super::Claim;
@@ -37,6 +37,10 @@ pub struct Job {
     pub(super) claim: Claim,
     /// The directory of a backup, once it is made.
     pub(super) made: Option<Made>,
+    /// The checkpoints of what was copied last.
+    copied: Option<Checkpoints>,
+    /// What is moved to the data directory, once that is about to begin.
+    pub(super) inventory: Option<Arc<Inventory>>,
     pub(super) start: Moment,
     begun_at: Instant,
 }
@@ -60,7 +64,7 @@ pub(super) struct Failure<'a> {
 
 impl Current {
     fn new(row: i64, begun: Begun, step: &Step) -> Self {
-        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::CopiedBack }
+        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::Filled }
     }
 }
 
@@ -85,6 +89,8 @@ impl Job {
             secrets,
             claim,
             made: None,
+            copied: None,
+            inventory: None,
             start: Moment::now(),
             begun_at: Instant::now(),
         };
@@ -109,7 +115,9 @@ impl Job {
                     let taken = Rejection::AlreadyExists(id.clone());
                     (taken.clone(), taken.to_string())
                 }
-                End::Backup { dir, .. } | End::Restore { tmp_dir: dir, .. } => {
+                End::Backup { dir, .. }
+                | End::Restore { room: Some(dir), .. }
+                | End::Restore { room: None, tmp_dir: dir, .. } => {
                     let reason = format!("'{}' cannot be made: {why}", dir.display());
                     (Rejection::Broken(reason.clone()), reason)
                 }
@@ -131,11 +139,16 @@ impl Job {
         }
     }
 
-    /// Makes the folder of a backup: in one step with finding out that there is none, so that what is removed after a failure
+    /// Makes the room in the data directory for a restore; or the folder of a backup: in one step with finding out that there is none, so that what is removed after a failure
     /// is never somebody else's. The tools take an empty one as they take none.
     fn make_directory(&mut self) -> io::Result<()> {
-        if let End::Backup { dir, .. } = &self.plan.end {
-            self.made = Some(below::make(&self.config.backup_dir, dir)?);
+        match &self.plan.end {
+            End::Backup { dir, .. } => self.made = Some(below::make(&self.config.backup_dir, dir)?),
+            // Only now: its row tells the next start that it may be there.
+            End::Restore { room: Some(room), data_dir, .. } => {
+                below::make(data_dir, room)?;
+            }
+            End::Restore { room: None, .. } => {}
         }
         Ok(())
     }
@@ -147,7 +160,7 @@ impl Job {
         }
     }
 
-    async fn run(self, mut current: Current, mut running: Running) {
+    async fn run(mut self, mut current: Current, mut running: Running) {
         let mut step = self.plan.first.clone();
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
@@ -193,45 +206,37 @@ impl Job {
         }
         let watch = match step.proof {
             Proof::Prepared { .. } => self.config.flavour.tool().redo_end,
-            Proof::Copied { .. } | Proof::Backup { .. } | Proof::CopiedBack => None,
+            Proof::Copied { .. } | Proof::Backup { .. } | Proof::Filled => None,
         };
         let terms =
             Terms { command_id: Some(self.command_id), cancel: self.world.shutdown.clone(), grace: GRACE, watch };
-        let running = self
-            .world
-            .executor
-            .start(&step.invocation, terms)
-            .map_err(|why| format!("'{}' could not be started: {why}", step.invocation.program))?;
+        let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
         current.pid = running.pid;
         self.world.store.started(current.row, self.command_id.to_string(), running.pid);
-        info!(pid = running.pid, command = %step.invocation, "started");
+        info!(pid = running.pid, command = %step.pipeline, "started");
         Ok(running)
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.
-    async fn check(&self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
-        let (proof, finished) = (step.proof.clone(), Arc::clone(finished));
-        let (name, tool) = (step.invocation.name().to_owned(), self.config.flavour.tool());
-        let (shutdown, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
-        blocking(move || {
-            witness::verify(&proof, &name, &finished, tool, &shutdown).map_err(|doubt| crate::chain(&doubt))?;
-            match &proof {
-                Proof::Prepared { applied: Some(copy), .. } => {
-                    below::remove(&root, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))
-                }
-                Proof::Prepared { applied: None, .. }
-                | Proof::Copied { .. }
-                | Proof::Backup { .. }
-                | Proof::CopiedBack => Ok(()),
+    async fn check(&mut self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
+        let (proof, finished, tool) = (step.proof.clone(), Arc::clone(finished), self.config.flavour.tool());
+        let (copied, place) = (self.copied.take(), self.plan.place(&self.config).to_owned());
+        self.copied = blocking(move || {
+            let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
+            let copied = copied.map_err(|doubt| crate::chain(&doubt))?;
+            if let Proof::Prepared { applied: Some(copy), .. } = &proof {
+                below::remove(&place, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))?;
             }
+            Ok(copied)
         })
-        .await
+        .await?;
+        Ok(())
     }
 
-    /// Before a copy-back: looks again whether the server is down and the data directory empty, for a prepare may have taken
-    /// hours. Gives the step as it is to be run.
+    /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
+    /// taken hours. Gives the step as it is to be run.
     async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
-        if step.proof != Proof::CopiedBack {
+        if step.proof != Proof::Filled {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
@@ -241,24 +246,38 @@ impl Job {
             return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
         }
         let dir = config.data_dir.clone();
-        if blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
-            step.invocation.args.push("--force-non-empty-directories".to_owned());
+        let has_room = matches!(self.plan.end, End::Restore { room: Some(_), .. });
+        if has_room || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
+            step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
         }
         Ok(step)
     }
 
-    /// Sets aside what lies in the way of a copy-back.
-    async fn clear_way(&self, step: &Step) -> Result<(), String> {
-        if step.proof != Proof::CopiedBack {
+    /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
+    async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
+        let End::Restore { tmp_dir, work, data_dir, moves, .. } = self.plan.end.clone() else { return Ok(()) };
+        if step.proof != Proof::Filled {
             return Ok(());
         }
-        let dir = self.config.data_dir.clone();
-        blocking(move || data_dir::set_aside(&dir).map_err(|why| crate::chain(&why))).await
+        self.inventory = blocking(move || {
+            let inventory = if moves {
+                let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
+                let path = tmp_dir.join(INVENTORY);
+                inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
+                Some(inventory)
+            } else {
+                None
+            };
+            data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))?;
+            Ok(inventory.map(Arc::new))
+        })
+        .await?;
+        Ok(())
     }
 
     pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {
         Begun {
-            command: step.invocation.to_string(),
+            command: step.pipeline.to_string(),
             command_id: self.command_id.to_string(),
             kind: match self.plan.end {
                 End::Backup { .. } => Kind::Backup,
@@ -273,13 +292,12 @@ impl Job {
     pub(super) fn ended(&self, current: &Current, finished: Option<&Finished>, failure: Option<Failure<'_>>) -> Ended {
         let clean = |text: &str| super::scrub::scrub(text, &self.secrets);
         let (stdout, stderr) =
-            finished.map(|finished| (clean(&finished.stdout.text), clean(&finished.stderr.text))).unwrap_or_default();
+            finished.map(|finished| (clean(&finished.stdout.text), clean(&finished.stderr()))).unwrap_or_default();
         let (output, error) = match failure {
             None => (join(&[&stdout, &stderr]), None),
             Some(Failure { reason, aftermath }) => {
                 // What the tool says of its own failure is the reason; else it is ours, and its words come after it.
-                let own =
-                    finished.is_some_and(|finished| matches!(finished.outcome, crate::exec::Outcome::Exited(1..)));
+                let own = finished.is_some_and(|finished| matches!(finished.outcome(), Outcome::Exited(1..)));
                 let reason = if own && !stderr.is_empty() { String::new() } else { clean(reason) };
                 (join(&[&stdout]), join(&[&reason, &stderr, aftermath.unwrap_or_default()]))
             }
@@ -288,7 +306,7 @@ impl Job {
             row: current.row,
             begun: current.begun.clone(),
             pid: i64::from(current.pid),
-            return_code: finished.map_or(-1, |finished| finished.outcome.return_code()),
+            return_code: finished.map_or(-1, |finished| finished.outcome().return_code()),
             output,
             error,
             end: Moment::now(),

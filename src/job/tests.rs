@@ -14,9 +14,10 @@ use crate::command::admit::Admitted;
 use crate::command::{Backup, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
-use crate::exec::Invocation;
+use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
-use crate::plan::{Ground, Plan};
+use crate::plan::stored::Stored;
+use crate::plan::{Ground, Member, Plan};
 use crate::store::Store;
 use crate::world::World;
 
@@ -63,7 +64,19 @@ impl Bench {
         let tmp_dir = self.dir.path().join("backups/restores/2026-11-22-09-03-37");
         fs::create_dir_all(&tmp_dir).unwrap();
         let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target };
-        let ground = Ground { bin: "/bin/tool", version: None, tmp_dir: &tmp_dir, timestamp: None };
+        let stored = Stored::Directory(self.dir.path().join("backups/full-1"));
+        let full = Member { id: "full-1".parse().unwrap(), base: None, stored };
+        let ground = Ground {
+            bin: "/bin/tool",
+            version: None,
+            full: &full,
+            incrementals: &[],
+            tmp_dir: &tmp_dir,
+            room: None,
+            moves: false,
+            memory: None,
+            timestamp: None,
+        };
         self.run(Plan::restore(&restore, ground, &self.config)).await
     }
 
@@ -98,7 +111,7 @@ fn rows(root: &Path) -> String {
 fn seeing(
     root: &Path,
     expected: &'static str,
-    work: impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static,
+    work: impl FnOnce(&Pipeline) -> io::Result<End> + Send + 'static,
 ) -> Act {
     let root = root.to_owned();
     Box::new(move |invocation| {
@@ -119,7 +132,7 @@ fn write_backup(dir: &Path, kind: &str) {
     }
 }
 
-fn good_backup(root: &Path) -> impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static {
+fn good_backup(root: &Path) -> impl FnOnce(&Pipeline) -> io::Result<End> + Send + 'static {
     let dir = root.join("backups/full-1");
     move |_| {
         write_backup(&dir, "full-backuped");
@@ -140,12 +153,12 @@ fn work(root: &Path) -> PathBuf {
 }
 
 /// A copying program, over a stored backup that is there.
-fn good_copy(root: &Path) -> impl FnOnce(&Invocation) -> io::Result<End> + Send + 'static {
+fn good_copy(root: &Path) -> impl FnOnce(&Pipeline) -> io::Result<End> + Send + 'static {
     write_backup(&root.join("backups/full-1"), "full-backuped");
     let work = work(root);
     move |_| {
         write_backup(&work, "full-backuped");
-        Ok(End::Exits(0, ""))
+        Ok(End::Exits(0, DONE))
     }
 }
 
@@ -185,7 +198,7 @@ async fn a_success_that_the_records_refuse_is_a_failure_that_leaves_nothing() {
     let bench = Bench::new(|root| {
         let good = good_backup(root);
         let root = root.to_owned();
-        vec![Box::new(move |invocation: &Invocation| {
+        vec![Box::new(move |invocation: &Pipeline| {
             // Somebody else records the same id while the backup is taken.
             let database = Connection::open(root.join("db")).unwrap();
             database.execute("INSERT INTO backup VALUES ('full-1', NULL, NULL, 'x', 'x', 1)", []).unwrap();
@@ -203,7 +216,7 @@ async fn a_daemon_that_stops_starts_no_further_step() {
     let told = Arc::clone(&shutdown);
     let bench = Bench::new(|root| {
         let copy = good_copy(root);
-        vec![Box::new(move |invocation: &Invocation| {
+        vec![Box::new(move |invocation: &Pipeline| {
             told.get().unwrap().cancel();
             copy(invocation)
         })]

@@ -1,11 +1,14 @@
-//! The plan of a backup: one command.
+//! The plan of a backup: one command, or one pipeline.
+
+use std::path::Path;
 
 use serde::Serialize;
 
+use super::stored::stream_name;
 use super::{End, Plan, Proof, Step, tool};
 use crate::command::{Backup, BackupId};
-use crate::config::Config;
-use crate::exec::Invocation;
+use crate::config::{Config, Streaming};
+use crate::exec::{Invocation, Pipeline};
 use crate::json;
 
 /// The arguments as the records keep them.
@@ -30,12 +33,51 @@ impl Plan {
             format!("--host={}", config.host),
         ]);
         args.extend(base.as_ref().map(|base| format!("--incremental-basedir={}", base.display())));
+        args.extend(tool::parallel(config.parallel));
+        args.extend(config.backup_options.iter().cloned());
+        let stream = config.streaming.as_ref().map(|streaming| stream_name(&backup.id, streaming.compression));
+        let rest = match (&config.streaming, &stream) {
+            (Some(streaming), Some(name)) => {
+                // The metadata comes into the folder too, so that it can be the base of an incremental as any other.
+                args.extend(["--stream=xbstream".to_owned(), format!("--extra-lsndir={}", dir.display())]);
+                stages(backup, streaming, name, &dir, config)
+            }
+            (Some(_), None) | (None, _) => Vec::new(),
+        };
         let recorded = Args { id: &backup.id, from_backup_id: backup.base.as_ref(), schedule_id: backup.schedule_id };
+        let is_stream = stream.is_some();
         Self {
             args: json::python(&recorded),
-            first: Step { invocation: Invocation::new(bin, args), proof: Proof::Backup { dir: dir.clone(), base } },
+            first: Step {
+                pipeline: Pipeline { first: Invocation::new(bin, args), rest },
+                proof: Proof::Backup { dir: dir.clone(), base, stream },
+            },
             rest: Vec::new(),
-            end: End::Backup { id: backup.id.clone(), base: backup.base.clone(), schedule_id: backup.schedule_id, dir },
+            end: End::Backup {
+                id: backup.id.clone(),
+                base: backup.base.clone(),
+                schedule_id: backup.schedule_id,
+                dir,
+                is_stream,
+            },
         }
     }
+}
+
+/// What the tool's stream goes through: our own program, which verifies, compresses and stores it; or, where the operator forwards it,
+/// verifies, compresses and passes it on to the operator's command.
+fn stages(backup: &Backup, streaming: &Streaming, name: &str, dir: &Path, config: &Config) -> Vec<Invocation> {
+    let mut args = vec![
+        "store".to_owned(),
+        format!("--into={}", dir.display()),
+        format!("--name={name}"),
+        format!("--flavour={}", config.flavour.name()),
+        format!("--compression={}", streaming.compression.name()),
+    ];
+    args.extend(streaming.level.map(|level| format!("--level={level}")));
+    args.push(format!("--threads={}", streaming.threads));
+    let Some(forward) = &streaming.forward else { return vec![Invocation::own(args)] };
+    args.push("--forward".to_owned());
+    let environment = tool::backup_environment(&backup.id, backup.base.as_ref());
+    vec![Invocation::own(args), Invocation::shell(forward, environment)]
 }

@@ -5,18 +5,20 @@
 
 mod backup;
 mod restore;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 pub mod tool;
 pub mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-pub use restore::{Ground, RESTORES, TMP};
+pub use restore::{Ground, INVENTORY, Member, RESTORES, TMP};
 
 use crate::command::BackupId;
 use crate::command::Target;
-use crate::exec::Invocation;
+use crate::config::Config;
+use crate::exec::Pipeline;
 
 /// One request's work: its steps in order, and what their success is recorded as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +33,21 @@ pub struct Plan {
     pub end: End,
 }
 
-/// One external command, one row of `process`.
+impl Plan {
+    /// Below which directory the job works: the data directory, where the working copy is made there, or `backup_dir`.
+    pub fn place<'a>(&'a self, config: &'a Config) -> &'a Path {
+        match &self.end {
+            End::Restore { room: Some(_), data_dir, .. } => data_dir,
+            End::Restore { room: None, .. } | End::Backup { .. } => &config.backup_dir,
+        }
+    }
+}
+
+/// One external command or pipeline, one row of `process`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What runs.
-    pub invocation: Invocation,
+    pub pipeline: Pipeline,
     /// What must be seen beside its exit status.
     pub proof: Proof,
 }
@@ -43,10 +55,15 @@ pub struct Step {
 /// What a step has to show, beside exit status 0, before it counts as a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The private copy of a stored backup is what its manifest says.
+    /// The private copy of a stored backup is what its manifest says, which the program that made it has seen to; and its metadata is
+    /// that of a backup of this kind, with a redo log that has room for what it promises.
     Copied {
         /// The copy.
         copy: PathBuf,
+        /// What is stored, for people.
+        member: PathBuf,
+        /// Whether it is an incremental.
+        is_incremental: bool,
     },
     /// `completed OK!`, and metadata that parses and fits the base's LSNs.
     Backup {
@@ -54,21 +71,24 @@ pub enum Proof {
         dir: PathBuf,
         /// The folder of what it was taken from.
         base: Option<PathBuf>,
+        /// The name of its stream; none, where the folder holds the files themselves.
+        stream: Option<String>,
     },
-    /// `completed OK!`, the redo log of `member` read to its end, and checkpoints of `work` that have come to the member's.
+    /// `completed OK!`, the redo log read to its end, and checkpoints of `work` that have come to those of the copy that was made in
+    /// the step before.
     Prepared {
         /// The working copy.
         work: PathBuf,
         /// The private copy of the incremental that was applied, to be removed afterwards; none where the full backup was
         /// prepared.
         applied: Option<PathBuf>,
-        /// The stored backup whose LSNs the working copy must have reached.
+        /// What is stored, for people.
         member: PathBuf,
         /// Whether nothing is to be applied after it.
         last: bool,
     },
-    /// `completed OK!`.
-    CopiedBack,
+    /// `completed OK!`: the data directory has been filled.
+    Filled,
 }
 
 /// What the success of all steps is recorded as, and what a failure must take away again.
@@ -84,6 +104,8 @@ pub enum End {
         schedule_id: Option<i64>,
         /// Its folder, removed on failure.
         dir: PathBuf,
+        /// Whether it is a stream.
+        is_stream: bool,
     },
     /// A restored chain.
     Restore {
@@ -93,11 +115,15 @@ pub enum End {
         timestamp: Option<String>,
         /// Where to.
         target: Target,
-        /// The request's own directory, with the working copy in it: removed on failure, and after a database restore.
+        /// The request's own directory: removed on failure, and after a database restore.
         tmp_dir: PathBuf,
-        /// The working copy in it, from which the data directory is filled.
+        /// The directory in the data directory that has the working copy, where that is not in `tmp_dir`.
+        room: Option<PathBuf>,
+        /// The working copy, from which the data directory is filled.
         work: PathBuf,
         /// The data directory of a database restore.
         data_dir: PathBuf,
+        /// Whether the working copy becomes the data directory, and not a copy of it.
+        moves: bool,
     },
 }

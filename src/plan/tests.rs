@@ -1,12 +1,13 @@
 //! The plans, held to the commands that the Python daemon built, as they were recorded for five kinds of server and settings.
-//! What differs is what the contract changes: incrementals are copied before they are applied, and a copy-back always names the
-//! data directory.
+//! What differs is what the contract changes: incrementals are copied before they are applied, by our own program, and a copy-back
+//! always names the data directory.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Ground, Plan};
+use super::stored::{Stored, Stream};
+use super::{Ground, Member, Plan};
 use crate::command::{Backup, BackupId, Restore, Target};
 use crate::config::Config;
 use crate::plan::version::Version;
@@ -28,7 +29,8 @@ fn id(text: &str) -> BackupId {
 /// The settings under which a server's commands were recorded.
 fn config(case: &Value) -> Config {
     let family = if text(case, "server").starts_with("mysql") { "mysql" } else { "mariadb" };
-    let mut lines = vec![format!("db_type: {family}"), "backup_dir: /var/backups/dbcalm".to_owned()];
+    let mut lines =
+        vec![format!("db_type: {family}"), "backup_dir: /var/backups/dbcalm".to_owned(), "parallel: 1".to_owned()];
     lines
         .extend(case["config"].as_object().unwrap().keys().map(|key| format!("{key}: {}", text(&case["config"], key))));
     let dir = tempfile::tempdir().unwrap();
@@ -38,8 +40,9 @@ fn config(case: &Value) -> Config {
 
 fn argvs(plan: &Plan) -> Vec<Vec<String>> {
     let argv = |step: &super::Step| {
-        let mut argv = vec![step.invocation.program.clone()];
-        argv.extend(step.invocation.args.clone());
+        assert_eq!(step.pipeline.rest, []);
+        let mut argv = vec![step.pipeline.first.program.clone()];
+        argv.extend(step.pipeline.first.args.clone());
         argv
     };
     std::iter::once(&plan.first).chain(&plan.rest).map(argv).collect()
@@ -48,14 +51,22 @@ fn argvs(plan: &Plan) -> Vec<Vec<String>> {
 /// What the contract makes of the recorded commands of a restore.
 fn expected(recorded: &Value, config: &Config) -> Vec<Vec<String>> {
     let tmp_dir = text(recorded, "tmp_dir");
+    let copy = |stored: &str| {
+        let name = Path::new(stored).file_name().unwrap().to_str().unwrap();
+        let (from, into) = (format!("--from={stored}"), format!("--into={tmp_dir}/{name}"));
+        ["dbcalm-db-cmd", "copy", &from, &into, "--threads=1"].map(str::to_owned).to_vec()
+    };
     let mut expected = Vec::new();
     for argv in recorded["argvs"].as_array().unwrap() {
         let mut argv = texts(argv);
+        if argv[0] == "/usr/bin/cp" || argv[0] == "cp" {
+            argv = copy(&argv[2]);
+        }
         if let Some(at) = argv.iter().position(|arg| arg == "--incremental-dir") {
             let stored = argv[at + 1].clone();
             let name = Path::new(&stored).file_name().unwrap().to_str().unwrap().to_owned();
             argv[at + 1] = format!("{tmp_dir}/{name}");
-            expected.push(vec!["/usr/bin/cp".to_owned(), "-r".to_owned(), stored, tmp_dir.to_owned()]);
+            expected.push(copy(&stored));
         }
         let data_dir = format!("--datadir={}", config.data_dir.display());
         if argv.contains(&"--copy-back".to_owned()) && !argv.contains(&data_dir) {
@@ -64,6 +75,17 @@ fn expected(recorded: &Value, config: &Config) -> Vec<Vec<String>> {
         expected.push(argv);
     }
     expected
+}
+
+/// The chain, each of it in a directory.
+fn members(restore: &Restore, config: &Config) -> Vec<Member> {
+    let mut base = None;
+    let member = |id: &BackupId| Member {
+        id: id.clone(),
+        base: base.replace(id.clone()),
+        stored: Stored::Directory(config.backup_dir.join(id.as_str())),
+    };
+    restore.chain().map(member).collect()
 }
 
 #[test]
@@ -85,7 +107,13 @@ fn the_plans_are_the_recorded_commands() {
             let mut chain = texts(&wanted["id_list"]).into_iter().map(|text| id(&text));
             let target = if kind.ends_with("folder") { Target::Folder } else { Target::Database };
             let restore = Restore { full: chain.next().unwrap(), incrementals: chain.collect(), target };
+            let chain = members(&restore, &config);
             let ground = Ground {
+                full: &chain[0],
+                incrementals: &chain[1..],
+                room: None,
+                moves: false,
+                memory: None,
                 bin: &bin,
                 version: Version::parse(server.split('-').nth(1).unwrap()),
                 tmp_dir: Path::new(text(wanted, "tmp_dir")),
@@ -106,4 +134,92 @@ fn the_arguments_are_recorded_as_python_writes_them() {
     };
     assert_eq!(args(None, None), r#"{"id": "b"}"#);
     assert_eq!(args(Some("a"), Some(7)), r#"{"id": "b", "from_backup_id": "a", "schedule_id": 7}"#);
+}
+
+/// The settings of a MariaDB with these lines beside.
+fn settings(lines: &str) -> Config {
+    Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\ndata_dir: /d\nparallel: 2\n{lines}")).unwrap()
+}
+
+fn commands(plan: &Plan) -> Vec<String> {
+    std::iter::once(&plan.first).chain(&plan.rest).map(|step| step.pipeline.to_string()).collect()
+}
+
+#[test]
+fn a_streamed_backup_is_one_pipeline() {
+    let incremental = Backup { id: id("b"), base: Some(id("a")), schedule_id: None };
+    let plan = |lines: &str| Plan::backup(&incremental, "/bin/tool", &settings(lines));
+    let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
+    let tool = format!(
+        "/bin/tool {login} --backup --target-dir=/b/b --host=localhost --incremental-basedir=/b/a --parallel=2"
+    );
+    assert_eq!(commands(&plan("")), [tool.as_str()]);
+    assert_eq!(
+        commands(&plan("backup_options: [--throttle=9, --galera-info]")),
+        [format!("{tool} --throttle=9 --galera-info")]
+    );
+
+    let stored = format!(
+        "{tool} --stream=xbstream --extra-lsndir=/b/b | dbcalm-db-cmd store --into=/b/b --name=backup-b.xbstream.zst --flavour=mariadb --compression=zstd --level=5 --threads=2"
+    );
+    assert_eq!(
+        commands(&plan("stream: true\ncompression_threads: 2\ncompression: zstd\ncompression_level: 5\n")),
+        [stored]
+    );
+
+    let forwarded = plan("stream: true\ncompression_threads: 2\nforward: ssh host 'cat > $DBCALM_BACKUP_ID'\n");
+    assert_eq!(
+        commands(&forwarded),
+        [format!(
+            "{tool} --stream=xbstream --extra-lsndir=/b/b | dbcalm-db-cmd store --into=/b/b --name=backup-b.xbstream --flavour=mariadb --compression=none --threads=2 --forward | /bin/sh -c ssh host 'cat > $DBCALM_BACKUP_ID'"
+        )]
+    );
+    let told = &forwarded.first.pipeline.rest[1].environment;
+    let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(
+        told,
+        [("DBCALM_BACKUP_ID", "b"), ("DBCALM_BACKUP_TYPE", "incremental"), ("DBCALM_FROM_BACKUP_ID", "a")]
+    );
+}
+
+#[test]
+fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
+    let config = settings("fetch: get it\n");
+    let restore = Restore { full: id("a"), incrementals: vec![id("b"), id("c")], target: Target::Database };
+    let stream = |name: &str, manifest: Option<&str>| Stream {
+        path: Path::new("/b").join(name),
+        name: name.to_owned(),
+        manifest: manifest.map(Into::into),
+    };
+    let mut chain = members(&restore, &config);
+    chain[1].stored = Stored::Stream(stream("backup-b.xbstream.gz", None));
+    chain[2].stored = Stored::Forwarded(stream("backup-c.xbstream", Some("/b/c/dbcalm.sha256")));
+    let ground = Ground {
+        bin: "/bin/tool",
+        version: None,
+        full: &chain[0],
+        incrementals: &chain[1..],
+        tmp_dir: Path::new("/b/tmp/t"),
+        room: Some(Path::new("/d/.dbcalm-restore-t")),
+        moves: true,
+        memory: Some(1 << 30),
+        timestamp: None,
+    };
+    let own = "/d/.dbcalm-restore-t";
+    assert_eq!(
+        commands(&Plan::restore(&restore, ground, &config)),
+        [
+            format!("dbcalm-db-cmd copy --from=/b/a --into={own}/a --threads=2"),
+            format!("/bin/tool --prepare --target-dir {own}/a --use-memory=1073741824"),
+            format!(
+                "dbcalm-db-cmd extract --from=/b/backup-b.xbstream.gz --into={own}/b --name=backup-b.xbstream.gz --flavour=mariadb --threads=2"
+            ),
+            format!("/bin/tool --prepare --target-dir {own}/a --incremental-dir {own}/b --use-memory=1073741824"),
+            format!(
+                "/bin/sh -c get it | dbcalm-db-cmd extract --from=- --into={own}/c --name=backup-c.xbstream --flavour=mariadb --manifest=/b/c/dbcalm.sha256 --threads=2"
+            ),
+            format!("/bin/tool --prepare --target-dir {own}/a --incremental-dir {own}/c --use-memory=1073741824"),
+            format!("/bin/tool --move-back --target-dir {own}/a --datadir=/d"),
+        ]
+    );
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::version::Version;
+use crate::command::BackupId;
 use crate::exec::Invocation;
 
 /// Which family of servers: `db_type` in the settings.
@@ -80,6 +81,19 @@ impl Flavour {
         }
     }
 
+    /// Its name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::MariaDb, Self::MySql].into_iter().find(|flavour| flavour.name() == name)
+    }
+
     /// Whether a prepare that is to be followed by another needs `--apply-log-only`, which keeps it from rolling back what the
     /// next incremental goes on with. A version that cannot be told is a current one.
     pub fn needs_apply_log_only(self, version: Option<Version>) -> bool {
@@ -109,6 +123,19 @@ fn admin(bin: &str, credentials: &Path, question: &str) -> Invocation {
 /// Arguments that every call to a server begins with.
 pub fn login(credentials: &Path) -> [String; 2] {
     [format!("--defaults-file={}", credentials.display()), "--defaults-group-suffix=-dbcalm".to_owned()]
+}
+
+/// How many threads a tool copies with; one is what it has by itself.
+pub fn parallel(threads: u16) -> Option<String> {
+    (threads > 1).then(|| format!("--parallel={threads}"))
+}
+
+/// What the operator's own command is told of the backup that it forwards or fetches.
+pub fn backup_environment(id: &BackupId, base: Option<&BackupId>) -> Vec<(&'static str, String)> {
+    let kind = if base.is_some() { "incremental" } else { "full" };
+    let mut environment = vec![("DBCALM_BACKUP_ID", id.to_string()), ("DBCALM_BACKUP_TYPE", kind.to_owned())];
+    environment.push(("DBCALM_FROM_BACKUP_ID", base.map(ToString::to_string).unwrap_or_default()));
+    environment
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! it before a tool works on it. The manifest is what `sha256sum --check` reads, so an operator needs no daemon to use it:
 //! `cd <backup_dir>/<id> && sha256sum --check --quiet dbcalm.sha256`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -41,28 +41,30 @@ pub fn write(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     fs::write(dir.join(NAME), text)
 }
 
-/// Holds the backup in `dir` against its manifest, and takes the manifest out, so that no tool carries it along.
+/// Adds to the manifest of a streamed backup, which has the stream's own line, those of the other files in `dir`; it is the caller's
+/// to sync.
 ///
-/// Gives the first file that is not what it was, or is not there. A backup without a manifest is a predecessor's: it is
-/// taken as it is.
-pub(super) fn take(dir: &Path, stop: &CancellationToken) -> io::Result<Result<(), PathBuf>> {
-    let manifest = dir.join(NAME);
-    let text = match fs::read(&manifest) {
+/// # Errors
+/// The system's; there is no manifest yet; or it was broken off by `stop`.
+pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
+    let path = dir.join(NAME);
+    let mut text = fs::read(&path)?;
+    let Some(named) = parse(&text) else { return Err(io::Error::other("the manifest of the stream is damaged")) };
+    let others = files(dir)?.into_iter().filter(|path| !named.contains_key(path)).collect::<Vec<_>>();
+    for (path, hash) in hash_all(dir, &others, stop)? {
+        line(&mut text, &path, &hash);
+    }
+    fs::write(path, text)
+}
+
+/// The names in the manifest of the backup in `dir`; none, if it has none or it is damaged.
+pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let text = match fs::read(dir.join(NAME)) {
         Ok(text) => text,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(Ok(())),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(why) => return Err(why),
     };
-    let Some(wanted) = parse(&text) else { return Ok(Err(PathBuf::from(NAME))) };
-    let (there, gone): (Vec<_>, Vec<_>) = wanted.keys().cloned().partition(|path| dir.join(path).is_file());
-    if let Some(gone) = gone.into_iter().next() {
-        return Ok(Err(gone));
-    }
-    let found = hash_all(dir, &there, stop)?;
-    if let Some((path, _)) = wanted.iter().find(|(path, hash)| found.get(*path) != Some(*hash)) {
-        return Ok(Err(path.clone()));
-    }
-    fs::remove_file(manifest)?;
-    Ok(Ok(()))
+    Ok(parse(&text).unwrap_or_default().into_keys().collect())
 }
 
 /// One line as `sha256sum` writes it; a name with a line break or a backslash in it is escaped, and the line marked.
@@ -174,7 +176,7 @@ fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('?');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
@@ -182,13 +184,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{NAME, parse, take, write};
-
-    type Damage = fn(&Path);
+    use super::{NAME, complete, names, parse, write};
 
     fn sealed() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -200,31 +200,21 @@ mod tests {
         dir
     }
 
-    fn taken(dir: &Path) -> Result<(), PathBuf> {
-        take(dir, &CancellationToken::new()).unwrap()
-    }
-
+    /// A stream's line is written with it, and the others when the backup is whole.
     #[test]
-    fn a_backup_that_is_what_it_was_passes_and_loses_its_manifest() {
-        let dir = sealed();
-        assert_eq!(taken(dir.path()), Ok(()));
-        assert!(!dir.path().join(NAME).exists());
-        assert_eq!(taken(dir.path()), Ok(()), "a predecessor's backup has none");
-    }
-
-    #[test]
-    fn what_is_changed_cut_or_gone_is_named() {
-        let orders = "shop/orders.ibd";
-        let damage: [(&str, Damage); 3] = [
-            ("changed", |path| fs::write(path, "0rders").unwrap()),
-            ("cut", |path| fs::write(path, "order").unwrap()),
-            ("gone", |path| fs::remove_file(path).unwrap()),
-        ];
-        for (how, damage) in damage {
-            let dir = sealed();
-            damage(&dir.path().join(orders));
-            assert_eq!(taken(dir.path()), Err(PathBuf::from(orders)), "{how}");
-        }
+    fn a_manifest_of_a_stream_is_completed_without_reading_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        assert!(complete(dir.path(), &stop).is_err(), "there is none yet");
+        let line = format!("{}  backup-a.xbstream\n", "0".repeat(64));
+        fs::write(dir.path().join(NAME), &line).unwrap();
+        fs::write(dir.path().join("backup-a.xbstream"), "of another hash").unwrap();
+        fs::write(dir.path().join("abc"), "abc").unwrap();
+        complete(dir.path(), &stop).unwrap();
+        let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
+        assert_eq!(text, format!("{line}ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n"));
+        let listed = names(dir.path()).unwrap();
+        assert_eq!(listed.into_iter().collect::<Vec<_>>(), [PathBuf::from("abc"), PathBuf::from("backup-a.xbstream")]);
     }
 
     #[test]
@@ -242,7 +232,7 @@ mod tests {
         let dir = sealed();
         let stop = CancellationToken::new();
         stop.cancel();
-        assert!(take(dir.path(), &stop).is_err() && write(dir.path(), &stop).is_err());
+        assert!(write(dir.path(), &stop).is_err());
     }
 
     #[test]
@@ -260,8 +250,7 @@ mod tests {
         let text = fs::read(dir.path().join(NAME)).unwrap();
         assert_eq!(parse(&text).unwrap().len(), 3);
         for end in [0, 1, 64, text.len() - 1] {
-            fs::write(dir.path().join(NAME), &text[..end]).unwrap();
-            assert_eq!(taken(dir.path()), Err(PathBuf::from(NAME)), "{end} bytes");
+            assert_eq!(parse(&text[..end]), None, "{end} bytes");
         }
     }
 }

@@ -10,13 +10,12 @@ pub(crate) mod metadata;
 mod properties;
 pub(crate) mod redo;
 
-use std::fs::{self, FileType};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use metadata::{Checkpoints, Lsn, MetadataError};
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 
 use crate::exec::{Finished, Outcome};
 use crate::plan::Proof;
@@ -25,34 +24,41 @@ use crate::plan::tool::Tool;
 /// What the tools print last, if all went well.
 const COMPLETED: &str = "completed OK!";
 
+/// What the operator's own commands run under.
+const SHELL: &str = "sh";
+
+/// A program that did not end well.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.outcome)
+    }
+}
+
 /// Why a step is no success.
 #[derive(Debug, Error)]
 pub enum Doubt {
-    /// It says so itself. The text names the program.
-    #[error("{name} {outcome}")]
-    Outcome {
-        /// The program.
-        name: String,
-        /// How it ended.
-        outcome: Outcome,
-    },
+    /// A program of the pipeline says so itself, or several do.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Outcome(Vec<Failed>),
     /// Status 0, without the tool's last word.
     #[error("{0} ended with status 0 but did not say 'completed OK!'")]
     NotCompleted(String),
     /// The files beside the data cannot be believed.
     #[error("the backup's metadata cannot be believed")]
     Metadata(#[from] MetadataError),
-    /// A file of a stored backup is not what it was when the backup was taken, or is gone.
-    #[error("'{}' is not what it was when the backup was taken", .0.display())]
-    Damaged(PathBuf),
-    /// A symlink, or what else is no file, in a stored backup.
-    #[error("'{}' is not a plain file, and a tool that works on it might change the stored backup", .0.display())]
-    NoFile(PathBuf),
-    /// An incremental that was applied itself, and not a copy of it.
-    #[error("the incremental has been consumed, since '{}' has lost its delta: an earlier restore applied it in place", .0.display())]
-    Consumed(PathBuf),
-    /// The copy of a backup cannot be read.
-    #[error("the copy of the backup cannot be read")]
+    /// A stream whose hash is not in the manifest of its folder.
+    #[error("'{}' is not in the manifest", .0.display())]
+    NotSealed(PathBuf),
+    /// The manifest of a backup cannot be read.
+    #[error("the manifest of the backup cannot be read")]
     Unreadable(#[from] io::Error),
     /// Not the kind of backup that was asked for.
     #[error("backup_type in '{}' is '{found}' where '{wanted}' was expected", dir.display())]
@@ -99,73 +105,54 @@ pub enum Doubt {
     RedoUnknown(PathBuf),
 }
 
-/// Holds what a step left against what it had to prove.
-///
-/// `stop` breaks it off, with an error.
+/// Holds what a step left against what it had to prove. Gives the checkpoints of what was copied, which the prepare after it has to come
+/// to: `copied` then.
 pub fn verify(
     proof: &Proof,
-    name: &str,
     finished: &Finished,
+    copied: Option<&Checkpoints>,
     tool: &Tool,
-    stop: &CancellationToken,
-) -> Result<(), Doubt> {
-    if finished.outcome != Outcome::Exited(0) {
-        return Err(Doubt::Outcome { name: name.to_owned(), outcome: finished.outcome });
+) -> Result<Option<Checkpoints>, Doubt> {
+    let failed = finished.stages().filter(|stage| stage.outcome != Outcome::Exited(0));
+    let failed = failed.map(|stage| Failed { name: stage.name.clone(), outcome: stage.outcome }).collect::<Vec<_>>();
+    if !failed.is_empty() {
+        return Err(Doubt::Outcome(failed));
     }
-    if let Proof::Copied { copy } = proof {
-        return copied(copy, stop);
-    }
-    if !said_completed(&finished.stderr.text) {
-        return Err(Doubt::NotCompleted(name.to_owned()));
+    // A shell runs what the operator likes; the other programs all have the same last word.
+    let silent = finished.stages().find(|stage| stage.name != SHELL && !said_completed(&stage.stderr.text));
+    if let Some(silent) = silent {
+        return Err(Doubt::NotCompleted(silent.name.clone()));
     }
     match proof {
-        Proof::Copied { .. } | Proof::CopiedBack => Ok(()),
-        Proof::Backup { dir, base } => backup(dir, base.as_deref(), tool),
-        Proof::Prepared { work, applied, member, last } => {
-            let kind = if applied.is_some() { "incremental" } else { "full-backuped" };
-            prepared(work, (member, kind), *last, finished, tool)
+        Proof::Copied { copy, member, is_incremental } => copied_well(copy, member, *is_incremental, tool).map(Some),
+        Proof::Filled => Ok(None),
+        Proof::Backup { dir, base, stream } => {
+            backup(dir, base.as_deref(), stream.as_deref(), tool)?;
+            Ok(None)
+        }
+        Proof::Prepared { work, member, last, .. } => {
+            let Some(wanted) = copied else { return Err(Doubt::RedoUnknown(member.clone())) };
+            prepared(work, (member, wanted), *last, finished, tool)?;
+            Ok(None)
         }
     }
 }
 
-/// A private copy: whether a tool may work on it, and whether it is all that was stored.
-fn copied(copy: &Path, stop: &CancellationToken) -> Result<(), Doubt> {
-    // What a tool wrote through a link it would write into the stored backup.
-    if let Some(link) = find(copy, &|_, kind| !kind.is_file() && !kind.is_dir())? {
-        return Err(Doubt::NoFile(link));
+/// A private copy, each file of which the program that made it has held against the manifest: whether it is the kind of backup that the
+/// records say, and its redo log as long as its checkpoints promise.
+fn copied_well(copy: &Path, member: &Path, is_incremental: bool, tool: &Tool) -> Result<Checkpoints, Doubt> {
+    let found = Checkpoints::read(copy, tool)?;
+    let wanted = kind(is_incremental);
+    // A stored backup that somebody has prepared is the start of no chain any more.
+    if found.backup_type != wanted {
+        return Err(Doubt::Kind { dir: member.to_owned(), found: found.backup_type, wanted });
     }
-    if let Err(path) = manifest::take(copy, stop)? {
-        return Err(Doubt::Damaged(path));
-    }
-    // An apply removes each `.delta` and leaves its `.meta` (seen with mariadb-backup 10.5.23, 10.11.19 and 11.8.6). A
-    // predecessor applied the stored incremental itself: what it left can be applied again, and loses its tables.
-    let is_widow = |path: &Path, kind: FileType| {
-        kind.is_file()
-            && path.extension().is_some_and(|extension| extension == "meta")
-            && !path.with_extension("delta").exists()
-    };
-    match find(copy, &is_widow)? {
-        Some(meta) => Err(Doubt::Consumed(meta)),
-        None => Ok(()),
-    }
+    redo_is_long_enough(copy, member, &found)?;
+    Ok(found)
 }
 
-/// The first of everything below `dir` of which this is so, relative to it.
-fn find(dir: &Path, is_so: &dyn Fn(&Path, FileType) -> bool) -> io::Result<Option<PathBuf>> {
-    let mut open = vec![dir.to_owned()];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(next)? {
-            let entry = entry?;
-            let (path, kind) = (entry.path(), entry.file_type()?);
-            if is_so(&path, kind) {
-                return Ok(Some(path.strip_prefix(dir).unwrap_or(&path).to_owned()));
-            }
-            if kind.is_dir() {
-                open.push(path);
-            }
-        }
-    }
-    Ok(None)
+fn kind(is_incremental: bool) -> &'static str {
+    if is_incremental { "incremental" } else { "full-backuped" }
 }
 
 /// Whether the last line that is not empty ends in `completed OK!`.
@@ -174,11 +161,18 @@ pub(crate) fn said_completed(log: &str) -> bool {
 }
 
 /// A stored backup: what it is, and whether it goes on where its base ended.
-fn backup(dir: &Path, base: Option<&Path>, tool: &Tool) -> Result<(), Doubt> {
+fn backup(dir: &Path, base: Option<&Path>, stream: Option<&str>, tool: &Tool) -> Result<(), Doubt> {
     let found = Checkpoints::read(dir, tool)?;
     metadata::info(dir, tool)?;
-    metadata::options(dir)?;
-    let wanted = if base.is_some() { "incremental" } else { "full-backuped" };
+    match stream {
+        // The server's options are in the stream, with all that has been looked at as it went by.
+        Some(name) if !manifest::names(dir)?.contains(Path::new(name)) => {
+            return Err(Doubt::NotSealed(dir.join(name)));
+        }
+        Some(_) => {}
+        None => metadata::options(dir)?,
+    }
+    let wanted = kind(base.is_some());
     if found.backup_type != wanted {
         return Err(Doubt::Kind { dir: dir.to_owned(), found: found.backup_type, wanted });
     }
@@ -190,13 +184,13 @@ fn backup(dir: &Path, base: Option<&Path>, tool: &Tool) -> Result<(), Doubt> {
         return Err(Doubt::Lsn { what: "from_lsn", found: found.from_lsn, wanted: from });
     }
     found.check_order(dir)?;
-    redo_is_long_enough(dir, &found)
+    redo_is_long_enough(dir, dir, &found)
 }
 
 /// Whether the redo log beside a backup that is not yet prepared has room for all that its checkpoints promise.
-fn redo_is_long_enough(dir: &Path, checkpoints: &Checkpoints) -> Result<(), Doubt> {
+fn redo_is_long_enough(dir: &Path, member: &Path, checkpoints: &Checkpoints) -> Result<(), Doubt> {
     match redo::shortfall(dir, checkpoints.last_lsn) {
-        Some((found, wanted)) => Err(Doubt::RedoShort { dir: dir.to_owned(), found, wanted }),
+        Some((found, wanted)) => Err(Doubt::RedoShort { dir: member.to_owned(), found, wanted }),
         None => Ok(()),
     }
 }
@@ -204,19 +198,13 @@ fn redo_is_long_enough(dir: &Path, checkpoints: &Checkpoints) -> Result<(), Doub
 /// A working copy: whether it has come to where the stored backup `member` ended.
 fn prepared(
     work: &Path,
-    (member, kind): (&Path, &'static str),
+    (member, wanted): (&Path, &Checkpoints),
     last: bool,
     finished: &Finished,
     tool: &Tool,
 ) -> Result<(), Doubt> {
-    let wanted = Checkpoints::read(member, tool)?;
-    // A stored backup that somebody has prepared is the start of no chain any more.
-    if wanted.backup_type != kind {
-        return Err(Doubt::Kind { dir: member.to_owned(), found: wanted.backup_type, wanted: kind });
-    }
-    redo_is_long_enough(member, &wanted)?;
     if let Some(prefix) = tool.redo_end {
-        match redo::end(&finished.stderr.watched, prefix, work) {
+        match redo::end(&finished.first.stderr.watched, prefix, work) {
             None => return Err(Doubt::RedoUnknown(member.to_owned())),
             Some(end) if end < wanted.last_lsn => {
                 return Err(Doubt::RedoCut { dir: member.to_owned(), found: end, wanted: wanted.last_lsn });

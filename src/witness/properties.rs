@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metadata::{Checkpoints, info, options};
 use super::{manifest, redo};
+use crate::copying::{CopyError, Copying};
 use crate::plan::tool::Flavour;
 
 const PREFIX: &str = "InnoDB: End of log at LSN=";
@@ -112,8 +113,8 @@ proptest! {
         let dir = dir(manifest::NAME, &text);
         fs::write(dir.path().join(file), "data").unwrap();
         // A text that is no manifest at all, or a hash that the file does not have.
-        let doubt = manifest::take(dir.path(), &CancellationToken::new()).unwrap();
-        prop_assert!(doubt.is_err(), "{:?}", text);
+        let copying = Copying { from: dir.path(), into: &dir.path().with_extension("copy"), threads: 1 };
+        prop_assert!(matches!(copying.run(), Err(CopyError::Damaged(_))), "{:?}", text);
     }
 }
 
@@ -141,6 +142,11 @@ proptest! {
         }
         let relative = path.strip_prefix(dir.path()).unwrap().to_owned();
         let expected = if change < 2 { Err(relative) } else { Ok(()) };
-        prop_assert_eq!(manifest::take(dir.path(), &stop).unwrap(), expected);
+        let into = tempfile::tempdir().unwrap();
+        let found = match (Copying { from: dir.path(), into: &into.path().join("copy"), threads: 2 }).run() {
+            Err(CopyError::Damaged(path)) => Err(path),
+            other => other.map(|_| ()).map_err(|why| PathBuf::from(why.to_string())),
+        };
+        prop_assert_eq!(found, expected);
     }
 }

@@ -76,6 +76,7 @@ impl TestEnv {
         let mut env = Self::bare();
         env.credentials(&format!("[client-dbcalm]\nuser=root\nsocket={}\n", server.socket().display()));
         env.set("data_dir", &server.data_dir().display().to_string());
+        env.set("parallel", "");
         env
     }
 
@@ -136,6 +137,8 @@ impl TestEnv {
             env.set(key, &path);
         }
         env.set("db_type", "mariadb");
+        // The same commands on every machine.
+        env.set("parallel", "1");
         env
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn a_stored_backup_that_was_damaged_is_not_restored(stand: &mut dyn S
     let table = names.into_iter().find(|path| path.exists()).unwrap();
     let whole = fs::read(&table).unwrap();
     let name = table.file_name().unwrap().display();
-    let wanted = format!("'shop/{name}' is not what it was when the backup was taken");
+    let wanted = format!("copy: 'shop/{name}' is not what it was when the backup was taken");
 
     fs::rename(&table, stand.env().path("aside")).unwrap();
     assert_eq!(refused(stand, &["full-1"]), wanted);
@@ -115,7 +115,7 @@ pub(crate) fn an_incremental_that_a_predecessor_consumed_is_not_restored(stand: 
 
     stand.lose_everything();
     let error = refused(stand, &CHAIN[..2]);
-    assert!(error.starts_with("the incremental has been consumed"), "{error}");
+    assert!(error.starts_with("copy: the incremental has been consumed"), "{error}");
 }
 
 pub(crate) fn a_predecessors_chain_without_a_manifest_is_restored(stand: &mut dyn Stand) {

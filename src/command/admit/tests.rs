@@ -49,7 +49,7 @@ async fn a_restore_is_planned_for_the_version_that_the_tool_names() {
         let world = world(dir.path(), vec![Box::new(move |_| Ok(End::Exits(0, said)))]);
         let admitted = admit(&chain(), &world, &world.config(), soon()).await.unwrap();
         let log_only =
-            admitted.plan.rest.iter().filter(|step| step.invocation.args.contains(&"--apply-log-only".to_owned()));
+            admitted.plan.rest.iter().filter(|step| step.pipeline.first.args.contains(&"--apply-log-only".to_owned()));
         assert_eq!(log_only.count(), needed, "{said}");
     }
 }

@@ -120,6 +120,24 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// A whole number between two bounds, which belong to it; written as a number or as its text.
+    pub(super) fn integer(&self, key: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
+        let number = match self.get(key) {
+            None => return Ok(None),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(Value::Null | Value::Bool(_) | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_)) => None,
+        };
+        match number.filter(|number| (least..=most).contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.problem(
+                key,
+                format!("{key} is no whole number from {least} to {most}"),
+                format!("write '{key}: {least}', or leave it out for the default"),
+            )),
+        }
+    }
+
     /// A boolean as YAML 1.1 spells it, or as text that says the same.
     pub(super) fn boolean(&self, key: &str) -> Result<bool, Problem> {
         let text = match self.get(key) {

@@ -4,13 +4,15 @@
 //! makes, in `backup_dir` and of names that only it gives; or why nothing is taken away. The data directory is the settings',
 //! whatever a row names. Nothing here looks at the disk.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::command::BackupId;
 use crate::config::Config;
-use crate::plan::{RESTORES, TMP};
+use crate::disk::data_dir::RESTORING;
+use crate::plan::{INVENTORY, RESTORES, TMP};
 use crate::store::process::Interrupted;
 
 /// What may be there.
@@ -23,12 +25,14 @@ pub(crate) enum Remains {
         /// The folder.
         dir: PathBuf,
     },
-    /// A restore's directory.
+    /// A restore's directories.
     Restore {
-        /// The directory.
+        /// The request's own.
         dir: PathBuf,
-        /// The working copy in it that was being copied to the data directory, where it had come to that.
-        copied: Option<PathBuf>,
+        /// The one in the data directory that may have the working copy.
+        room: PathBuf,
+        /// How the data directory was being filled, where it had come to that.
+        filling: Option<Filling>,
     },
     /// The directory of a restore that was filling another data directory than the settings name.
     Elsewhere {
@@ -37,6 +41,15 @@ pub(crate) enum Remains {
         /// What the row names.
         data_dir: PathBuf,
     },
+}
+
+/// How a data directory was being filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// With copies of the files in this working copy.
+    Copying(PathBuf),
+    /// With the files of which this is the inventory.
+    Moving(PathBuf),
 }
 
 impl Remains {
@@ -60,13 +73,19 @@ impl Remains {
         let told = args.get("tmp_dir").and_then(Value::as_str).map(Path::new);
         let told = told.ok_or("its directory cannot be told, so nothing was taken away")?;
         let dir = own(told, &config.backup_dir).ok_or_else(|| left(told))?;
-        let Some(full) = id("/id_list/0").filter(|_| row.command.contains(" --copy-back ")) else {
-            return Ok(Self::Restore { dir, copied: None });
+        let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let room = config.data_dir.join(format!("{RESTORING}{name}"));
+        let filling = if row.command.contains(" --move-back ") {
+            Some(Filling::Moving(dir.join(INVENTORY)))
+        } else if row.command.contains(" --copy-back ") {
+            id("/id_list/0").map(|full| Filling::Copying(dir.join(full.as_str())))
+        } else {
+            None
         };
         // The Python daemon named no data directory.
         match option(&row.command, "--datadir=").map(PathBuf::from) {
-            Some(data_dir) if data_dir != config.data_dir => Ok(Self::Elsewhere { dir, data_dir }),
-            Some(_) | None => Ok(Self::Restore { copied: Some(dir.join(full.as_str())), dir }),
+            Some(data_dir) if filling.is_some() && data_dir != config.data_dir => Ok(Self::Elsewhere { dir, data_dir }),
+            Some(_) | None => Ok(Self::Restore { dir, room, filling }),
         }
     }
 }

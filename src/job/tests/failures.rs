@@ -11,7 +11,7 @@ fn error(bench: &Bench) -> String {
 /// A copy and a prepare that are good.
 fn copy_and_prepare(root: &Path) -> Vec<Act> {
     let (copy, work) = (good_copy(root), work(root));
-    let prepare = move |_: &Invocation| {
+    let prepare = move |_: &Pipeline| {
         write_backup(&work, "log-applied");
         Ok(End::Exits(0, DONE))
     };
@@ -34,7 +34,7 @@ async fn a_backup_that_cannot_be_sealed_is_none() {
     let told = Arc::clone(&shutdown);
     let bench = Bench::new(|root| {
         let good = good_backup(root);
-        vec![Box::new(move |invocation: &Invocation| {
+        vec![Box::new(move |invocation: &Pipeline| {
             told.get().unwrap().cancel();
             good(invocation)
         })]
@@ -50,7 +50,7 @@ async fn a_step_that_the_records_refuse_ends_the_restore() {
     let bench = Bench::new(|root| {
         let copy = good_copy(root);
         let root = root.to_owned();
-        vec![Box::new(move |invocation: &Invocation| {
+        vec![Box::new(move |invocation: &Pipeline| {
             let trigger = "CREATE TRIGGER t BEFORE INSERT ON process BEGIN SELECT RAISE(ABORT, 'no more rows'); END";
             Connection::open(root.join("db")).unwrap().execute_batch(trigger).unwrap();
             copy(invocation)
@@ -68,7 +68,7 @@ async fn an_outcome_for_which_the_records_are_closed_is_left_to_the_next_start()
     let closed = Arc::clone(&store);
     let bench = Bench::new(|root| {
         let good = good_backup(root);
-        vec![Box::new(move |invocation: &Invocation| {
+        vec![Box::new(move |invocation: &Pipeline| {
             let store = closed.get().unwrap().clone();
             let close = move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -107,7 +107,7 @@ async fn a_copy_back_without_a_working_copy_has_nothing_to_undo() {
 async fn before_a_copy_back_the_data_directory_is_not_the_jobs_to_undo() {
     let bench = Bench::new(|root| {
         let (copy, work, data) = (good_copy(root), work(root), root.join("data"));
-        let prepare = move |_: &Invocation| {
+        let prepare = move |_: &Pipeline| {
             // Somebody fills it in the meantime, with a file that the working copy has too.
             fs::create_dir(&data).unwrap();
             fs::write(data.join("orders.ibd"), "an order").unwrap();

@@ -1,0 +1,107 @@
+//! A stored backup, read from a descriptor on: no symlink in it is followed, also one that is put there meanwhile.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+
+use super::{CopyError, cannot_read};
+
+/// The folder of a backup, open.
+#[derive(Debug)]
+pub(super) struct Source {
+    folder: OwnedFd,
+    path: PathBuf,
+}
+
+/// A file in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Relative to the folder.
+    pub(super) path: PathBuf,
+    /// In bytes.
+    pub(super) size: u64,
+}
+
+/// What is in it.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Each after the one that it is in.
+    pub(super) directories: Vec<PathBuf>,
+    pub(super) files: Vec<Entry>,
+    /// What is neither.
+    pub(super) others: Vec<PathBuf>,
+}
+
+const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+impl Source {
+    /// Opens a backup's folder.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { folder: openat(CWD, path, DIRECTORY, Mode::empty())?, path: path.to_owned() })
+    }
+
+    /// Everything that is in it.
+    pub(super) fn tree(&self) -> Result<Tree, CopyError> {
+        let mut tree = Tree::default();
+        let mut open = vec![PathBuf::new()];
+        while let Some(relative) = open.pop() {
+            let read = self.list(&relative).map_err(cannot_read(self.path.join(&relative)))?;
+            for (name, kind, size) in read {
+                let path = relative.join(name);
+                match kind {
+                    FileType::Directory => {
+                        tree.directories.push(path.clone());
+                        open.push(path);
+                    }
+                    FileType::RegularFile => tree.files.push(Entry { path, size }),
+                    FileType::Symlink
+                    | FileType::Fifo
+                    | FileType::Socket
+                    | FileType::CharacterDevice
+                    | FileType::BlockDevice
+                    | FileType::Unknown => tree.others.push(path),
+                }
+            }
+        }
+        Ok(tree)
+    }
+
+    fn list(&self, relative: &Path) -> io::Result<Vec<(OsString, FileType, u64)>> {
+        let dir = self.descend(relative)?;
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                let there = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let size = u64::try_from(there.st_size).unwrap_or_default();
+                found.push((name.to_owned(), FileType::from_raw_mode(there.st_mode), size));
+            }
+        }
+        Ok(found)
+    }
+
+    fn descend(&self, relative: &Path) -> io::Result<OwnedFd> {
+        let mut dir = openat(&self.folder, ".", DIRECTORY, Mode::empty())?;
+        for part in relative.components() {
+            let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
+            dir = openat(&dir, name, DIRECTORY, Mode::empty())?;
+        }
+        Ok(dir)
+    }
+
+    /// Opens a file in it to read.
+    pub(super) fn file(&self, relative: &Path) -> io::Result<File> {
+        let dir = self.descend(relative.parent().unwrap_or(Path::new("")))?;
+        let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        // A fifo that was put there would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&dir, name, flags, Mode::empty())?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no plain file")) }
+    }
+}

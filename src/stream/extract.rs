@@ -1,0 +1,163 @@
+//! A stored stream made files again: a private copy of the backup, as another one is that was stored as files.
+//!
+//! Reading with its hash, decompressing, and checking and writing each have a thread of their own. No path of the stream leads out of the
+//! directory, which is made for it: each file is new, and each directory is made on the way to it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::ahead::read_ahead;
+use super::chunks::{Chunks, Kind};
+use super::codec::{Codec, sniff};
+use super::inspect::{Inspector, Whole};
+use super::{StreamError, cannot_write};
+use crate::plan::stored::Compression;
+use crate::plan::tool::Flavour;
+use crate::witness::manifest;
+
+/// What is to be extracted, and where to.
+#[derive(Debug)]
+pub struct Extract<'a> {
+    /// The stream's name, by the ending of which it is decompressed.
+    pub name: &'a str,
+    /// The directory to make.
+    pub into: &'a Path,
+    /// Whose stream it is.
+    pub flavour: Flavour,
+    /// The manifest that has its hash; a predecessor's stream has none.
+    pub manifest: Option<&'a Path>,
+}
+
+/// What was extracted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// What the stream held.
+    pub whole: Whole,
+    /// How long it was, uncompressed, in bytes.
+    pub bytes: u64,
+}
+
+/// Hashes what is read through it.
+struct Hashing<R> {
+    input: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(bytes)?;
+        self.hasher.update(bytes.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+impl Extract<'_> {
+    /// Extracts the stream `input`.
+    ///
+    /// # Errors
+    /// It is not whole, not what it was, or cannot be read or written. What was extracted by then is left.
+    pub fn run(&self, mut input: impl Read + Send) -> Result<Extracted, StreamError> {
+        let wanted_hash = self.wanted_hash()?;
+        DirBuilder::new().mode(0o700).create(self.into).map_err(cannot_write(self.into))?;
+        let compression = Compression::ALL
+            .into_iter()
+            .rev()
+            .find(|compression| self.name.ends_with(compression.ending()))
+            .unwrap_or(Compression::None);
+        let mut beginning = Vec::new();
+        (&mut input).take(8).read_to_end(&mut beginning).map_err(StreamError::Read)?;
+        let (is, found) = sniff(&beginning);
+        if is != Some(compression) {
+            return Err(StreamError::Compression { found, wanted: compression });
+        }
+        let input = Hashing { input: io::Cursor::new(beginning).chain(input), hasher: Sha256::new() };
+        let (extracted, hash) = thread::scope(|scope| {
+            let (stored, hashing) = read_ahead(scope, input);
+            let plain = Codec::new(compression, None).decompress(stored).map_err(StreamError::Read)?;
+            let extracted = if compression == Compression::None {
+                self.files(plain)
+            } else {
+                let (plain, decompressing) = read_ahead(scope, plain);
+                let extracted = self.files(plain);
+                drop(decompressing.join());
+                extracted
+            };
+            // The reader reads on to the end only if it was listened to.
+            let hash = hashing.join().map(|input| manifest::hexadecimal(&input.hasher.finalize())).ok();
+            Ok((extracted, hash))
+        })?;
+        match (wanted_hash, extracted) {
+            (Some(wanted), Ok(_)) if hash.as_ref() != Some(&wanted) => Err(StreamError::Changed(self.name.to_owned())),
+            (_, extracted) => extracted,
+        }
+    }
+
+    fn wanted_hash(&self) -> Result<Option<String>, StreamError> {
+        let Some(path) = self.manifest else { return Ok(None) };
+        let text = fs::read(path).map_err(StreamError::Read)?;
+        let named = manifest::parse(&text).unwrap_or_default().remove(Path::new(self.name));
+        let not_named = || StreamError::NotNamed { path: path.to_owned(), name: self.name.to_owned() };
+        named.map(Some).ok_or_else(not_named)
+    }
+
+    fn files(&self, input: impl Read) -> Result<Extracted, StreamError> {
+        let mut chunks = Chunks::new(input);
+        let mut inspector = Inspector::new(self.flavour.tool());
+        let mut files = Files { into: self.into, open: HashMap::new(), made: HashSet::new() };
+        let mut buffer = Vec::new();
+        loop {
+            buffer.clear();
+            let begin = chunks.at();
+            let broken = |what| StreamError::Broken { at: begin, what };
+            let Some(chunk) = chunks.next(&mut buffer)? else { break };
+            if inspector.is_new(&chunk.path) {
+                files.create(&chunk.path)?;
+            }
+            match chunk.kind {
+                Kind::Payload { offset, bytes } => {
+                    let bytes = buffer.get(bytes).unwrap_or_default();
+                    inspector.payload(&chunk.path, offset, bytes).map_err(broken)?;
+                    files.write(&chunk.path, bytes)?;
+                }
+                Kind::End => {
+                    inspector.end(&chunk.path).map_err(broken)?;
+                    files.open.remove(&chunk.path);
+                }
+            }
+        }
+        let bytes = chunks.at();
+        Ok(Extracted { whole: inspector.finish(bytes)?, bytes })
+    }
+}
+
+/// The files that are being written.
+struct Files<'a> {
+    into: &'a Path,
+    open: HashMap<PathBuf, File>,
+    made: HashSet<PathBuf>,
+}
+
+impl Files<'_> {
+    fn create(&mut self, relative: &Path) -> Result<(), StreamError> {
+        let path = self.into.join(relative);
+        if let Some(parent) = relative.parent().filter(|parent| !self.made.contains(*parent)) {
+            let dir = self.into.join(parent);
+            DirBuilder::new().mode(0o700).recursive(true).create(&dir).map_err(cannot_write(dir))?;
+            self.made.insert(parent.to_owned());
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path);
+        self.open.insert(relative.to_owned(), file.map_err(cannot_write(path))?);
+        Ok(())
+    }
+
+    fn write(&mut self, relative: &Path, bytes: &[u8]) -> Result<(), StreamError> {
+        let Some(file) = self.open.get_mut(relative) else { return Ok(()) };
+        file.write_all(bytes).map_err(|source| StreamError::Write { path: self.into.join(relative), source })
+    }
+}

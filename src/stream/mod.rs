@@ -1,0 +1,76 @@
+//! Streams of a backup: verified and stored while the tool writes them, and extracted again.
+//!
+//! In: what `mariabackup --backup --stream=xbstream` writes, or a stored stream. Out: a stored stream with its hash in a manifest, or the
+//! files. Exit status 0 of a tool that streams says little: its reader may have died on the last byte, and a stream that was cut between
+//! two chunks looks whole (seen with mbstream 10.11.19, which extracts it and ends with status 0). So every chunk is checked as it goes by,
+//! and at the end that every file has ended and the backup's metadata has come; the same again when it is extracted.
+//!
+//! Nothing here knows of the daemon: both are subcommands of the same program, run as any other external command is.
+
+mod ahead;
+pub mod chunks;
+mod codec;
+mod extract;
+pub mod inspect;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use codec::Codec;
+pub use extract::{Extract, Extracted};
+pub use store::{Destination, Store, Stored};
+use thiserror::Error;
+
+use crate::plan::stored::Compression;
+
+/// Why a stream is not stored, or not extracted.
+#[derive(Debug, Error)]
+pub enum StreamError {
+    /// It breaks a rule of the format, or does not hold a whole backup.
+    #[error("the stream is not whole: at byte {at}: {what}")]
+    Broken {
+        /// Where in the stream, uncompressed, in bytes.
+        at: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// It is not compressed as its name says.
+    #[error("the stream is {found}, not {} as its name says", wanted.name())]
+    Compression {
+        /// What its first bytes are those of.
+        found: &'static str,
+        /// What its name says.
+        wanted: Compression,
+    },
+    /// Its hash is not the one of its manifest.
+    #[error("'{0}' is not what it was when the backup was taken")]
+    Changed(String),
+    /// The manifest has no line for it.
+    #[error("the manifest '{}' does not name '{name}'", path.display())]
+    NotNamed {
+        /// The manifest.
+        path: PathBuf,
+        /// The stream.
+        name: String,
+    },
+    /// It cannot be read.
+    #[error("the stream cannot be read")]
+    Read(#[source] io::Error),
+    /// Something cannot be written.
+    #[error("'{}' cannot be written", path.display())]
+    Write {
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn cannot_write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> StreamError {
+    let path = path.into();
+    move |source| StreamError::Write { path, source }
+}

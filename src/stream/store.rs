@@ -1,0 +1,214 @@
+//! A stream verified, compressed, hashed and stored, in one pass.
+//!
+//! The stored file comes under a name of its own first, is synced, gets its line in the manifest, and only then its name: whatever dies in
+//! between, no file of that name is there that is not whole. What is forwarded has a line in the manifest too, by which it is known when
+//! it is fetched.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
+
+use sha2::{Digest, Sha256};
+
+use super::chunks::{Chunks, Kind};
+use super::codec::{Codec, Pieces, compressing};
+use super::inspect::{Inspector, Whole};
+use super::{StreamError, cannot_write};
+use crate::plan::tool::Flavour;
+use crate::witness::{Checkpoints, manifest};
+
+/// How much is compressed as one, in bytes, at the least.
+const BLOCK: usize = 2 << 20;
+
+/// After how many bytes the disk is told to begin writing them: it has little left to do at the end.
+const BEGIN_WRITING: u64 = 64 << 20;
+
+/// What is to be stored, and how.
+#[derive(Debug)]
+pub struct Store<'a> {
+    /// The backup's folder.
+    pub into: &'a Path,
+    /// The stream's name in it.
+    pub name: &'a str,
+    /// Whose stream it is.
+    pub flavour: Flavour,
+    /// How it is compressed.
+    pub codec: Codec,
+    /// On how many threads.
+    pub threads: usize,
+}
+
+/// Where the stream goes.
+#[derive(Debug)]
+pub enum Destination<W> {
+    /// Into the backup's folder.
+    Folder,
+    /// On to the operator's command.
+    Forward(W),
+}
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// What the stream held.
+    pub whole: Whole,
+    /// How long it was, in bytes.
+    pub bytes_in: u64,
+    /// How long it is as it is stored, in bytes.
+    pub bytes_out: u64,
+}
+
+impl Store<'_> {
+    /// Stores the stream `input`.
+    ///
+    /// # Errors
+    /// It is not whole, or cannot be read or written. Nothing of it is left then, but what was forwarded.
+    pub fn run<W: Write + Send>(&self, input: impl Read, to: Destination<W>) -> Result<Stored, StreamError> {
+        match to {
+            Destination::Forward(output) => {
+                let mut output = output;
+                let written = self.write(input, &mut output, &|| Ok(()))?;
+                output.flush().map_err(cannot_write("stdout"))?;
+                self.seal(&written.1).map_err(cannot_write(self.into.join(manifest::NAME)))?;
+                Ok(written.0)
+            }
+            Destination::Folder => {
+                let part = self.into.join(format!(".{}.part", self.name));
+                let stored = self.store(input, &part);
+                if stored.is_err() {
+                    // The daemon removes the folder; this is for whoever runs it by hand.
+                    let _gone_already = fs::remove_file(&part);
+                }
+                stored
+            }
+        }
+    }
+
+    fn store(&self, input: impl Read, part: &Path) -> Result<Stored, StreamError> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(part).map_err(cannot_write(part))?;
+        let begin = || file.sync_data();
+        let mut output = &file;
+        let (stored, hash) = self.write(input, &mut output, &begin)?;
+        file.sync_all().map_err(cannot_write(part))?;
+        let name = self.into.join(self.name);
+        self.seal(&hash)
+            .and_then(|()| rename_new(part, &name))
+            .and_then(|()| File::open(self.into)?.sync_all())
+            .map_err(cannot_write(name))?;
+        Ok(stored)
+    }
+
+    /// Writes the manifest, to the disk.
+    fn seal(&self, hash: &str) -> io::Result<()> {
+        let mut line = Vec::new();
+        manifest::line(&mut line, Path::new(self.name), hash);
+        let (new, path) = (self.into.join(format!(".{}.part", manifest::NAME)), self.into.join(manifest::NAME));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&line)?;
+        file.sync_all()?;
+        rename_new(&new, &path)?;
+        File::open(self.into)?.sync_all()
+    }
+
+    /// Passes the stream on to `output`, compressed; `flush` lets the disk write what it has so far. Gives the hash of what went there.
+    fn write(
+        &self,
+        input: impl Read,
+        output: &mut (impl Write + Send),
+        flush: &(dyn Fn() -> io::Result<()> + Sync),
+    ) -> Result<(Stored, String), StreamError> {
+        let part = self.into.join(self.name);
+        thread::scope(|scope| {
+            let (blocks, pieces) = compressing(scope, self.codec, self.threads);
+            let writing = scope.spawn(move || write_all(pieces, output, flush));
+            let mut chunks = Chunks::new(input);
+            let mut inspector = Inspector::new(self.flavour.tool());
+            let mut block = Vec::with_capacity(2 * BLOCK);
+            let seen = loop {
+                match look(&mut chunks, &mut inspector, &mut block) {
+                    Ok(true) if block.len() < BLOCK => {}
+                    Ok(true) => {
+                        if !blocks.put(std::mem::replace(&mut block, Vec::with_capacity(2 * BLOCK))) {
+                            // Why, the writer says.
+                            break Ok(None);
+                        }
+                    }
+                    Ok(false) => break Ok((block.is_empty() || blocks.put(block)).then_some(())),
+                    Err(why) => break Err(why),
+                }
+            };
+            drop(blocks);
+            let written = writing.join().unwrap_or_else(|_panicked| Err(io::Error::other("writing broke off")));
+            // Of two errors the stream's own is the one to mend.
+            seen?;
+            let (bytes_out, hash) = written.map_err(cannot_write(part))?;
+            let whole = inspector.finish(chunks.at())?;
+            self.compare(&whole)?;
+            Ok((Stored { whole, bytes_in: chunks.at(), bytes_out }, hash))
+        })
+    }
+
+    /// Holds the checkpoints of the stream against those that the tool has written into the folder, if it has by now: whether they are there
+    /// at its end is for the daemon to see.
+    fn compare(&self, whole: &Whole) -> Result<(), StreamError> {
+        match Checkpoints::read(self.into, self.flavour.tool()) {
+            Ok(beside) if beside != whole.checkpoints => {
+                let what = "its checkpoints are not those that the tool wrote beside it".to_owned();
+                Err(StreamError::Broken { at: 0, what })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Takes the next chunk, as it is, into the block; false at the end of the stream.
+fn look(chunks: &mut Chunks<impl Read>, inspector: &mut Inspector, block: &mut Vec<u8>) -> Result<bool, StreamError> {
+    let begin = chunks.at();
+    let Some(chunk) = chunks.next(block)? else { return Ok(false) };
+    let looked = match chunk.kind {
+        Kind::Payload { offset, bytes } => inspector.payload(&chunk.path, offset, block.get(bytes).unwrap_or_default()),
+        Kind::End => inspector.end(&chunk.path),
+    };
+    looked.map_err(|what| StreamError::Broken { at: begin, what })?;
+    Ok(true)
+}
+
+/// Writes the pieces, in their order; gives how many bytes they had, and their hash.
+fn write_all(
+    pieces: Pieces,
+    output: &mut impl Write,
+    flush: &(dyn Fn() -> io::Result<()> + Sync),
+) -> io::Result<(u64, String)> {
+    let (mut hasher, mut written, mut flushed) = (Sha256::new(), 0, 0);
+    thread::scope(|scope| {
+        let mut flushing: Option<ScopedJoinHandle<'_, io::Result<()>>> = None;
+        // An error of the disk is told once: it is not to be lost with the thread that hears of it.
+        let join = |flushing: ScopedJoinHandle<'_, io::Result<()>>| {
+            flushing.join().unwrap_or_else(|_panicked| Err(io::Error::other("syncing broke off")))
+        };
+        for piece in pieces {
+            let piece = piece?;
+            output.write_all(&piece)?;
+            hasher.update(&piece);
+            written += piece.len() as u64;
+            if written - flushed >= BEGIN_WRITING && flushing.as_ref().is_none_or(ScopedJoinHandle::is_finished) {
+                flushing.take().map_or(Ok(()), join)?;
+                flushing = Some(scope.spawn(flush));
+                flushed = written;
+            }
+        }
+        flushing.map_or(Ok(()), join)
+    })?;
+    Ok((written, manifest::hexadecimal(&hasher.finalize())))
+}
+
+/// Gives a file its name, which nothing else may have.
+fn rename_new(from: &Path, to: &PathBuf) -> io::Result<()> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    fs::rename(from, to)
+}
