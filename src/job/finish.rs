@@ -12,7 +12,7 @@ use crate::disk;
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
-use crate::plan::End;
+use crate::plan::{End, INVENTORY};
 use crate::store::{StoreError, Success};
 use crate::witness::manifest;
 
@@ -101,13 +101,14 @@ impl Job {
     /// Makes the data directory what it was, if the failed step was filling it.
     async fn undo(&self, current: &Current) -> Result<(), String> {
         match self.plan.end.clone() {
-            End::Restore { work, data_dir, moves, .. } if current.fills_data_dir => {
+            End::Restore { tmp_dir, work, data_dir, moves, .. } if current.fills_data_dir => {
                 let inventory = self.inventory.clone();
                 blocking(move || {
                     let undone = match inventory {
-                        Some(moved) => moved.undo(&data_dir, Strangers::Spare),
-                        None if moves || !disk::is_directory(&work) => Ok(()),
-                        None => data_dir::undo(&data_dir, &work, Strangers::Spare),
+                        // Once it is removed the restore is complete, whatever failed after that.
+                        Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&data_dir, Strangers::Spare),
+                        _ if moves || !disk::is_directory(&work) => Ok(()),
+                        _ => data_dir::undo(&data_dir, &work, Strangers::Spare),
                     };
                     undone.map_err(|why| crate::chain(&why))
                 })

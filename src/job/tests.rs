@@ -61,6 +61,10 @@ impl Bench {
     }
 
     async fn restore_to(&self, target: Target) -> Result<(), String> {
+        self.restore_by(target, false).await
+    }
+
+    async fn restore_by(&self, target: Target, moves: bool) -> Result<(), String> {
         let tmp_dir = self.dir.path().join("backups/restores/2026-11-22-09-03-37");
         fs::create_dir_all(&tmp_dir).unwrap();
         let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target };
@@ -73,7 +77,7 @@ impl Bench {
             incrementals: &[],
             tmp_dir: &tmp_dir,
             room: None,
-            moves: false,
+            moves,
             memory: None,
             timestamp: None,
         };

@@ -193,6 +193,14 @@ impl MariaDb {
 impl Drop for MariaDb {
     fn drop(&mut self) {
         if let Some(mut child) = self.running.take() {
+            if std::thread::panicking() {
+                let ended =
+                    child.try_wait().unwrap().map_or("runs".to_owned(), |status| format!("had ended: {status}"));
+                let log = fs::read_to_string(self.root.path().join("log")).unwrap_or_default();
+                let lines: Vec<_> = log.lines().collect();
+                eprintln!("---- the server {ended}; the end of its log");
+                eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            }
             let _ = child.kill();
             let _ = child.wait();
         }

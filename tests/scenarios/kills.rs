@@ -31,6 +31,7 @@ pub(crate) fn a_backup_is_taken_back_when_the_daemon_was_killed(stand: &mut dyn 
     stand.script_the_tool();
     stand.env().start_daemon();
     stand.full("full-1");
+    assert_eq!(stand.env().newest("status"), "success", "{}", stand.env().newest("error"));
     let stored = stand.env().fingerprint("backups");
     for request in [
         r#"{"cmd":"full_backup","args":{"id":"next"}}"#,

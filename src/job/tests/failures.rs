@@ -120,3 +120,46 @@ async fn before_a_copy_back_the_data_directory_is_not_the_jobs_to_undo() {
     assert_eq!((bench.rows().as_str(), error(&bench).as_str()), ("success 0, failed 1", "the prepare broke off"));
     assert_eq!(fs::read_to_string(bench.dir.path().join("data/orders.ibd")).unwrap(), "an order");
 }
+
+/// The notes of a move go last: what fails after that takes nothing back.
+#[tokio::test]
+async fn a_move_that_is_complete_is_not_undone() {
+    let bench = Bench::new(|root| {
+        let mut acts = copy_and_prepare(root);
+        let (work, data) = (work(root), root.join("data"));
+        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(move |pipeline| {
+            assert!(pipeline.to_string().contains("--move-back"), "{pipeline}");
+            fs::create_dir(&data).unwrap();
+            for entry in fs::read_dir(&work).unwrap() {
+                let path = entry.unwrap().path();
+                fs::rename(&path, data.join(path.file_name().unwrap())).unwrap();
+            }
+            // What was set aside and is a directory cannot be forgotten.
+            fs::create_dir(data.join(".ibdata1.dbcalm-aside")).unwrap();
+            Ok(End::Exits(0, DONE))
+        }));
+        acts
+    });
+    bench.restore_by(Target::Database, true).await.unwrap();
+    assert_eq!(bench.rows(), "success 0, success 0, failed 0");
+    assert!(bench.dir.path().join("data/backup-my.cnf").exists(), "{}", error(&bench));
+}
+
+#[tokio::test]
+async fn a_move_that_fails_is_undone() {
+    let bench = Bench::new(|root| {
+        let mut acts = copy_and_prepare(root);
+        let (work, data) = (work(root), root.join("data"));
+        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(move |_| {
+            fs::create_dir(&data).unwrap();
+            fs::rename(work.join("backup-my.cnf"), data.join("backup-my.cnf")).unwrap();
+            Ok(End::Exits(1, "no more of it"))
+        }));
+        acts
+    });
+    bench.restore_by(Target::Database, true).await.unwrap();
+    assert_eq!((bench.rows().as_str(), error(&bench).as_str()), ("success 0, success 0, failed 1", "no more of it"));
+    assert_eq!(fs::read_dir(bench.dir.path().join("data")).unwrap().count(), 0);
+}
