@@ -36,7 +36,7 @@ class Measured:
 
 
 class Peak(threading.Thread):
-    """The most memory that processes which `is_ours` have held at once, in KiB: sampled, of what is theirs alone (RssAnon)."""
+    """The most memory that processes have held at once, in KiB: sampled, of what is theirs alone (RssAnon)."""
 
     def __init__(self, roots):
         super().__init__(daemon=True)
