@@ -77,6 +77,7 @@ impl Real {
                 install
                     .extend(["--auth-root-authentication-method=normal", "--skip-test-db", "--rpm"].map(str::to_owned));
                 install.push(format!("--datadir={}", root.join("data").display()));
+                install.push(format!("--tmpdir={}", root.display()));
                 install.extend(as_root().map(str::to_owned));
                 let made = agent.run(install);
                 assert_eq!(made.code, Some(0), "{made}");
@@ -226,6 +227,11 @@ impl Real {
         argv.push(format!("--socket={}", socket.display()));
         argv.push(format!("--pid-file={}", socket.with_extension("pid").display()));
         argv.push(format!("--log-error={}", log.display()));
+        // A server that starts removes the temporary tables of all that have the same directory for them (seen with 10.11.19).
+        let tmp = socket.with_extension("tmp");
+        let made = self.agent.run(["mkdir", "-p", &tmp.display().to_string()]);
+        assert_eq!(made.code, Some(0), "{made}");
+        argv.push(format!("--tmpdir={}", tmp.display()));
         argv.extend(as_root().map(str::to_owned));
         let task = self.agent.start(argv);
         wait_for("the server to answer", || {

@@ -42,9 +42,11 @@ fn template() -> &'static Path {
         let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("template-{}", name.trim_end_matches('-')));
         if !made.exists() {
             let dir = tempfile::Builder::new().prefix("template").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let tmp = tempfile::tempdir().unwrap();
             let said = program("mariadb-install-db")
                 .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--rpm"])
                 .args(["--innodb-log-file-size=64M"])
+                .arg(format!("--tmpdir={}", tmp.path().display()))
                 .arg(format!("--datadir={}", dir.path().display()))
                 .args(user())
                 .output()
@@ -99,11 +101,15 @@ impl MariaDb {
             return;
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join("log")).unwrap();
+        // A server that starts removes the temporary tables of all that have the same directory for them (seen with 10.11.19).
+        let tmp = self.root.path().join("tmp");
+        fs::create_dir_all(&tmp).unwrap();
         let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
         let child = program(server)
             .args(["--no-defaults", "--skip-networking", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=64M"])
             .arg(format!("--datadir={}", self.data_dir().display()))
             .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--tmpdir={}", tmp.display()))
             .args(user())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
