@@ -137,7 +137,10 @@ impl MariaDb {
     /// Stops the server and removes all its data.
     pub(crate) fn lose_everything(&mut self) {
         self.stop();
-        fs::remove_dir_all(self.data_dir()).unwrap();
+        // A restore that was undone leaves it absent, where it was.
+        if self.data_dir().exists() {
+            fs::remove_dir_all(self.data_dir()).unwrap();
+        }
         fs::create_dir(self.data_dir()).unwrap();
     }
 

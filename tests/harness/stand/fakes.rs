@@ -79,7 +79,10 @@ impl Stand for Fakes {
     /// The fake server's own files stay, as if they were another machine's: [`Stand::content`] goes on being the original.
     fn lose_everything(&mut self) {
         self.stop_server();
-        fs::remove_dir_all(self.data_dir()).unwrap();
+        // A restore that was undone leaves it absent, where it was.
+        if self.data_dir().exists() {
+            fs::remove_dir_all(self.data_dir()).unwrap();
+        }
         fs::create_dir(self.data_dir()).unwrap();
     }
 
