@@ -213,6 +213,23 @@ fn every_failing_step_leaves_everything_as_it_was() {
     );
 }
 
+/// The third of these has a name that leaves no room for the ending of what is set aside.
+#[test]
+fn what_was_set_aside_before_the_way_could_not_be_cleared_is_brought_back() {
+    let env = with_chain();
+    fs::create_dir(env.path("data")).unwrap();
+    for name in ["ib_buffer_pool", "ib_logfile0", &format!("ib_logfile{}", "9".repeat(240)), "ibdata1"] {
+        fs::write(env.path("data").join(name), name).unwrap();
+    }
+    let data = env.fingerprint("data");
+    let id = env.restore(&CHAIN, "database");
+    env.expect_log("restore failed");
+    assert!(env.newest("error").ends_with("File name too long (os error 36)"), "{}", env.newest("error"));
+    assert_eq!(env.fingerprint("data"), data);
+    assert_eq!(env.listing("backups/tmp"), "(empty)");
+    assert!(env.commands(&id).last().unwrap().contains("--move-back"));
+}
+
 #[test]
 fn a_failed_folder_restore_is_removed() {
     let env = with_chain();

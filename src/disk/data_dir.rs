@@ -65,7 +65,7 @@ pub fn check_empty(dir: &Path) -> Result<(), DataDirError> {
     leftovers(dir).map(|_| ())
 }
 
-/// The names in a directory that counts as empty.
+/// The names in a directory that counts as empty, in their order.
 fn leftovers(dir: &Path) -> Result<Vec<String>, DataDirError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -88,6 +88,7 @@ fn leftovers(dir: &Path) -> Result<Vec<String>, DataDirError> {
         }
         names.push(name);
     }
+    names.sort();
     Ok(names)
 }
 

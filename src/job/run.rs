@@ -259,20 +259,17 @@ impl Job {
         if step.proof != Proof::Filled {
             return Ok(());
         }
-        self.inventory = blocking(move || {
-            let inventory = if moves {
+        if moves {
+            let inventory = blocking(move || {
                 let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
                 let path = tmp_dir.join(INVENTORY);
                 inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
-                Some(inventory)
-            } else {
-                None
-            };
-            data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))?;
-            Ok(inventory.map(Arc::new))
-        })
-        .await?;
-        Ok(())
+                Ok(inventory)
+            });
+            // Kept from here on, for a failure after this brings back what it finds set aside.
+            self.inventory = Some(Arc::new(inventory.await?));
+        }
+        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))).await
     }
 
     pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {
