@@ -23,15 +23,23 @@ fn name_of(place: Place) -> &'static str {
 
 #[test]
 fn whatever_is_killed_over_fakes_every_promise_holds() {
-    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6 };
+    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6, streams: false };
     if let Some(report) = crash::sweep(terms, &mut |_| {}) {
         assert!(report.kills() >= 25 && report.restored_at_the_end > 0, "{report}");
     }
 }
 
 #[test]
+fn whatever_is_killed_over_streams_every_promise_holds() {
+    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6, streams: true };
+    if let Some(report) = crash::sweep(terms, &mut |_| {}) {
+        assert!(report.kills() >= 25 && report.streams > 0 && report.restored_at_the_end > 0, "{report}");
+    }
+}
+
+#[test]
 fn whatever_is_killed_over_real_tools_every_promise_holds() {
-    let terms = crash::Terms { place: Place::Local, kills: 4, seed: 4, jobs_at_once: 1, backups: 2 };
+    let terms = crash::Terms { place: Place::Local, kills: 4, seed: 4, jobs_at_once: 1, backups: 2, streams: false };
     if let Some(report) = crash::sweep(terms, &mut |_| {}) {
         assert!(report.kills() >= 4 && report.restored_at_the_end > 0, "{report}");
     }

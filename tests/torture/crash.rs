@@ -33,7 +33,12 @@ pub(crate) struct Terms {
     pub(crate) jobs_at_once: usize,
     /// How many backups are kept, at the most.
     pub(crate) backups: usize,
+    /// Whether each daemon after a strike stores its backups in another form: as files or as streams, compressed or not.
+    pub(crate) streams: bool,
 }
+
+/// The forms in which a backup is stored: `stream` and `compression` in the settings.
+const FORMS: [(&str, &str); 4] = [("", ""), ("true", ""), ("true", "gzip"), ("true", "zstd")];
 
 /// A sweep under way.
 pub(super) struct Sweep {
@@ -158,6 +163,7 @@ impl Sweep {
         let replies: Vec<_> = sent.into_iter().map(|sent| sent.join().unwrap()).collect();
         if strike.is_of_daemon() {
             // What still waits at its place is ended by the next daemon, or goes on for nothing.
+            self.change_form();
             self.env().start_daemon();
         } else {
             // More than one job may be under way: whoever comes to the place now goes on.
@@ -173,6 +179,16 @@ impl Sweep {
         let asked: Vec<_> = asked.collect();
         self.look_at(asked, &before);
         self.check_tool_kill(&strike, hit, rows);
+    }
+
+    /// The next daemon's backups are stored in another form, and chains are of many.
+    fn change_form(&mut self) {
+        if self.terms.streams {
+            let (stream, compression) = self.random.choice(FORMS).unwrap();
+            self.stand.env_mut().set("stream", stream);
+            self.stand.env_mut().set("compression", compression);
+            self.note(&format!("from now on stream: '{stream}', compression: '{compression}'"));
+        }
     }
 
     /// What the daemon said. It answers unless it is killed, and accepts what it can do.
@@ -222,10 +238,11 @@ impl Drop for Sweep {
         if !std::thread::panicking() {
             return;
         }
-        let Terms { place, kills, seed, jobs_at_once, backups } = self.terms;
+        let Terms { place, kills, seed, jobs_at_once, backups, streams } = self.terms;
         let repeat = format!(
-            "ci/torture crash --on {} --kills {kills} --seed {seed} --jobs-at-once {jobs_at_once} --backups {backups}",
-            super::name_of(place)
+            "ci/torture crash --on {} --kills {kills} --seed {seed} --jobs-at-once {jobs_at_once} --backups {backups}{}",
+            super::name_of(place),
+            if streams { " --streams" } else { "" }
         );
         let last = &self.journal[self.journal.len().saturating_sub(JOURNAL)..];
         let text = format!("--- repeat it by\n{repeat}\n--- what was done, the last at the end\n{}\n", last.join("\n"));

@@ -46,7 +46,9 @@ struct Arguments {
 
 const REPEAT: &str = "The figures of the README:
   ci/torture crash --on fakes --kills 1000 --seed 1 --jobs-at-once 3
+  ci/torture crash --on fakes --kills 1000 --seed 1 --jobs-at-once 3 --streams
   ci/torture crash --on mariadb --kills 100 --seed 1
+  ci/torture crash --on mariadb --kills 100 --seed 1 --streams
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
 
@@ -70,6 +72,9 @@ enum Mode {
         /// How many backups are kept, at the most; older ones go as the API removes them.
         #[arg(long, default_value_t = 8)]
         backups: usize,
+        /// Store backups as files and as streams, in another form after each daemon that was killed.
+        #[arg(long)]
+        streams: bool,
     },
     /// A poller reads the newest row of each request as fast as it can, while restores run over fakes.
     Status {
@@ -104,12 +109,12 @@ fn main() -> ExitCode {
     println!("seed {seed}");
     let begun = Instant::now();
     let report: Option<Box<dyn Display>> = match mode {
-        Mode::Crash { on, kills, jobs_at_once, backups } => {
+        Mode::Crash { on, kills, jobs_at_once, backups, streams } => {
             let place = match on {
                 On::Fakes => Place::Fakes,
                 On::Mariadb => Place::Local,
             };
-            let terms = crash::Terms { place, kills, seed, jobs_at_once: jobs_at_once.into(), backups };
+            let terms = crash::Terms { place, kills, seed, jobs_at_once: jobs_at_once.into(), backups, streams };
             crash::sweep(terms, &mut progress(kills)).map(|report| Box::new(report) as Box<dyn Display>)
         }
         Mode::Status { restores } => status::watch(restores, seed).map(|report| Box::new(report) as Box<dyn Display>),

@@ -77,6 +77,8 @@ impl Sweep {
         let manifest = stored::examine(&self.env().backup(&id), base_dir.as_deref());
         let manifest = manifest.unwrap_or_else(|why| panic!("the backup {id} is recorded and not whole: {why}"));
         self.report.backups += 1;
+        let is_stream = |name: &String| name.contains(".xbstream");
+        self.report.streams += u32::from(world::files(&self.env().backup(&id)).unwrap().iter().any(is_stream));
         self.bases.push(id.clone());
         self.promised.backups.insert(id, Kept { base, content: Rc::clone(&self.content), manifest });
     }

@@ -20,6 +20,8 @@ pub(crate) struct Report {
     pub(super) restored: u32,
     pub(super) undone: u32,
     pub(super) backups: u32,
+    /// How many of the backups are streams.
+    pub(crate) streams: u32,
     pub(crate) restored_at_the_end: usize,
 }
 
@@ -44,7 +46,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hit, rounds, during, after, timed, requests, succeeded, failed, refused, unanswered, .. } = self;
-        let Self { restored, undone, backups, restored_at_the_end, .. } = self;
+        let Self { restored, undone, backups, streams, restored_at_the_end, .. } = self;
         writeln!(
             f,
             "{} kills ({} of a daemon, {} of a tool) in {rounds} rounds",
@@ -59,7 +61,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{backups} backups recorded; {restored} restores had all the data, {undone} left the data directory as it was"
+            "{backups} backups recorded, {streams} of them streams; {restored} restores had all the data, {undone} left the data directory as it was"
         )?;
         write!(f, "{restored_at_the_end} restores at the end, of every backup that was left: all the data")
     }
