@@ -1,4 +1,4 @@
-//! `--copy-back` and `--move-back`: a prepared backup becomes a data directory.
+//! `--copy-back`: a prepared backup becomes a data directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,6 @@ use crate::harness::world;
 on_every_bench![
     each_member_of_a_chain_comes_back_with_its_content,
     a_copy_back_leaves_the_backup_and_brings_no_checkpoints,
-    a_move_back_leaves_metadata_and_directories,
     a_data_directory_is_for_its_owner_alone,
     any_file_in_the_data_directory_is_refused,
     a_forced_copy_back_goes_on_until_the_first_clash,
@@ -44,20 +43,6 @@ fn a_copy_back_leaves_the_backup_and_brings_no_checkpoints(bench: &Bench<'_>) {
     let left: Vec<_> = before.iter().filter(|path| !brought.contains(path)).collect();
     assert_eq!(left, ["backup-my.cnf", bench.checkpoints_name()].iter().collect::<Vec<_>>());
     assert!(brought.iter().any(|path| path == bench.info_name()), "{brought:?}");
-}
-
-/// tools.md, "Behaviour": on one file system it renames.
-fn a_move_back_leaves_metadata_and_directories(bench: &Bench<'_>) {
-    let (dir, data) = (bench.prepared(&[]), bench.path("data"));
-    let inode = |path: std::path::PathBuf| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).unwrap());
-    let (files, number) = (world::files(&dir).unwrap(), inode(dir.join("shop/orders.ibd")));
-    let data_dir = format!("--datadir={}", data.display());
-    bench.run(Tool::Backup, &["--move-back", &target(&dir), &data_dir]).complete();
-    assert_eq!(inode(data.join("shop/orders.ibd")), number);
-    let left = world::files(&dir).unwrap();
-    assert_eq!(left, ["backup-my.cnf", bench.checkpoints_name()]);
-    assert!(dir.join("shop").is_dir());
-    assert_eq!(world::files(&data).unwrap().len() + left.len(), files.len());
 }
 
 /// tools.md, "Behaviour": modes 0640 and 0700.

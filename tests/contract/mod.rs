@@ -73,6 +73,7 @@ mod calls;
 mod copy_back;
 mod damage;
 mod fake;
+mod move_back;
 mod prepare;
 mod real;
 mod signals;
