@@ -10,6 +10,7 @@ mod bodies {
     pub(crate) mod metadata;
     pub(crate) mod records;
     pub(crate) mod settings;
+    pub(crate) mod stream;
 }
 
 /// Fewer files than this are no corpus.
@@ -60,6 +61,11 @@ fn nothing_that_a_tool_leaves_or_says_is_too_strange() {
 #[test]
 fn no_records_are_too_strange() {
     replay("records", bodies::records::check);
+}
+
+#[test]
+fn no_stream_is_too_strange() {
+    replay("stream", bodies::stream::check);
 }
 
 #[test]
