@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::undone::{Strangers, bring_back, is_copy};
 use super::{DataDirError, at, files, filled, from_aside, is_harmless, is_innodb};
+use crate::disk::Disk;
 
 /// The files and directories of a prepared tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct Inventory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     path: PathBuf,
-    device: u64,
+    /// Its number in its file system. The device's own number is none to go by: another start of the machine may give it another.
     inode: u64,
     size: u64,
     /// When it was last written to, in seconds and nanoseconds: a rename leaves that as it is.
@@ -43,7 +44,7 @@ impl Entry {
 }
 
 impl Inventory {
-    /// Notes what is in the prepared tree `work`.
+    /// Notes what is in the prepared tree `work`, which is on the disk by now: what a power cut took from a file would make it a stranger.
     ///
     /// # Errors
     /// It cannot be read.
@@ -51,7 +52,7 @@ impl Inventory {
         let entry = |path: PathBuf| {
             let there = fs::symlink_metadata(work.join(&path)).map_err(at(&work.join(&path)))?;
             let modified = (there.mtime(), there.mtime_nsec());
-            Ok(Entry { path, device: there.dev(), inode: there.ino(), size: there.len(), modified })
+            Ok(Entry { path, inode: there.ino(), size: there.len(), modified })
         };
         let files = files(work)?.into_iter().map(entry).collect::<Result<Vec<_>, DataDirError>>()?;
         let above = |entry: &Entry| entry.path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
@@ -103,22 +104,25 @@ impl Inventory {
         Ok(())
     }
 
-    /// Syncs to the disk what has arrived in `dir`, and the names it has there.
+    /// Syncs to `disk` what has arrived in `dir`, and the names it has there.
     ///
     /// # Errors
     /// The system's, or that it was broken off by `stop`.
-    pub fn sync(&self, dir: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
+    pub fn sync(&self, disk: &Disk, dir: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
         let paths = self.files.iter().map(|entry| entry.path.clone()).collect::<Vec<_>>();
-        filled::sync_these(dir, &paths, stop)
+        filled::sync_these(disk, dir, &paths, stop)
     }
 
     /// Makes `dir` what it was before the move.
     pub fn undo(&self, dir: &Path, strangers: Strangers) -> Result<(), DataDirError> {
-        let by_number = self.files.iter().map(|entry| ((entry.device, entry.inode), entry)).collect::<HashMap<_, _>>();
+        let by_number = self.files.iter().map(|entry| (entry.inode, entry)).collect::<HashMap<_, _>>();
+        // It is on one file system with the working copy, else nothing would be moved.
+        let device = if dir.exists() { Some(fs::metadata(dir).map_err(at(dir))?.dev()) } else { None };
         let (mut own, mut foreign) = (Vec::new(), Vec::new());
         for relative in files(dir)? {
             let there = fs::symlink_metadata(dir.join(&relative)).map_err(at(dir))?;
-            let is_own = match (by_number.get(&(there.dev(), there.ino())), strangers) {
+            let entry = by_number.get(&there.ino()).filter(|_| Some(there.dev()) == device);
+            let is_own = match (entry, strangers) {
                 (Some(_), Strangers::Spare) => true,
                 // Whoever has written to one of them since uses them.
                 (Some(entry), Strangers::Respect) => entry.is_untouched(&there),
@@ -169,6 +173,7 @@ mod tests {
 
     use super::super::{check_empty, set_aside};
     use super::{DataDirError, Inventory, Strangers};
+    use crate::disk::Disk;
 
     const FILES: [&str; 5] = ["ibdata1", "shop/orders.ibd", "shop/orders.frm", "other/t.MYD", "xtrabackup_info"];
 
@@ -290,7 +295,8 @@ mod tests {
         assert!(check().is_err());
         fs::rename(bench.root.path().join("work/other/t.MYD"), bench.data().join("other/t.MYD")).unwrap();
         check().unwrap();
-        bench.inventory.sync(&bench.data(), &tokio_util::sync::CancellationToken::new()).unwrap();
+        let disk = Disk::of(&bench.data()).unwrap();
+        bench.inventory.sync(&disk, &bench.data(), &tokio_util::sync::CancellationToken::new()).unwrap();
     }
 
     #[test]
