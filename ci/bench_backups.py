@@ -9,6 +9,7 @@ The predecessors' commands are those of tests/commands.json, and for streams wha
 """
 
 import argparse
+import datetime
 import json
 import os
 import resource
@@ -100,6 +101,7 @@ class Stage:
         self.binary, self.directory, self.server_pid = binary, directory, server_pid
         self.data, self.backups = os.path.join(directory, "data"), os.path.join(directory, "backups")
         self.number = 0
+        self.tells_steps = False
         with open(os.path.join(directory, "config.yml"), encoding="utf-8") as settings:
             self.settings = settings.read()
         self.login = [f"--defaults-file={directory}/credentials.cnf", "--defaults-group-suffix=-dbcalm"]
@@ -130,6 +132,8 @@ class Stage:
             reply = daemon.timed(make, 202, "Accepted")[1]
             settle(records, reply["id"])
             seconds = (clock() - begun) / 1e9
+            if self.tells_steps:
+                tell_steps(records, reply["id"], begun)
             peak.over.set()
             cpu = cpu_of(daemon.pid) - before
             records.close()
@@ -161,6 +165,17 @@ class Stage:
         shutil.rmtree(self.data)
         os.mkdir(self.data, 0o700)
         settle_disk()
+
+
+def tell_steps(records, command_id, begun):
+    """Says how long each step of a job took, to the beginning of the next: what the daemon does in between is the step's before it."""
+    query = "SELECT command, start_time FROM process WHERE command_id = ? ORDER BY id"
+    rows = [(command, datetime.datetime.fromisoformat(start)) for command, start in records.execute(query, (command_id,))]
+    ends = [start for _, start in rows[1:]]
+    for (command, start), end in zip(rows, ends):
+        print(f"    {(end - start).total_seconds():8.3f} s  {command[:150]}")
+    took = (clock() - begun) / 1e9 - (rows[-1][1] - rows[0][1]).total_seconds()
+    print(f"    {took:8.3f} s  {rows[-1][0][:150]}")
 
 
 def settle_disk():
@@ -365,12 +380,14 @@ def main():
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="")
+    parser.add_argument("--steps", action="store_true", help="say how long each step of ours took")
     parser.add_argument("--server-pid", type=int, required=True)
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench.machine(given.binary)
     stage = Stage(given.binary, given.directory, given.server_pid)
     fill(stage, given.mib)
+    stage.tells_steps = given.steps
     print(f"data directory: {size_of(stage.data) / 2**20:.0f} MiB; {given.rounds} rounds; {TOOL}")
     for name, run in backups(stage, given.rounds):
         if given.only in name:

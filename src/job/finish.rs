@@ -41,12 +41,13 @@ impl Job {
         match self.plan.end.clone() {
             End::Backup { id, base, schedule_id, dir, is_stream } => {
                 let made = self.made.as_ref().map(Made::identity);
+                let disk = Arc::clone(&self.disk);
                 let size = blocking(move || {
                     check_identity(&root, &dir, made)?;
                     let seal = if is_stream { manifest::complete } else { manifest::write };
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-                        .and_then(|()| disk::while_syncing(&dir, || seal(&dir, &stop)))
-                        .and_then(|()| disk::sync_tree(&dir, &stop))
+                        .and_then(|()| disk.while_syncing(&dir, || seal(&dir, &stop)))
+                        .and_then(|()| disk.sync_tree(&dir, &stop))
                         .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
                 })
                 .await?;
@@ -54,16 +55,19 @@ impl Job {
             }
             End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _ } => {
                 let target_path = tmp_dir.display().to_string();
-                let inventory = self.inventory.clone();
+                let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
                 blocking(move || match target {
-                    Target::Folder => disk::sync_tree(&tmp_dir, &stop)
+                    Target::Folder => disk
+                        .sync_tree(&tmp_dir, &stop)
                         .map(|_size| ())
                         .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
                     Target::Database => {
                         match inventory {
-                            Some(moved) => moved.check_arrived(&data_dir).and_then(|()| moved.sync(&data_dir, &stop)),
+                            Some(moved) => {
+                                moved.check_arrived(&data_dir).and_then(|()| moved.sync(&disk, &data_dir, &stop))
+                            }
                             None => data_dir::check_filled(&data_dir, &work)
-                                .and_then(|()| data_dir::sync(&data_dir, &work, &stop)),
+                                .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
                         }
                         .map_err(|why| crate::chain(&why))?;
                         // From here on the data directory is what it shall be: without the working copy, or the inventory,

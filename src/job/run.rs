@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, error, info, info_span};
 
 use crate::command::admit::Admitted;
-use crate::command::{CommandId, Rejection};
+use crate::command::{CommandId, Rejection, Target};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
+use crate::disk::Disk;
+use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::{self, Inventory};
 use crate::exec::probe;
@@ -37,6 +40,8 @@ pub struct Job {
     pub(super) claim: Claim,
     /// The directory of a backup, once it is made.
     pub(super) made: Option<Made>,
+    /// Where what it leaves is written.
+    pub(super) disk: Arc<Disk>,
     /// The checkpoints of what was copied last.
     copied: Option<Checkpoints>,
     /// What is moved to the data directory, once that is about to begin.
@@ -81,6 +86,13 @@ impl Job {
     ) -> Result<CommandId, Rejection> {
         let Admitted { plan, claim, secrets } = admitted;
         let command_id = CommandId::random();
+        let written = match &plan.end {
+            End::Restore { target: Target::Database, data_dir, .. } => data_dir,
+            End::Restore { .. } | End::Backup { .. } => &config.backup_dir,
+        };
+        let disk = Disk::of(written);
+        let disk = disk.map_err(|why| Rejection::Broken(format!("'{}' cannot be opened: {why}", written.display())));
+        let disk = Arc::new(disk?);
         let mut job = Self {
             command_id,
             plan,
@@ -89,6 +101,7 @@ impl Job {
             secrets,
             claim,
             made: None,
+            disk,
             copied: None,
             inventory: None,
             start: Moment::now(),
@@ -164,8 +177,14 @@ impl Job {
         let mut step = self.plan.first.clone();
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
+            let ahead = self.written_ahead(&step).map(WritingAhead::begin);
             let finished = Arc::new(running.finished.await);
-            if let Err(reason) = self.check(&step, &finished).await {
+            let written = match ahead {
+                Some(ahead) => ahead.end().await.map_err(|why| format!("what it wrote could not be synced: {why}")),
+                None => Ok(()),
+            };
+            let proved = self.check(&step, &finished).await;
+            if let Err(reason) = proved.and(written) {
                 return self.fail(current, Some(finished), reason).await;
             }
             let Some(next) = rest.next() else {
@@ -196,6 +215,18 @@ impl Job {
                 Err(reason) => return self.fail(current, None, reason).await,
             };
             step = next;
+        }
+    }
+
+    /// Where a step writes what will stay. A stream is written ahead by the step that stores it.
+    fn written_ahead(&self, step: &Step) -> Option<PathBuf> {
+        match (&step.proof, &self.plan.end) {
+            (Proof::Backup { dir, stream: None, .. }, _) => Some(dir.clone()),
+            (Proof::Copied { copy, .. }, End::Restore { work, target, moves, .. }) => {
+                (copy == work && (*moves || *target == Target::Folder)).then(|| work.clone())
+            }
+            (Proof::Filled, End::Restore { data_dir, moves: false, .. }) => Some(data_dir.clone()),
+            _ => None,
         }
     }
 
@@ -260,7 +291,11 @@ impl Job {
             return Ok(());
         }
         if moves {
+            let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
             let inventory = blocking(move || {
+                // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.
+                let synced = disk.sync_tree(&work, &shutdown);
+                synced.map_err(|why| format!("'{}' could not be synced to the disk: {why}", work.display()))?;
                 let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
                 let path = tmp_dir.join(INVENTORY);
                 inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;

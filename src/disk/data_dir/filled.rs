@@ -6,11 +6,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::syncfs;
 use tokio_util::sync::CancellationToken;
 
 use super::{DataDirError, at, files};
-use crate::disk::go_on;
+use crate::disk::{Disk, go_on};
 
 /// Files of the prepared tree that a copy-back leaves out (seen with mariadb-backup 10.5.23, 10.11.19 and 11.8.6).
 /// The tools' own files, `xtrabackup_*` and `mariadb_backup_*`, are left out or not as the tool sees fit.
@@ -49,25 +48,30 @@ pub(super) fn is_looked_for(relative: &Path, has_link: bool) -> bool {
     !(elsewhere || own || linked || NOT_COPIED.contains(&name) || extension == "qp")
 }
 
-/// Syncs to the disk what came into `dir` from the prepared tree `work`, and the names it has there. What lay there before is
+/// Syncs to `disk` what came into `dir` from the prepared tree `work`, and the names it has there. What lay there before is
 /// not this restore's to open.
 ///
 /// # Errors
 /// The system's, or that it was broken off by `stop`.
-pub fn sync(dir: &Path, work: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
-    sync_these(dir, &files(work)?, stop)
+pub fn sync(disk: &Disk, dir: &Path, work: &Path, stop: &CancellationToken) -> Result<(), DataDirError> {
+    sync_these(disk, dir, &files(work)?, stop)
 }
 
 /// Syncs these files in `dir`, as far as they are there, and their directories.
-pub(super) fn sync_these(dir: &Path, relatives: &[PathBuf], stop: &CancellationToken) -> Result<(), DataDirError> {
-    let top = File::open(dir).map_err(at(dir))?;
-    syncfs(&top).map_err(|why| at(dir)(why.into()))?;
+pub(super) fn sync_these(
+    disk: &Disk,
+    dir: &Path,
+    relatives: &[PathBuf],
+    stop: &CancellationToken,
+) -> Result<(), DataDirError> {
+    let disk = disk.of_this(dir).map_err(at(dir))?;
+    disk.sync().map_err(at(dir))?;
     let mut directories = BTreeSet::from([PathBuf::new()]);
     for relative in relatives {
         go_on(stop).map_err(at(dir))?;
         let path = dir.join(relative);
-        match File::open(&path) {
-            Ok(file) => file.sync_all().map_err(at(&path))?,
+        match disk.sync_one(&path) {
+            Ok(()) => {}
             // What the tool leaves out was looked for before.
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
             Err(why) => return Err(at(&path)(why)),
@@ -76,7 +80,7 @@ pub(super) fn sync_these(dir: &Path, relatives: &[PathBuf], stop: &CancellationT
     }
     for relative in directories {
         let path = dir.join(relative);
-        File::open(&path).and_then(|dir| dir.sync_all()).map_err(at(&path))?;
+        disk.sync_one(&path).map_err(at(&path))?;
     }
     // The data directory's own name is as old as the directory, but for one that the tool made; its parent may be closed to
     // this user, and was synced with the file system above.
