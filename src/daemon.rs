@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info, warn};
 
 use crate::connection;
+use crate::job::Board;
 use crate::world::World;
 
 /// How long the records may take to be written at the end, in a database that is locked or full: less than systemd's
@@ -37,8 +38,9 @@ const EACH: u64 = 4;
 pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    notify(&[NotifyState::Ready, NotifyState::Status("waiting for commands")]);
+    notify(&[NotifyState::Ready, NotifyState::Status("idle")]);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let telling = tokio::spawn(tell(Arc::clone(&world.board)));
     let seats = Arc::new(Semaphore::new(seats()));
     let mut is_failing = false;
     loop {
@@ -65,6 +67,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
         }
     }
     drop(listener);
+    telling.abort();
     notify(&[NotifyState::Stopping, NotifyState::Status("ending the jobs")]);
     info!(tasks = world.tasks.len(), "stopping");
     world.tasks.close();
@@ -89,6 +92,19 @@ async fn accept(
     // It is never closed.
     let seat = Arc::clone(seats).acquire_owned().await.ok();
     (seat, listener.accept().await.map(|(stream, _)| stream))
+}
+
+/// Tells systemd what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.
+async fn tell(board: Arc<Board>) {
+    let mut told = "idle".to_owned();
+    loop {
+        board.changed().await;
+        let status = board.status();
+        if status != told {
+            told.clone_from(&status);
+            let _told = tokio::task::spawn_blocking(move || notify(&[NotifyState::Status(&status)])).await;
+        }
+    }
 }
 
 /// Tells systemd, if it is there.

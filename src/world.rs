@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::exec::CommandExecutor;
-use crate::job::Registry;
+use crate::job::{Board, Registry};
 use crate::store::Store;
 use crate::wire::Budget;
 
@@ -20,6 +20,8 @@ pub struct World {
     pub executor: Arc<dyn CommandExecutor>,
     /// Which ids and data directories are taken by requests in flight.
     pub registry: Arc<Registry>,
+    /// What the jobs in flight are at.
+    pub board: Arc<Board>,
     /// How much the requests that come in may take.
     pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
@@ -36,6 +38,7 @@ impl World {
             store,
             executor,
             registry: Arc::default(),
+            board: Arc::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),

@@ -26,6 +26,7 @@ mod live;
 mod orm;
 mod paths;
 mod power_cut;
+mod progress;
 mod pythons;
 mod recorder;
 mod relay;

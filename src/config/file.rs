@@ -70,6 +70,7 @@ impl Config {
             parallel: raw.threads("parallel")?,
             use_memory: raw.use_memory()?,
             backup_options: raw.backup_options()?,
+            progress: raw.boolean("progress", true)?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
@@ -132,7 +133,7 @@ impl Raw<'_> {
     }
 
     fn streaming(&self) -> Result<Option<Streaming>, Problem> {
-        if !self.boolean("stream")? {
+        if !self.boolean("stream", false)? {
             let needing = ["compression", "compression_level", "compression_threads", "forward"];
             return match needing.into_iter().find(|key| self.get(key).is_some()) {
                 Some(key) => Err(self.problem(
@@ -275,6 +276,7 @@ mod tests {
         assert_eq!(config.credentials, Path::new("/etc/dbcalm/credentials.cnf"));
         assert_eq!((config.backup_bin, config.admin_bin), (None, None));
         assert_eq!(config.data_dir, Path::new("/var/lib/mysql"));
+        assert!(config.progress);
         assert_eq!(config.host, "localhost");
         assert_eq!(config.database_path, Path::new("/var/lib/dbcalm/db.sqlite3"));
         assert_eq!(config.log_file, Path::new("/var/log/dbcalm/dbcalm.log"));

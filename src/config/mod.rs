@@ -47,6 +47,8 @@ pub struct Config {
     pub use_memory: u64,
     /// `backup_options`: what else the backup tool is told at a backup.
     pub backup_options: Vec<String>,
+    /// `progress`: whether a running row's output says how far it is.
+    pub progress: bool,
     /// `host`: where the backup tool finds the server.
     pub host: String,
     /// `database_path`: the records, shared with the API.

@@ -4,6 +4,7 @@
 //! [`HEAD`] + [`TAIL`]. What is left out is left out by whole lines, so that a secret is never cut into two harmless halves.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the beginning is kept, in bytes.
 const HEAD: usize = 64 * 1024;
@@ -13,6 +14,8 @@ const TAIL: usize = 192 * 1024;
 const MAX_LINE: usize = 16 * 1024;
 /// How many watched lines are kept.
 const MAX_WATCHED: usize = 16;
+/// How much of a line is heard while its program runs, in bytes.
+const MAX_HEARD: usize = 1024;
 
 /// How much is kept: what the constants say, but where every bound is to be met with little.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +36,27 @@ impl Default for Bounds {
     }
 }
 
+/// The last line of a program that still runs, for whoever looks.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Arc<Mutex<String>>);
+
+impl Heard {
+    /// The line; empty before there is one.
+    pub fn last(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hear(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line.get(..MAX_HEARD).unwrap_or(line));
+        line.trim_end().clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 /// Takes in output.
 #[derive(Debug, Default)]
 pub struct Capture {
     bounds: Bounds,
+    heard: Option<Heard>,
     watch: Option<&'static str>,
     line: Vec<u8>,
     head: Vec<u8>,
@@ -66,6 +86,13 @@ impl Capture {
         Self { bounds, watch, ..Self::default() }
     }
 
+    /// Lets each line be heard as soon as it is whole.
+    #[must_use]
+    pub fn heard_by(mut self, heard: Option<Heard>) -> Self {
+        self.heard = heard;
+        self
+    }
+
     /// Takes in the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -83,6 +110,9 @@ impl Capture {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        if let Some(heard) = &self.heard {
+            heard.hear(&line);
+        }
         if let Some(watch) = self.watch
             && self.watched.len() < self.bounds.watched
             && contains(&line, watch.as_bytes())
@@ -122,7 +152,7 @@ fn contains(line: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Capture, HEAD, TAIL};
+    use super::{Capture, HEAD, Heard, TAIL};
 
     fn captured(pieces: &[&[u8]]) -> super::Captured {
         let mut capture = Capture::watching(Some("LSN="));
@@ -130,6 +160,18 @@ mod tests {
             capture.push(piece);
         }
         capture.finish()
+    }
+
+    #[test]
+    fn the_last_whole_line_is_heard_while_the_program_runs() {
+        let heard = Heard::default();
+        let mut capture = Capture::default().heard_by(Some(heard.clone()));
+        assert_eq!(heard.last(), "");
+        capture.push(b"Applying ./a.ibd\nApplying ");
+        assert_eq!(heard.last(), "Applying ./a.ibd");
+        capture.push(&[b'x'; 10_000]);
+        capture.push(b"\n");
+        assert_eq!(heard.last().len(), super::MAX_HEARD);
     }
 
     #[test]

@@ -96,8 +96,13 @@ impl Child {
 
 async fn finish(mut children: Vec<Child>, group: Option<Pid>, terms: Terms) -> Finished {
     let last = children.len().saturating_sub(1);
-    let mut captures =
-        (0..children.len()).map(|index| Capture::watching(terms.watch.filter(|_| index == 0))).collect::<Vec<_>>();
+    let mut captures = (0..children.len())
+        .map(|index| {
+            let is_first = index == 0;
+            let heard = terms.heard.clone().filter(|_| is_first);
+            Capture::watching(terms.watch.filter(|_| is_first)).heard_by(heard)
+        })
+        .collect::<Vec<_>>();
     let mut stdout = Capture::default();
     let out = children.get_mut(last).and_then(|child| child.process.stdout.take());
     let errs = children.iter_mut().map(|child| child.process.stderr.take()).collect::<Vec<_>>();

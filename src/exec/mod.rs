@@ -20,7 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use capture::{Capture, Captured};
+pub use capture::{Capture, Captured, Heard};
 pub use invocation::{Invocation, Pipeline};
 pub use local::LocalExecutor;
 use thiserror::Error;
@@ -58,6 +58,8 @@ pub struct Terms {
     pub grace: Duration,
     /// A text whose lines are kept wherever in the first program's stderr they stand.
     pub watch: Option<&'static str>,
+    /// Who hears the first program's stderr while it runs.
+    pub heard: Option<Heard>,
 }
 
 /// A pipeline that runs.

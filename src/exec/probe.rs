@@ -84,7 +84,7 @@ pub async fn run(
     within: Duration,
 ) -> Result<Option<Finished>, NotStarted> {
     let cancel = CancellationToken::new();
-    let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None };
+    let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None };
     let mut running = executor.start(&invocation.clone().into(), terms)?;
     if let Ok(finished) = timeout(within, &mut running.finished).await {
         return Ok(Some(finished));

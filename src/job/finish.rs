@@ -18,7 +18,8 @@ use crate::witness::manifest;
 
 impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
-    pub(super) async fn complete(self, current: Current, finished: Arc<Finished>) {
+    pub(super) async fn complete(self, mut current: Current, finished: Arc<Finished>) {
+        current.follow = Some(self.follow_sealing(&current));
         let success = match self.make_durable().await {
             Ok(success) => success,
             Err(reason) => return self.fail(current, Some(finished), reason).await,

@@ -3,7 +3,10 @@
 //! In: an admitted command's [`Plan`](crate::plan::Plan), an executor and the records. Out: rows. A job never sees a socket, and ends only with
 //! its records written: a step's row is there before its program is, and what it came to is written before it is forgotten.
 
+pub(crate) mod board;
 mod finish;
+mod follow;
+pub(crate) mod progress;
 #[cfg(test)]
 mod properties;
 pub mod recover;
@@ -13,5 +16,6 @@ pub(crate) mod scrub;
 #[cfg(test)]
 mod tests;
 
+pub use board::Board;
 pub use registry::{Claim, Registry};
 pub use run::Job;

@@ -17,7 +17,7 @@ use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::{self, Inventory};
 use crate::exec::probe;
-use crate::exec::{Finished, Outcome, Running, Terms};
+use crate::exec::{Finished, Heard, Outcome, Running, Terms};
 use crate::plan::{End, INVENTORY, Plan, Proof, Step};
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
@@ -25,6 +25,9 @@ use crate::witness::{self, Checkpoints};
 use crate::world::World;
 
 use super::Claim;
+use super::board::Seat;
+use super::follow::Follow;
+use super::progress::{Part, Phase};
 
 /// How long a tool that was told to stop may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +41,8 @@ pub struct Job {
     pub(super) secrets: Secrets,
     /// Given back when the job is over, with its records written.
     pub(super) claim: Claim,
+    /// Where it says what it is at.
+    pub(super) seat: Seat,
     /// The directory of a backup, once it is made.
     pub(super) made: Option<Made>,
     /// Where what it leaves is written.
@@ -52,9 +57,15 @@ pub struct Job {
 
 /// A step that has a row.
 pub(super) struct Current {
-    row: i64,
+    pub(super) row: i64,
     begun: Begun,
     pid: u32,
+    /// Which step it is.
+    pub(super) part: Part,
+    /// What its program says while it runs.
+    pub(super) heard: Heard,
+    /// Tells how far it is, for as long as it is there.
+    pub(super) follow: Option<Follow>,
     /// Whether it writes into the data directory, so that its failure has to be undone there.
     pub(super) fills_data_dir: bool,
 }
@@ -68,8 +79,9 @@ pub(super) struct Failure<'a> {
 }
 
 impl Current {
-    fn new(row: i64, begun: Begun, step: &Step) -> Self {
-        Self { row, begun, pid: 0, fills_data_dir: step.proof == Proof::Filled }
+    fn new(row: i64, begun: Begun, step: &Step, part: Part) -> Self {
+        let fills_data_dir = step.proof == Proof::Filled;
+        Self { row, begun, pid: 0, part, heard: Heard::default(), follow: None, fills_data_dir }
     }
 }
 
@@ -93,6 +105,11 @@ impl Job {
         let disk = Disk::of(written);
         let disk = disk.map_err(|why| Rejection::Broken(format!("'{}' cannot be opened: {why}", written.display())));
         let disk = Arc::new(disk?);
+        let (kind, id) = match &plan.end {
+            End::Backup { id, .. } => (Kind::Backup, id),
+            End::Restore { full, .. } => (Kind::Restore, full),
+        };
+        let seat = world.board.enter(kind, id);
         let mut job = Self {
             command_id,
             plan,
@@ -100,6 +117,7 @@ impl Job {
             config: Arc::clone(config),
             secrets,
             claim,
+            seat,
             made: None,
             disk,
             copied: None,
@@ -121,7 +139,7 @@ impl Job {
                 return Err(why);
             }
         };
-        let mut current = Current::new(row, begun, &job.plan.first);
+        let mut current = Current::new(row, begun, &job.plan.first, job.part(&job.plan.first, job.plan.rest.len()));
         if let Err(why) = job.make_directory() {
             let (rejection, reason) = match &job.plan.end {
                 End::Backup { id, .. } if why.kind() == io::ErrorKind::AlreadyExists => {
@@ -179,6 +197,7 @@ impl Job {
         loop {
             let ahead = self.written_ahead(&step).map(WritingAhead::begin);
             let finished = Arc::new(running.finished.await);
+            current.follow = None;
             let written = match ahead {
                 Some(ahead) => ahead.end().await.map_err(|why| format!("what it wrote could not be synced: {why}")),
                 None => Ok(()),
@@ -204,7 +223,7 @@ impl Job {
                     return self.fail(current, Some(finished), reason).await;
                 }
             };
-            current = Current::new(row, begun, &next);
+            current = Current::new(row, begun, &next, self.part(&next, rest.len()));
             // The way is cleared only now that the row is there: it tells the next start that something was set aside.
             let ready = match ready {
                 Ok(()) => self.clear_way(&next).await,
@@ -239,13 +258,20 @@ impl Job {
             Proof::Prepared { .. } => self.config.flavour.tool().redo_end,
             Proof::Copied { .. } | Proof::Backup { .. } | Proof::Filled => None,
         };
-        let terms =
-            Terms { command_id: Some(self.command_id), cancel: self.world.shutdown.clone(), grace: GRACE, watch };
+        let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
+        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard };
         let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
         current.pid = running.pid;
         self.world.store.started(current.row, self.command_id.to_string(), running.pid);
         info!(pid = running.pid, command = %step.pipeline, "started");
+        current.follow = Some(self.follow(step, current));
         Ok(running)
+    }
+
+    /// Which step it is, behind which come so many.
+    fn part(&self, step: &Step, left: usize) -> Part {
+        let of = self.plan.rest.len() + 1;
+        Part { number: of - left, of, phase: Phase::of(step, &self.plan) }
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.

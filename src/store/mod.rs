@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use process::{Begun, Ended, Interrupted};
+use process::{Begun, Ended, Interrupted, Note};
 pub use records::{Known, Success};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -80,6 +80,17 @@ impl Store {
     /// Records the pid of a command that runs. Nobody waits for it: the command is known again by more than its pid.
     pub fn started(&self, row: i64, command_id: String, pid: u32) {
         self.worker.post(move |connection| process::set_pid(connection, row, &command_id, pid));
+    }
+
+    /// Says in the row of a command that runs how far it is. Nobody waits for it, and it waits for nothing: where the records are busy
+    /// or locked it is dropped. What a command came to is never overwritten by it.
+    pub fn note(&self, note: Note) {
+        self.worker.note(note);
+    }
+
+    /// The id of the full backup that was taken last, if there is one.
+    pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, StoreError> {
+        self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
     }
 
     /// Records in one step that a command has succeeded and that the request's next one is about to run; gives its row.

@@ -58,6 +58,17 @@ pub struct Ended {
     pub end: Moment,
 }
 
+/// How far a command is that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Its row.
+    pub row: i64,
+    /// The request's id.
+    pub command_id: String,
+    /// One short line.
+    pub text: String,
+}
+
 /// A row that a daemon which died left `running`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interrupted {
@@ -91,6 +102,16 @@ pub(super) fn set_pid(connection: &Connection, row: i64, command_id: &str, pid: 
     connection
         .prepare_cached("UPDATE process SET pid = ?3 WHERE id = ?1 AND command_id = ?2")?
         .execute(params![row, command_id, pid])?;
+    Ok(())
+}
+
+/// Says how far commands are that still run.
+pub(super) fn note<'a>(connection: &Connection, notes: impl IntoIterator<Item = &'a Note>) -> Result<()> {
+    let mut statement = connection
+        .prepare_cached("UPDATE process SET output = ?3 WHERE id = ?1 AND command_id = ?2 AND status = 'running'")?;
+    for Note { row, command_id, text } in notes {
+        statement.execute(params![row, command_id, text])?;
+    }
     Ok(())
 }
 
@@ -149,10 +170,10 @@ pub(crate) fn interrupted(connection: &Connection) -> Result<Vec<Interrupted>> {
     rows.collect()
 }
 
-/// Ends a row that its own daemon could not end.
+/// Ends a row that its own daemon could not end; how far it had come is no output of its command's.
 pub(super) fn end_interrupted(connection: &Connection, row: i64, reason: &str, now: Moment) -> Result<()> {
     connection.execute(
-        "UPDATE process SET status = 'failed', return_code = -1, error = ?2, end_time = ?3
+        "UPDATE process SET status = 'failed', return_code = -1, output = NULL, error = ?2, end_time = ?3
          WHERE id = ?1 AND status = 'running'",
         params![row, reason, now.to_string()],
     )?;

@@ -52,6 +52,15 @@ pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> 
         .optional()
 }
 
+/// The id of the full backup that was begun last.
+pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY start_time DESC LIMIT 1")?
+        .query_row([], |row| text(row, 0))
+        .optional()
+        .map(Option::flatten)
+}
+
 /// Writes what the request came to, with the row of its last command.
 pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, row: i64) -> Result<()> {
     let end = ended.end.to_string();

@@ -10,6 +10,7 @@ use super::time::Moment;
 use super::{Store, StoreError, Success};
 use crate::command::Target;
 
+mod notes;
 mod refusals;
 
 const PYTHON: &str = include_str!("../../tests/schemas/schema-python.sql");

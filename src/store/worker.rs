@@ -4,19 +4,21 @@
 //! the outcome of a command, is tried until it is written: a database that is locked, full, read-only, gone or replaced only
 //! delays it. No attempt blocks longer than [`SLICE`], so neither kind keeps the other waiting.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
+use super::process::{self, Note};
 use super::{START_WITHIN, StoreError, schema};
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
@@ -41,10 +43,15 @@ pub(super) enum Patience {
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     sender: Sender<Message>,
+    notes: Notes,
 }
+
+/// What waits to be said of commands that run: the last word of each, and one message for all of them.
+type Notes = Arc<Mutex<BTreeMap<i64, Note>>>;
 
 enum Message {
     Task(Patience, Box<dyn Task>),
+    Noted,
     Close { until: Instant, done: oneshot::Sender<()> },
 }
 
@@ -84,17 +91,20 @@ impl Worker {
         let lock = lock(path)?;
         let database = Database::open(path, START_WITHIN)?;
         let (sender, receiver) = mpsc::channel();
+        let notes = Notes::default();
         let thread = Thread {
             _lock: lock,
             path: path.to_owned(),
             database: Some(database),
             urgent: VecDeque::new(),
             lasting: VecDeque::new(),
+            notes: Arc::clone(&notes),
+            is_noted: false,
             stuck: false,
             closing: None,
         };
         thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver))?;
-        Ok(Self { sender })
+        Ok(Self { sender, notes })
     }
 
     /// Does `work` on the connection, and again until it is done or `patience` is over.
@@ -116,6 +126,16 @@ impl Worker {
         let _closed = self.sender.send(Message::Task(Patience::Lasting, task));
     }
 
+    /// Says how far a command is, if the thread has nothing else to do.
+    pub(super) fn note(&self, note: Note) {
+        let mut waiting = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = waiting.is_empty();
+        waiting.insert(note.row, note);
+        if is_first {
+            let _closed = self.sender.send(Message::Noted);
+        }
+    }
+
     /// Finishes what there is to do, for as long as `within`, and closes the database.
     pub(super) async fn close(&self, within: Duration) {
         let (done, closed) = oneshot::channel();
@@ -135,6 +155,9 @@ struct Thread {
     database: Option<Database>,
     urgent: VecDeque<(Instant, Box<dyn Task>)>,
     lasting: VecDeque<Box<dyn Task>>,
+    notes: Notes,
+    /// Whether there is something in `notes`.
+    is_noted: bool,
     /// Whether the first of `lasting` has failed and is tried again.
     stuck: bool,
     closing: Option<(Instant, oneshot::Sender<()>)>,
@@ -145,6 +168,9 @@ impl Thread {
         loop {
             if !self.receive(receiver) {
                 return;
+            }
+            if std::mem::take(&mut self.is_noted) {
+                self.write_notes();
             }
             if let Some((until, task)) = self.urgent.pop_front() {
                 self.try_urgent(until, task);
@@ -188,6 +214,7 @@ impl Thread {
         match message {
             Message::Task(Patience::Until(until), task) => self.urgent.push_back((until, task)),
             Message::Task(Patience::Lasting, task) => self.lasting.push_back(task),
+            Message::Noted => self.is_noted = true,
             Message::Close { until, done } => self.closing = Some((until, done)),
         }
     }
@@ -226,6 +253,30 @@ impl Thread {
         }
     }
 
+    /// Writes what is worth nothing a second later: now or never. It waits for no lock, and for no disk, since a power cut may take it.
+    fn write_notes(&mut self) {
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_busy = !self.urgent.is_empty() || !self.lasting.is_empty() || self.closing.is_some();
+        let identity = identity(&self.path);
+        let Some(database) = self.database.as_mut().filter(|database| !is_busy && Some(database.identity) == identity)
+        else {
+            return;
+        };
+        let connection = &mut database.connection;
+        let written = hasten(connection).and_then(|()| {
+            let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+            process::note(&transaction, notes.values())?;
+            transaction.commit()
+        });
+        if let Err(why) = written {
+            debug!(reason = %why, "how far the jobs are was not written");
+        }
+        if let Err(why) = unhasten(connection) {
+            debug!(reason = %why, "the database is opened anew");
+            self.database = None;
+        }
+    }
+
     fn attempt(&mut self, task: &mut dyn Task) -> Result<(), StoreError> {
         if self.database.as_ref().is_none_or(|database| identity(&self.path) != Some(database.identity)) {
             self.database = None;
@@ -240,6 +291,19 @@ impl Thread {
         };
         Ok(task.attempt(&mut database.connection)?)
     }
+}
+
+/// Lets what is written next wait neither for a lock nor for the disk.
+fn hasten(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    // In WAL mode the next commit that is synced syncs what came before it too.
+    connection.pragma_update(None, "synchronous", "normal")
+}
+
+/// The connection as outcomes need it.
+fn unhasten(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.busy_timeout(SLICE)
 }
 
 /// Whether another process holds a lock, and waiting is all it needs.

@@ -139,9 +139,9 @@ impl<'a> Raw<'a> {
     }
 
     /// A boolean as YAML 1.1 spells it, or as text that says the same.
-    pub(super) fn boolean(&self, key: &str) -> Result<bool, Problem> {
+    pub(super) fn boolean(&self, key: &str, unset: bool) -> Result<bool, Problem> {
         let text = match self.get(key) {
-            None => return Ok(false),
+            None => return Ok(unset),
             Some(Value::Bool(value)) => return Ok(*value),
             Some(Value::String(text)) => text.trim().to_ascii_lowercase(),
             Some(Value::Number(number)) => number.to_string(),
