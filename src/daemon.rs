@@ -12,15 +12,22 @@ use rustix::process::{Resource, getrlimit};
 use sd_notify::NotifyState;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::connection;
 use crate::job::Board;
+use crate::metrics;
 use crate::world::World;
 
 /// How long the records may take to be written at the end, in a database that is locked or full: less than systemd's
 /// `TimeoutStopSec` in the unit.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the metrics may take to be written at the end.
+const KEEP_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long accepting pauses when the system has no descriptor left: those in use are given back by then, or not.
 const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
@@ -40,6 +47,8 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     notify(&[NotifyState::Ready, NotifyState::Status("idle")]);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    let enough = CancellationToken::new();
+    let keeping = tokio::spawn(metrics::keep(Arc::clone(&world), enough.clone()));
     let telling = tokio::spawn(tell(Arc::clone(&world.board)));
     let seats = Arc::new(Semaphore::new(seats()));
     let mut is_failing = false;
@@ -72,6 +81,8 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     info!(tasks = world.tasks.len(), "stopping");
     world.tasks.close();
     world.tasks.wait().await;
+    enough.cancel();
+    let _kept = timeout(KEEP_WITHIN, keeping).await;
     world.store.close(CLOSE_WITHIN).await;
     info!("stopped");
     Ok(())
@@ -96,13 +107,18 @@ async fn accept(
 
 /// Tells systemd what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.
 async fn tell(board: Arc<Board>) {
-    let mut told = "idle".to_owned();
+    let (mut told, mut is_failing) = ("idle".to_owned(), false);
     loop {
         board.changed().await;
         let status = board.status();
         if status != told {
             told.clone_from(&status);
-            let _told = tokio::task::spawn_blocking(move || notify(&[NotifyState::Status(&status)])).await;
+            let said = spawn_blocking(move || sd_notify::notify(&[NotifyState::Status(&status)])).await;
+            if let Ok(Err(why)) = said
+                && !mem::replace(&mut is_failing, true)
+            {
+                warn!(reason = %why, "systemd was not told what runs");
+            }
         }
     }
 }

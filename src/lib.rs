@@ -18,6 +18,7 @@
 //! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
+//! - [`metrics`]: what of all that a monitor is told.
 //! - [`world`]: what every request is held against and run with.
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
@@ -39,6 +40,7 @@ pub mod fuzzing;
 pub mod job;
 pub mod json;
 pub mod logging;
+pub mod metrics;
 pub mod plan;
 pub mod store;
 pub mod stream;

@@ -23,6 +23,7 @@ mod hostile;
 mod json;
 mod lifecycle;
 mod live;
+mod metrics;
 mod orm;
 mod paths;
 mod power_cut;

@@ -88,6 +88,7 @@ async fn look(config: &Config, findings: &mut Findings) {
         look_at_server(config, &bin, findings).await;
     }
     look_at_database(config, findings);
+    look_at_metrics(config);
 }
 
 fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
@@ -172,6 +173,19 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
             );
         }
         Ok(None) | Err(_) => findings.problem("the server does not answer within 3 s", "look at the server's own log"),
+    }
+}
+
+/// No backup needs them.
+fn look_at_metrics(config: &Config) {
+    let Some(path) = &config.metrics_file else { return };
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    match disk::is_writable(dir) {
+        Ok(()) => Findings::good(format!("metrics '{}' can be written", path.display())),
+        Err(why) => Findings::warning(
+            format!("metrics '{}' cannot be written: {why}", path.display()),
+            format!("make '{}', writable for the user of the daemon", dir.display()),
+        ),
     }
 }
 

@@ -197,5 +197,6 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
     }
     warn_of_exposure(&config);
     world.set_config(config);
+    world.board.look_again();
     info!("the settings were read again");
 }

@@ -73,6 +73,7 @@ impl Config {
             progress: raw.boolean("progress", true)?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
+            metrics_file: raw.metrics_file()?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
             log_level: raw.log_level()?,
         })
@@ -114,6 +115,20 @@ impl Raw<'_> {
                 ),
             )
         })
+    }
+
+    fn metrics_file(&self) -> Result<Option<PathBuf>, Problem> {
+        let (key, example) = ("metrics_file", "/var/lib/prometheus/node-exporter/dbcalm.prom");
+        let path = self.path(key, example)?;
+        match path.filter(|path| path.extension().is_none_or(|ending| ending != "prom")) {
+            None => self.path(key, example),
+            // The collector would not read it.
+            Some(path) => Err(self.problem(
+                key,
+                format!("{key} '{}' does not end in .prom", path.display()),
+                format!("write '{key}: {example}' or another path that ends in .prom"),
+            )),
+        }
     }
 
     fn log_level(&self) -> Result<LevelFilter, Problem> {
@@ -277,6 +292,7 @@ mod tests {
         assert_eq!((config.backup_bin, config.admin_bin), (None, None));
         assert_eq!(config.data_dir, Path::new("/var/lib/mysql"));
         assert!(config.progress);
+        assert_eq!(config.metrics_file, None);
         assert_eq!(config.host, "localhost");
         assert_eq!(config.database_path, Path::new("/var/lib/dbcalm/db.sqlite3"));
         assert_eq!(config.log_file, Path::new("/var/log/dbcalm/dbcalm.log"));
@@ -394,6 +410,10 @@ mod tests {
             (
                 "db_type: mysql\nbackup_dir: /b\ncompression: gzip\n",
                 ", line 3compression needs stream: true | write 'stream: true' too, or remove 'compression'",
+            ),
+            (
+                "db_type: mysql\nbackup_dir: /b\nmetrics_file: /m/dbcalm\n",
+                ", line 3metrics_file '/m/dbcalm' does not end in .prom | write 'metrics_file: /var/lib/prometheus/node-exporter/dbcalm.prom' or another path that ends in .prom",
             ),
             ("- a\n- b\n", "it is not a mapping of keys to values | write it as YAML: one 'key: value' a line"),
         ];

@@ -53,6 +53,8 @@ pub struct Config {
     pub host: String,
     /// `database_path`: the records, shared with the API.
     pub database_path: PathBuf,
+    /// `metrics_file`: what a monitor reads; none, where nobody does.
+    pub metrics_file: Option<PathBuf>,
     /// `log_file`, beside stderr.
     pub log_file: PathBuf,
     /// `log_level`.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::command::BackupId;
+use crate::metrics::{Failures, Reason};
 use crate::store::process::Kind;
 
 /// How long the line may be, in bytes: what a terminal shows of `systemctl status`.
@@ -23,6 +24,8 @@ const LONGEST_ID: usize = 40;
 pub struct Board {
     seats: Mutex<Seats>,
     changed: Notify,
+    turned: Notify,
+    failures: Mutex<Failures>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +57,7 @@ impl Board {
         seats.taken.insert(number, Entry { kind, id: id.to_string(), doing: String::new() });
         drop(seats);
         self.changed.notify_one();
+        self.turned.notify_one();
         Seat { board: Arc::clone(self), number }
     }
 
@@ -81,6 +85,31 @@ impl Board {
         self.changed.notified().await;
     }
 
+    /// Waits until a job has begun or ended, or somebody is to look again. For one who waits, and no more.
+    pub(crate) async fn turned(&self) {
+        self.turned.notified().await;
+    }
+
+    /// Lets him who waits for [`turned`](Self::turned) look again.
+    pub(crate) fn look_again(&self) {
+        self.turned.notify_one();
+    }
+
+    /// How many jobs of this kind are under way.
+    pub(crate) fn running(&self, kind: Kind) -> usize {
+        self.lock().taken.values().filter(|entry| entry.kind == kind).count()
+    }
+
+    /// A job has failed.
+    pub(crate) fn failed(&self, kind: Kind, reason: Reason) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(kind, reason);
+    }
+
+    /// How many have failed since the start.
+    pub(crate) fn failures(&self) -> Failures {
+        *self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn say(&self, number: u64, doing: &str) {
         if let Some(entry) = self.lock().taken.get_mut(&number) {
             doing.clone_into(&mut entry.doing);
@@ -105,6 +134,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.board.lock().taken.remove(&self.number);
         self.board.changed.notify_one();
+        self.board.turned.notify_one();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::disk;
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
+use crate::metrics::Reason;
 use crate::plan::{End, INVENTORY};
 use crate::store::{StoreError, Success};
 use crate::witness::manifest;
@@ -94,6 +95,8 @@ impl Job {
         let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
         let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
+        let class = Reason::of(ended.return_code, ended.error.as_deref().unwrap_or_default());
+        self.world.board.failed(ended.begun.kind, class);
         if undone.is_ok() {
             self.claim.close();
         }

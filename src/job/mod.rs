@@ -17,5 +17,7 @@ pub(crate) mod scrub;
 mod tests;
 
 pub use board::Board;
+pub(crate) use follow::measured_whole as measured;
 pub use registry::{Claim, Registry};
 pub use run::Job;
+pub(crate) use run::blocking;

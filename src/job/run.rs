@@ -392,7 +392,7 @@ fn join(texts: &[&str]) -> Option<String> {
 }
 
 /// Does what blocks on the disk where it blocks nobody else.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(format!("an internal error: {why}")))

@@ -4,6 +4,7 @@
 //! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
 //! of a request never says `success` before all of it is done.
 
+pub mod digest;
 pub mod process;
 pub(crate) mod records;
 pub(crate) mod schema;
@@ -14,6 +15,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
 pub use records::{Known, Success};
 use rusqlite::types::ValueRef;
@@ -21,6 +23,8 @@ use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
 use time::Moment;
 use worker::{Patience, Worker};
+
+use crate::metrics::Failures;
 
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]
@@ -91,6 +95,16 @@ impl Store {
     /// The id of the full backup that was taken last, if there is one.
     pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, StoreError> {
         self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
+    }
+
+    /// What the records come to, for the metrics.
+    pub async fn digest(&self, until: Instant) -> Result<Digest, StoreError> {
+        self.worker.call(Patience::Until(until), |connection| digest::digest(connection)).await
+    }
+
+    /// How many jobs failed, as far back as the records go.
+    pub async fn failures(&self, until: Instant) -> Result<Failures, StoreError> {
+        self.worker.call(Patience::Until(until), |connection| digest::failures(connection)).await
     }
 
     /// Records in one step that a command has succeeded and that the request's next one is about to run; gives its row.

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// A moment, as the records keep it.
@@ -51,6 +52,15 @@ impl fmt::Display for Moment {
     }
 }
 
+/// A text of the records as seconds since 1970, to the microsecond; the Go daemon's have a zone.
+pub(super) fn seconds(text: &str) -> Option<f64> {
+    let in_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    let at = text.parse::<Timestamp>().ok().or_else(in_utc)?;
+    #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are whole in it until the year 2255")]
+    let microseconds = at.as_microsecond() as f64;
+    Some(microseconds / 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -91,6 +101,18 @@ mod tests {
             let microseconds = |moment: Moment| moment.0.as_nanosecond().div_euclid(1000);
             prop_assert_eq!(one.to_string().cmp(&other.to_string()), microseconds(one).cmp(&microseconds(other)));
         }
+    }
+
+    #[test]
+    fn the_texts_of_all_daemons_are_read() {
+        assert_eq!(super::seconds("1970-01-01 00:01:01.500001"), Some(61.500_001));
+        assert_eq!(super::seconds("1970-01-01 01:01:01.5+01:00"), Some(61.5));
+        assert_eq!(super::seconds("1970-01-01T00:01:01Z"), Some(61.0));
+        assert_eq!(
+            super::seconds(&Moment("2026-11-22T08:48:53.4Z".parse().unwrap()).to_string()),
+            Some(1_795_337_333.4)
+        );
+        assert_eq!(super::seconds("yesterday"), None);
     }
 
     #[test]

@@ -1,0 +1,269 @@
+//! What a monitor wants to know, as a text file for Prometheus: the textfile collector of `node_exporter` reads it.
+//!
+//! In: the records and the [`Board`](crate::job::Board). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
+//! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
+
+mod reason;
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use reason::{Failures, Reason};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::job;
+use crate::plan::tool::Flavour;
+use crate::store::digest::{Digest, Latest};
+use crate::store::process::Kind;
+use crate::world::World;
+
+/// How long the records may take: 1 s. What is not written now is written after the next job.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Who may read the file: everybody, as the collector is another user.
+const MODE: u32 = 0o644;
+
+/// Everything that is told.
+struct Facts<'a> {
+    flavour: Flavour,
+    digest: &'a Digest,
+    /// How many jobs of each kind are under way.
+    running: [(Kind, usize); 2],
+    failures: Failures,
+}
+
+/// Keeps the file as things are, until `stop`; then once more.
+pub async fn keep(world: Arc<World>, stop: CancellationToken) {
+    let mut keeper = Keeper { world, before: None, measured: None, is_failing: false };
+    loop {
+        keeper.write().await;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = keeper.world.board.turned() => {}
+        }
+    }
+    keeper.write().await;
+}
+
+struct Keeper {
+    world: Arc<World>,
+    /// The failures that were recorded before those that the board has counted.
+    before: Option<Failures>,
+    /// A backup whose size the records do not have, and that size.
+    measured: Option<(String, u64)>,
+    is_failing: bool,
+}
+
+impl Keeper {
+    async fn write(&mut self) {
+        let config = self.world.config();
+        let Some(path) = config.metrics_file.clone() else { return };
+        let written = match self.text().await {
+            Ok(text) => {
+                let path = path.clone();
+                job::blocking(move || replace(&path, &text).map_err(|why| why.to_string())).await
+            }
+            Err(why) => Err(why),
+        };
+        match written {
+            Ok(()) if std::mem::take(&mut self.is_failing) => {
+                info!(file = %path.display(), "the metrics are written again");
+            }
+            // Said once, however long it lasts.
+            Err(reason) if !std::mem::replace(&mut self.is_failing, true) => {
+                warn!(file = %path.display(), reason, "the metrics cannot be written");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    async fn text(&mut self) -> Result<String, String> {
+        let (config, board) = (self.world.config(), Arc::clone(&self.world.board));
+        let until = Instant::now() + ANSWER_WITHIN;
+        let mut digest = self.world.store.digest(until).await.map_err(|why| crate::chain(&why))?;
+        let counted = board.failures();
+        let before = if let Some(before) = self.before {
+            before
+        } else {
+            let recorded = self.world.store.failures(until).await.map_err(|why| crate::chain(&why))?;
+            *self.before.insert(recorded.minus(&counted))
+        };
+        for latest in [&mut digest.full, &mut digest.incremental].into_iter().flatten() {
+            if latest.size.is_none() {
+                latest.size = self.measure(latest, &config.backup_dir).await;
+            }
+        }
+        let running = [Kind::Backup, Kind::Restore].map(|kind| (kind, board.running(kind)));
+        Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures: before.plus(&counted) }))
+    }
+
+    /// The size of a backup whose row has none, since the Python API's table has no column for it. It is measured once.
+    async fn measure(&mut self, latest: &Latest, backup_dir: &Path) -> Option<u64> {
+        let id: crate::command::BackupId = latest.id.parse().ok()?;
+        if let Some((_, size)) = self.measured.as_ref().filter(|(known, _)| *known == latest.id) {
+            return Some(*size);
+        }
+        let size = job::measured(backup_dir.join(id.as_str())).await?;
+        self.measured = Some((latest.id.clone(), size));
+        Some(size)
+    }
+}
+
+/// Writes a file so that whoever reads it sees the old one or the new one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // The collector reads what ends in `.prom`, and this does not.
+    let new = path.with_file_name(format!(".{name}.new"));
+    match fs::remove_file(&new) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
+    // Whatever the umask.
+    let written = file.set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.write_all(text.as_bytes()));
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        let _gone = fs::remove_file(&new);
+    })
+}
+
+/// One metric: its name, kind and help, and its samples with their labels.
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, samples: &[(String, String)]) {
+    let name = format!("dbcalm_{name}");
+    // Writing to a text does not fail.
+    let _written = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    for (labels, value) in samples {
+        let _written = writeln!(text, "{name}{{{labels}}} {value}");
+    }
+}
+
+fn render(facts: &Facts<'_>) -> String {
+    let Facts { flavour, digest, running, failures } = facts;
+    let mut text = String::new();
+    let types = [("full", &digest.full), ("incremental", &digest.incremental)];
+    let of_types = |value: &dyn Fn(&Latest) -> Option<String>| -> Vec<_> {
+        let sample =
+            |(kind, latest): (&str, &Option<Latest>)| Some((format!("type=\"{kind}\""), value(latest.as_ref()?)?));
+        types.into_iter().filter_map(sample).collect()
+    };
+    let mut gauge = |name, help, samples: Vec<_>| metric(&mut text, name, "gauge", help, &samples);
+    gauge(
+        "build_info",
+        "The daemon that wrote this.",
+        vec![(format!("version=\"{}\",flavour=\"{}\"", env!("CARGO_PKG_VERSION"), flavour.name()), "1".to_owned())],
+    );
+    gauge(
+        "backup_last_success_timestamp_seconds",
+        "When the last backup that is whole had been taken.",
+        of_types(&|latest| Some(latest.end.to_string())),
+    );
+    gauge("backup_last_duration_seconds", "How long it took.", of_types(&|latest| Some(latest.seconds?.to_string())));
+    gauge(
+        "backup_last_size_bytes",
+        "How much it takes on the disk.",
+        of_types(&|latest| Some(latest.size?.to_string())),
+    );
+    gauge(
+        "restore_last_success_timestamp_seconds",
+        "When the last restore had succeeded.",
+        digest.restores.iter().map(|(target, end)| (format!("target=\"{target}\""), end.to_string())).collect(),
+    );
+    gauge(
+        "jobs_running",
+        "Jobs under way.",
+        running.iter().map(|(kind, count)| (format!("kind=\"{}\"", kind.as_str()), count.to_string())).collect(),
+    );
+    let samples: Vec<_> = failures
+        .each()
+        .map(|(kind, reason, count)| {
+            (format!("kind=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str()), count.to_string())
+        })
+        .collect();
+    metric(&mut text, "jobs_failed_total", "counter", "Jobs that failed, as far back as the records go.", &samples);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use insta::assert_snapshot;
+
+    use super::{Digest, Facts, Failures, Flavour, Kind, Latest, Reason, render, replace};
+
+    #[test]
+    fn the_text_is_what_prometheus_reads() {
+        let mut failures = Failures::default();
+        failures.add(Kind::Backup, Reason::DiskFull);
+        let latest = Latest { id: "full-1".to_owned(), end: 1_795_596_533.4, seconds: Some(61.5), size: Some(4096) };
+        let digest = Digest { full: Some(latest), incremental: None, restores: vec![("database", 1_795_596_600.0)] };
+        let running = [(Kind::Backup, 1), (Kind::Restore, 0)];
+        let text = render(&Facts { flavour: Flavour::MariaDb, digest: &digest, running, failures });
+        assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]"), @r#"
+        # HELP dbcalm_build_info The daemon that wrote this.
+        # TYPE dbcalm_build_info gauge
+        dbcalm_build_info{version="[VERSION]",flavour="mariadb"} 1
+        # HELP dbcalm_backup_last_success_timestamp_seconds When the last backup that is whole had been taken.
+        # TYPE dbcalm_backup_last_success_timestamp_seconds gauge
+        dbcalm_backup_last_success_timestamp_seconds{type="full"} 1795596533.4
+        # HELP dbcalm_backup_last_duration_seconds How long it took.
+        # TYPE dbcalm_backup_last_duration_seconds gauge
+        dbcalm_backup_last_duration_seconds{type="full"} 61.5
+        # HELP dbcalm_backup_last_size_bytes How much it takes on the disk.
+        # TYPE dbcalm_backup_last_size_bytes gauge
+        dbcalm_backup_last_size_bytes{type="full"} 4096
+        # HELP dbcalm_restore_last_success_timestamp_seconds When the last restore had succeeded.
+        # TYPE dbcalm_restore_last_success_timestamp_seconds gauge
+        dbcalm_restore_last_success_timestamp_seconds{target="database"} 1795596600
+        # HELP dbcalm_jobs_running Jobs under way.
+        # TYPE dbcalm_jobs_running gauge
+        dbcalm_jobs_running{kind="backup"} 1
+        dbcalm_jobs_running{kind="restore"} 0
+        # HELP dbcalm_jobs_failed_total Jobs that failed, as far back as the records go.
+        # TYPE dbcalm_jobs_failed_total counter
+        dbcalm_jobs_failed_total{kind="backup",reason="tool"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="verification"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="disk_full"} 1
+        dbcalm_jobs_failed_total{kind="backup",reason="server"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="interrupted"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="records"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="other"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="tool"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="verification"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="disk_full"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="server"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="interrupted"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="records"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="other"} 0
+        "#);
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_readable_for_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dbcalm.prom");
+        // What another run left, or somebody put there, is not written through.
+        fs::write(dir.path().join("else"), "else").unwrap();
+        symlink(dir.path().join("else"), dir.path().join(".dbcalm.prom.new")).unwrap();
+        replace(&path, "one\n").unwrap();
+        let first = fs::metadata(&path).unwrap();
+        let held = fs::File::open(&path).unwrap();
+        replace(&path, "two\n").unwrap();
+        assert_eq!(std::io::read_to_string(held).unwrap(), "one\n", "who reads it meanwhile reads all of the old one");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        assert_eq!((fs::metadata(&path).unwrap().mode() & 0o777, first.mode() & 0o777), (0o644, 0o644));
+        assert_eq!(fs::read_to_string(dir.path().join("else")).unwrap(), "else");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert!(replace(&dir.path().join("none/dbcalm.prom"), "x").is_err());
+        fs::create_dir(dir.path().join("taken.prom")).unwrap();
+        assert!(replace(&dir.path().join("taken.prom"), "x").is_err());
+        assert!(!dir.path().join(".taken.prom.new").exists());
+    }
+}
