@@ -7,7 +7,7 @@ mod step;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config;
 
@@ -58,6 +58,11 @@ impl Failure {
     fn new(error: &dyn std::error::Error, hint: impl Into<String>) -> Self {
         Self { text: crate::chain(error), hint: hint.into() }
     }
+}
+
+/// The whole command line as a value: man pages, completions and the reference are made from it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs what the command line asks for.
