@@ -5,7 +5,7 @@
 //!
 //! One direction: a stage is a function from the type before it to its own, and calls nothing before it.
 //!
-//! - [`cli`]: the command line: `serve`, `check`; and the hidden steps, which the daemon runs as external commands of its own.
+//! - [`cli`]: the command line: `serve`, `check`, what an operator asks and orders; and the hidden steps, which the daemon runs as external commands of its own.
 //! - [`copying`], [`stream`]: those steps: a stored backup copied, a stream stored and extracted.
 //! - [`config`]: the settings, each checked once; the credentials file.
 //! - [`daemon`]: the wiring: lock, recover, listen, accept, drain.
@@ -19,6 +19,7 @@
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
 //! - [`metrics`]: what of all that a monitor is told.
+//! - [`chains`]: which backup was taken from which, for the operator.
 //! - [`world`]: what every request is held against and run with.
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
@@ -26,6 +27,7 @@
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. The one shell is that of
 //! the operator's own commands, `forward` and `fetch`; no text of a client's is in it.
 
+pub mod chains;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -6,6 +6,7 @@
 
 pub mod digest;
 pub mod process;
+pub mod reader;
 pub(crate) mod records;
 pub(crate) mod schema;
 pub mod time;

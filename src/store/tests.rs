@@ -12,6 +12,7 @@ use crate::command::Target;
 
 mod digest;
 mod notes;
+mod reading;
 mod refusals;
 
 const PYTHON: &str = include_str!("../../tests/schemas/schema-python.sql");

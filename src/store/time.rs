@@ -18,6 +18,18 @@ impl Moment {
         Self(Timestamp::now())
     }
 
+    /// Reads a moment from the records, by whichever program it was written; a time without a zone is UTC.
+    pub fn read(text: &str) -> Option<Self> {
+        // Go: `2026-11-22 08:48:53.4+00:00`, or ` +0000 UTC` at its end; Python and this daemon: no zone.
+        let text = text.trim().trim_end_matches(" UTC").replace(" +", "+").replacen(' ', "T", 1);
+        text.parse().or_else(|_| format!("{text}Z").parse()).ok().map(Self)
+    }
+
+    /// How long before `other` it is; nothing, where it is not.
+    pub fn until(self, other: Self) -> std::time::Duration {
+        other.0.duration_since(self.0).try_into().unwrap_or_default()
+    }
+
     /// The name of a directory made at this moment: UTC, to the second.
     pub fn directory_name(self) -> String {
         let at = self.0.to_zoned(TimeZone::UTC);
@@ -122,5 +134,21 @@ mod tests {
         assert_eq!(moment("2026-01-02T03:04:05Z").to_string(), "2026-01-02 03:04:05.000000");
         assert_eq!(moment("2026-01-02T03:04:05.0000019+02:00").to_string(), "2026-01-02 01:04:05.000001");
         assert_eq!(moment("2026-01-02T03:04:05Z").directory_name(), "2026-01-02-03-04-05");
+    }
+
+    #[test]
+    fn the_times_of_every_program_are_read() {
+        for text in [
+            "2026-11-22 08:48:53.400000",
+            "2026-11-22 08:48:53.4+00:00",
+            "2026-11-22T08:48:53.4Z",
+            "2026-11-22 08:48:53.4 +0000 UTC",
+            "2026-11-22 10:48:53.4+02:00",
+        ] {
+            assert_eq!(Moment::read(text).unwrap().to_string(), "2026-11-22 08:48:53.400000", "{text}");
+        }
+        assert_eq!(Moment::read("yesterday"), None);
+        let (one, other) = (Moment::read("2026-11-22 08:00:00").unwrap(), Moment::read("2026-11-22 08:01:00").unwrap());
+        assert_eq!((one.until(other).as_secs(), other.until(one).as_secs()), (60, 0));
     }
 }

@@ -1,0 +1,234 @@
+//! The records as an operator reads them: beside the daemon and the API, and without a trace.
+//!
+//! In: the path of the SQLite file, laid out by either API. Out: its rows. Nothing is created, changed or locked for longer than a read.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{START_WITHIN, StoreError, schema, text};
+
+/// A backup that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupRow {
+    /// Its id.
+    pub id: String,
+    /// What it was taken from; a full backup has none.
+    pub from: Option<String>,
+    /// The schedule of the API that asked for it.
+    pub schedule_id: Option<i64>,
+    /// When it was begun, as the records spell it.
+    pub start_time: Option<String>,
+    /// When it was whole.
+    pub end_time: Option<String>,
+    /// How much it takes, in bytes, where the table says so.
+    pub size: Option<u64>,
+    /// The request that made it.
+    pub command_id: Option<String>,
+}
+
+/// A restore that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreRow {
+    /// Its number.
+    pub id: i64,
+    /// `database` or `folder`.
+    pub target: String,
+    /// The request's own directory; for a folder it holds what was restored.
+    pub target_path: Option<String>,
+    /// The full backup of the chain.
+    pub backup_id: Option<String>,
+    /// When the last backup of the chain was begun.
+    pub backup_timestamp: Option<String>,
+    /// When the first step was begun.
+    pub start_time: Option<String>,
+    /// When the last one had ended.
+    pub end_time: Option<String>,
+    /// The request.
+    pub command_id: Option<String>,
+}
+
+/// An external command that runs or ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProcessRow {
+    /// Its number.
+    pub id: i64,
+    /// The request that it is a step of.
+    pub command_id: String,
+    /// The argv, joined by spaces.
+    pub command: String,
+    /// `backup` or `restore`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `running`, `success` or `failed`.
+    pub status: String,
+    /// Its process id; 0, if it never had one.
+    pub pid: Option<i64>,
+    /// The exit status; minus a signal; -1 where it could not be started.
+    pub return_code: Option<i64>,
+    /// When it was begun.
+    pub start_time: Option<String>,
+    /// When it had ended.
+    pub end_time: Option<String>,
+    /// The request's arguments.
+    pub args: Value,
+    /// What it wrote to stdout; on success stderr too.
+    pub output: Option<String>,
+    /// On failure: the reason, and what it wrote to stderr.
+    pub error: Option<String>,
+}
+
+/// The records, open for reading.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+impl Reader {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// It is not there, cannot be read, or is no SQLite file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut header = [0; 20];
+        let whole = File::open(path)?.read_exact(&mut header).is_ok();
+        // A file in WAL mode that nobody has open lacks its log, and a reader would make one: owned by whoever reads, perhaps out of
+        // the daemon's reach. With no log there is nothing but the file, which says in its header (bytes 18 and 19) what mode it is in.
+        let is_at_rest = whole && header.get(18..20) == Some(&[2, 2]) && !beside(path, "-wal").exists();
+        let mode = if is_at_rest { "immutable=1" } else { "mode=ro" };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(format!("file:{}?{mode}", uri_path(path)), flags)?;
+        connection.busy_timeout(START_WITHIN)?;
+        Ok(Self { connection })
+    }
+
+    /// All backups, oldest first.
+    pub fn backups(&self) -> Result<Vec<BackupRow>, StoreError> {
+        // A column that this layout lacks, or a table that is not there yet, is read as nothing.
+        if !self.connection.table_exists(None, "backup")? {
+            return Ok(Vec::new());
+        }
+        let column = |name: &str| -> Result<String, StoreError> {
+            let there = schema::has_column(&self.connection, "backup", name)?;
+            Ok(if there { format!("b.{name}") } else { "NULL".to_owned() })
+        };
+        let (schedule, size) = (column("schedule_id")?, column("size")?);
+        let (requests, join) = self.requests("b")?;
+        let query = format!(
+            "SELECT b.id, b.from_backup_id, {schedule}, b.start_time, b.end_time, {size}, {requests}
+             FROM backup b {join} ORDER BY b.start_time, b.id"
+        );
+        self.rows(&query, &[], |row| {
+            Ok(BackupRow {
+                id: text(row, 0)?.unwrap_or_default(),
+                from: text(row, 1)?.filter(|from| !from.is_empty()),
+                schedule_id: integer(row, 2)?,
+                start_time: text(row, 3)?,
+                end_time: text(row, 4)?,
+                size: integer(row, 5)?.and_then(|size| u64::try_from(size).ok()),
+                command_id: text(row, 6)?,
+            })
+        })
+    }
+
+    /// All restores, newest first.
+    pub fn restores(&self) -> Result<Vec<RestoreRow>, StoreError> {
+        if !self.connection.table_exists(None, "restore")? {
+            return Ok(Vec::new());
+        }
+        let (requests, join) = self.requests("r")?;
+        let query = format!(
+            "SELECT r.id, r.target, r.target_path, r.backup_id, r.backup_timestamp, r.start_time, r.end_time, {requests}
+             FROM restore r {join} ORDER BY r.id DESC"
+        );
+        self.rows(&query, &[], |row| {
+            Ok(RestoreRow {
+                id: integer(row, 0)?.unwrap_or_default(),
+                target: text(row, 1)?.unwrap_or_default().to_lowercase(),
+                target_path: text(row, 2)?,
+                backup_id: text(row, 3)?,
+                backup_timestamp: text(row, 4)?,
+                start_time: text(row, 5)?,
+                end_time: text(row, 6)?,
+                command_id: text(row, 7)?,
+            })
+        })
+    }
+
+    /// The newest external commands, newest first: of any outcome, or those that failed.
+    pub fn processes(&self, failed: bool) -> Result<Vec<ProcessRow>, StoreError> {
+        let condition = if failed { "status = 'failed'" } else { "1" };
+        self.process_rows(&format!("{condition} ORDER BY id DESC"), &[])
+    }
+
+    /// The external commands of one request, in order.
+    pub fn request(&self, command_id: &str) -> Result<Vec<ProcessRow>, StoreError> {
+        self.process_rows("command_id = ?1 ORDER BY id", &[command_id])
+    }
+
+    fn process_rows(&self, condition: &str, values: &[&str]) -> Result<Vec<ProcessRow>, StoreError> {
+        if !self.connection.table_exists(None, "process")? {
+            return Ok(Vec::new());
+        }
+        let query = format!(
+            "SELECT id, command_id, command, type, status, pid, return_code, start_time, end_time, args, output, error
+             FROM process WHERE {condition}"
+        );
+        self.rows(&query, values, |row| {
+            Ok(ProcessRow {
+                id: integer(row, 0)?.unwrap_or_default(),
+                command_id: text(row, 1)?.unwrap_or_default(),
+                command: text(row, 2)?.unwrap_or_default(),
+                kind: text(row, 3)?.unwrap_or_default(),
+                status: text(row, 4)?.unwrap_or_default(),
+                pid: integer(row, 5)?,
+                return_code: integer(row, 6)?,
+                start_time: text(row, 7)?,
+                end_time: text(row, 8)?,
+                args: text(row, 9)?.and_then(|args| serde_json::from_str(&args).ok()).unwrap_or(Value::Null),
+                output: text(row, 10)?,
+                error: text(row, 11)?,
+            })
+        })
+    }
+
+    /// How a row's request is named: its column, and the join that brings it.
+    fn requests(&self, table: &str) -> Result<(&'static str, String), StoreError> {
+        Ok(if self.connection.table_exists(None, "process")? {
+            ("p.command_id", format!("LEFT JOIN process p ON p.id = {table}.process_id"))
+        } else {
+            ("NULL", String::new())
+        })
+    }
+
+    fn rows<T>(
+        &self,
+        query: &str,
+        values: &[&str],
+        make: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare(query)?;
+        let rows = statement.query_map(params_from_iter(values), make)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// A value as a number: none, where it is of another kind.
+fn integer(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<i64>> {
+    Ok(row.get_ref(index)?.as_i64().ok())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A path in an SQLite URI, where three characters have a meaning of their own (sqlite.org, "Uniform Resource Identifiers").
+fn uri_path(path: &Path) -> String {
+    path.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
