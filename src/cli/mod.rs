@@ -1,7 +1,19 @@
 //! The command line: one file a subcommand.
 
+mod backup;
+mod backups;
 mod check;
+mod client;
+mod exit;
+mod follow;
+mod list;
+mod logs;
+mod output;
+mod request;
+mod restore;
 mod serve;
+mod show;
+mod status;
 mod step;
 
 use std::path::PathBuf;
@@ -9,7 +21,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config;
+use exit::{Exit, Failure};
+
+use crate::config::{self, Config};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -36,6 +50,13 @@ enum Subcommands {
     Serve,
     /// Look whether backups would work, and say what to do where they would not
     Check,
+    #[command(subcommand)]
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
     Store(step::StoreArgs),
@@ -47,19 +68,6 @@ enum Subcommands {
     Copy(step::CopyArgs),
 }
 
-/// Why a subcommand ended without having done its work.
-#[derive(Debug)]
-struct Failure {
-    text: String,
-    hint: String,
-}
-
-impl Failure {
-    fn new(error: &dyn std::error::Error, hint: impl Into<String>) -> Self {
-        Self { text: crate::chain(error), hint: hint.into() }
-    }
-}
-
 /// The whole command line as a value: man pages, completions and the reference are made from it.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -68,20 +76,22 @@ pub fn command() -> clap::Command {
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command.unwrap_or(Subcommands::Serve) {
-        Subcommands::Serve => match serve::serve(&cli.config, &cli.socket) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                let Failure { text, hint } = failure;
-                print_error(&format!("error: {text}\nhint: {hint}"));
-                ExitCode::FAILURE
-            }
-        },
-        Subcommands::Check => check::check(&cli.config),
-        Subcommands::Store(args) => step::store(&args),
-        Subcommands::Extract(args) => step::extract(&args),
-        Subcommands::Copy(args) => step::copy(&args),
-    }
+    let config = || Config::load(&cli.config).map_err(|why| Failure::new(&why, why.hint()));
+    let socket = &cli.socket;
+    let done = match cli.command.unwrap_or(Subcommands::Serve) {
+        Subcommands::Serve => serve::serve(&cli.config, socket).map(|()| Exit::Done),
+        Subcommands::Check => return check::check(&cli.config),
+        Subcommands::Backup(args) => config().and_then(|config| backup::backup(&args, &config, socket)),
+        Subcommands::Restore(args) => config().and_then(|config| restore::restore(&args, &config, socket)),
+        Subcommands::List(args) => config().and_then(|config| list::list(&args, &config)),
+        Subcommands::Show(args) => config().and_then(|config| show::show(&args, &config)),
+        Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
+        Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
+        Subcommands::Store(args) => return step::store(&args),
+        Subcommands::Extract(args) => return step::extract(&args),
+        Subcommands::Copy(args) => return step::copy(&args),
+    };
+    done.map_or_else(Failure::report, ExitCode::from)
 }
 
 #[expect(clippy::print_stderr, reason = "the command line speaks to a person")]

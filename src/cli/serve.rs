@@ -10,7 +10,7 @@ use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::Failure;
+use super::exit::Failure;
 use crate::config::{Config, credentials};
 use crate::daemon;
 use crate::disk;
@@ -102,7 +102,7 @@ async fn once_let_go<T, E>(
 
 async fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
     let dir = &config.backup_dir;
-    let failure = |text: String, hint: String| Failure { text, hint };
+    let failure = |text: String, hint: String| Failure::because(text, hint);
     disk::is_writable(dir).map_err(|why| {
         failure(
             format!("backup_dir '{}' cannot be used: {why}", dir.display()),

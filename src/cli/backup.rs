@@ -1,0 +1,82 @@
+//! `backup full`, `backup incremental`: ordered from the daemon, whose locks and records they are.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::backups::Backups;
+use super::client::order;
+use super::exit::{Exit, Failure};
+use super::follow::{Order, see_to};
+use super::output::Output;
+use crate::command::BackupId;
+use crate::command::parse::{FULL_BACKUP, INCREMENTAL_BACKUP};
+use crate::config::Config;
+use crate::store::time::Moment;
+
+/// Take a backup, and follow it to its end
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum BackupArgs {
+    /// Take a full backup, and follow it to its end
+    #[command(
+        after_help = "Examples:\n  dbcalm-db-cmd backup full\n  dbcalm-db-cmd backup full before-upgrade --detach"
+    )]
+    Full(FullArgs),
+    /// Take what has changed since another backup, and follow it to its end
+    #[command(
+        after_help = "Examples:\n  dbcalm-db-cmd backup incremental\n  dbcalm-db-cmd backup incremental noon --from monday"
+    )]
+    Incremental(IncrementalArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct FullArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct IncrementalArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What it is taken from; the newest backup whose chain is whole, if left out
+    #[arg(long, value_name = "ID")]
+    from: Option<BackupId>,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// The backup's id; made from the time (UTC), if left out
+    id: Option<BackupId>,
+    /// Print the command's id and return at once
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn backup(args: &BackupArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+    let (BackupArgs::Full(FullArgs { common }) | BackupArgs::Incremental(IncrementalArgs { common, .. })) = args;
+    let id = common.id.as_ref().map_or_else(|| Moment::now().directory_name(), BackupId::to_string);
+    let (command_id, what) = match args {
+        BackupArgs::Full(_) => (order(socket, FULL_BACKUP, &json!({ "id": id }))?, format!("full backup {id}")),
+        BackupArgs::Incremental(IncrementalArgs { from, .. }) => {
+            let base = match from {
+                Some(from) => from.to_string(),
+                None => newest(config)?,
+            };
+            let command_id = order(socket, INCREMENTAL_BACKUP, &json!({"id": id, "from_backup_id": base}))?;
+            (command_id, format!("incremental backup {id} from {base}"))
+        }
+    };
+    see_to(&Order { command_id: &command_id, what: &what }, common.detach, config, socket, common.output)
+}
+
+fn newest(config: &Config) -> Result<String, Failure> {
+    let all = Backups::look(config)?;
+    all.chains.newest_whole().map(|row| row.id.clone()).ok_or_else(|| {
+        let text = "there is no backup whose chain is whole, to take an incremental from";
+        Failure::because(text, "take a full one first: dbcalm-db-cmd backup full").exit(Exit::NotFound)
+    })
+}

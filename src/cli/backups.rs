@@ -1,0 +1,183 @@
+//! The backups as the operator's subcommands see them: the records, and what of it is on the disk.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::exit::Failure;
+use super::output::{age, records, seconds, took, unread};
+use crate::chains::Chains;
+use crate::command::BackupId;
+use crate::config::Config;
+use crate::disk::{self, stored};
+use crate::plan::stored::{Compression, Stored, stream_name};
+use crate::store::reader::{BackupRow, Reader};
+use crate::store::time::Moment;
+
+/// A file of each backup whose files themselves are stored (mariadb.com, "Files Created by mariadb-backup"): one look at it, and a folder
+/// needs no other.
+const OF_A_DIRECTORY: &str = "backup-my.cnf";
+
+/// What of a backup is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    /// The files themselves.
+    Present,
+    /// A stream.
+    Stream,
+    /// The metadata of a stream that was forwarded.
+    Forwarded,
+    /// Nothing.
+    Missing,
+    /// This user may not look.
+    Unknown,
+}
+
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Stream => "stream",
+            Self::Forwarded => "forwarded",
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// All backups.
+#[derive(Debug)]
+pub(super) struct Backups {
+    pub(super) chains: Chains,
+    states: HashMap<String, State>,
+}
+
+/// A backup as JSON has it; docs/reference.md says what the fields are.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    pub(super) id: &'a str,
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) from_backup_id: Option<&'a str>,
+    pub(super) schedule_id: Option<i64>,
+    pub(super) start_time: Option<&'a str>,
+    pub(super) end_time: Option<&'a str>,
+    pub(super) age_seconds: Option<f64>,
+    pub(super) duration_seconds: Option<f64>,
+    pub(super) size: Option<u64>,
+    pub(super) state: State,
+    pub(super) restorable: bool,
+    pub(super) problem: Option<String>,
+    pub(super) command_id: Option<&'a str>,
+}
+
+impl Backups {
+    /// Reads the records and looks at `backup_dir`.
+    pub(super) fn look(config: &Config) -> Result<Self, Failure> {
+        Self::of(&records(config)?, config)
+    }
+
+    /// The same, with the records open already.
+    pub(super) fn of(reader: &Reader, config: &Config) -> Result<Self, Failure> {
+        let rows = reader.backups().map_err(|why| unread(&why))?;
+        // One look at the directory finds what is gone; a folder is looked into once.
+        let names = names(&config.backup_dir);
+        let state = |row: &BackupRow| match (&names, row.id.parse::<BackupId>()) {
+            // A directory that may be passed but not listed.
+            (Err(why), Ok(id)) if why.kind() == io::ErrorKind::PermissionDenied => state(&config.backup_dir, &id),
+            (Ok(names), Ok(id)) if is_named(names, &id) => state(&config.backup_dir, &id),
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => State::Missing,
+        };
+        let states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
+        let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
+        Ok(Self { chains: Chains::new(rows, gone), states })
+    }
+
+    /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
+    pub(super) fn find(&self, id: &str) -> Option<&BackupRow> {
+        self.chains.get(id).or_else(|| self.chains.newest_whole().filter(|_| id == "latest"))
+    }
+
+    pub(super) fn state(&self, id: &str) -> State {
+        self.states.get(id).copied().unwrap_or(State::Missing)
+    }
+
+    /// All that is known of a backup but what has to be measured.
+    pub(super) fn shown<'a>(&'a self, row: &'a BackupRow, now: Moment) -> Shown<'a> {
+        let problem = self.chains.chain(&row.id).err();
+        Shown {
+            id: &row.id,
+            kind: if row.from.is_some() { "incremental" } else { "full" },
+            from_backup_id: row.from.as_deref(),
+            schedule_id: row.schedule_id,
+            start_time: row.start_time.as_deref(),
+            end_time: row.end_time.as_deref(),
+            age_seconds: age(row.start_time.as_deref(), now).map(seconds),
+            duration_seconds: took(row.start_time.as_deref(), row.end_time.as_deref()).map(seconds),
+            size: row.size,
+            state: self.state(&row.id),
+            restorable: problem.is_none(),
+            problem: problem.map(|why| why.to_string()),
+            command_id: row.command_id.as_deref(),
+        }
+    }
+
+    /// How much a backup takes: by the records, or by its files.
+    pub(super) fn size(&self, row: &BackupRow, config: &Config) -> Option<u64> {
+        if row.size.is_some() || self.state(&row.id) == State::Missing {
+            return row.size;
+        }
+        let stored = stored::look(&config.backup_dir, &row.id.parse().ok()?).ok()??;
+        match stored {
+            Stored::Directory(dir) => tree_size(&dir),
+            Stored::Stream(stream) => fs::symlink_metadata(stream.path).ok().map(|file| file.len()),
+            Stored::Forwarded(_) => None,
+        }
+    }
+}
+
+fn names(dir: &Path) -> io::Result<HashSet<String>> {
+    let entries = fs::read_dir(dir)?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+fn is_named(names: &HashSet<String>, id: &BackupId) -> bool {
+    // Where the Go daemon put its streams.
+    names.contains(id.as_str()) || Compression::ALL.iter().any(|kind| names.contains(&stream_name(id, *kind)))
+}
+
+fn state(backup_dir: &Path, id: &BackupId) -> State {
+    match fs::symlink_metadata(backup_dir.join(id.as_str()).join(OF_A_DIRECTORY)) {
+        Ok(_) => return State::Present,
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => return State::Unknown,
+        Err(_) => {}
+    }
+    match stored::look(backup_dir, id) {
+        Ok(Some(Stored::Directory(_))) => State::Present,
+        Ok(Some(Stored::Stream(_))) => State::Stream,
+        Ok(Some(Stored::Forwarded(_))) => State::Forwarded,
+        Ok(None) => State::Missing,
+        Err(_) => State::Unknown,
+    }
+}
+
+/// The size of all files in and under `dir`, in bytes; none, if it cannot all be seen.
+pub(super) fn tree_size(dir: &Path) -> Option<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(dir).ok()? {
+        let entry = entry.ok()?;
+        // What goes while it is looked at counts nothing.
+        let Ok(there) = entry.metadata() else { continue };
+        size += if there.is_dir() { tree_size(&entry.path()).unwrap_or(0) } else { there.len() };
+    }
+    Some(size)
+}
+
+/// Whether `dir` is there, for those who follow it growing.
+pub(super) fn grown(dir: &Path) -> u64 {
+    if disk::is_directory(dir) { tree_size(dir).unwrap_or(0) } else { 0 }
+}

@@ -1,0 +1,81 @@
+//! A client of the daemon: one request, one reply.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::exit::{Exit, Failure};
+
+/// How long an answer is waited for: the daemon's own bound is below 5 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Deserialize)]
+struct Reply {
+    code: u16,
+    status: String,
+    id: Option<String>,
+}
+
+/// Sends a command that the daemon has to accept; gives the id of its records.
+pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String, Failure> {
+    let request = serde_json::json!({"cmd": command, "args": args}).to_string();
+    let said = ask(socket, &request).map_err(|why| unreachable(socket, &why))?;
+    let reply: Reply = serde_json::from_slice(&said).map_err(|why| {
+        let text = String::from_utf8_lossy(&said).chars().take(200).collect::<String>();
+        Failure::because(
+            format!("what answers at '{}' is no command daemon: {why}: '{text}'", socket.display()),
+            "give the daemon's --socket",
+        )
+        .exit(Exit::Unreachable)
+    })?;
+    match (reply.code, reply.id) {
+        (202, Some(id)) => Ok(id),
+        (code, _) => Err(refused(code, &reply.status)),
+    }
+}
+
+/// Whether the daemon takes connections.
+pub(super) fn answers(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
+}
+
+fn ask(socket: &Path, request: &str) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    stream.write_all(request.as_bytes())?;
+    let mut said = Vec::new();
+    // A reply is smaller than that; what sends more is something else.
+    stream.take(64 * 1024).read_to_end(&mut said)?;
+    if said.is_empty() { Err(io::Error::other("it closed the connection without an answer")) } else { Ok(said) }
+}
+
+/// That nobody answers, and what to do about it.
+pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
+    let hint = if why.kind() == io::ErrorKind::PermissionDenied {
+        "run this as root, or as a user of the group of the socket's directory"
+    } else {
+        "systemctl start dbcalm-db-cmd, or give the daemon's --socket"
+    };
+    Failure::because(format!("no daemon answers at '{}': {why}", socket.display()), hint).exit(Exit::Unreachable)
+}
+
+/// What the daemon said no to; its own words, and what they ask for.
+fn refused(code: u16, status: &str) -> Failure {
+    let hint = match code {
+        403 => "allowed_users and allowed_groups in the settings say who may",
+        404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
+        409 => "leave the id out and one is made from the time",
+        503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
+        503 if status.contains("not empty") => {
+            "move what is in the data directory aside: a restore fills it and overwrites nothing"
+        }
+        _ => "dbcalm-db-cmd check says what is not as it should be",
+    };
+    let exit = if code == 404 { Exit::NotFound } else { Exit::Failed };
+    Failure::because(format!("the daemon refused ({code}): {status}"), hint).exit(exit)
+}

@@ -1,0 +1,216 @@
+//! `list`: backups as chains, restores, or external commands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::backups::{Backups, Shown};
+use super::exit::{Exit, Failure};
+use super::output::{Output, age, bytes, or_dash, records, span, table, took, unread};
+use crate::config::Config;
+use crate::store::reader::{ProcessRow, RestoreRow};
+use crate::store::time::Moment;
+
+/// How many folders are measured where the records have no size: to walk through thousands would take minutes.
+const MEASURED: usize = 100;
+
+/// List backups, restores or processes
+///
+/// Backups come as chains: a full backup and, under it, what was taken from it. FROM names a base that is not the line above.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5")]
+pub(super) struct ListArgs {
+    /// What to list
+    #[arg(value_enum, default_value = "backups")]
+    what: What,
+    /// The chain that this backup belongs to, alone
+    #[arg(long, value_name = "ID")]
+    chain: Option<String>,
+    /// What was begun within this time: 30m, 12h, 7d, 4w
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Duration>,
+    /// The steps that failed: of backups, of restores, or all
+    #[arg(long)]
+    failed: bool,
+    /// The newest N alone
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Backups,
+    Restores,
+    Processes,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number and a unit: 30m, 12h, 7d or 4w".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_no_number| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+pub(super) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
+    match args.what {
+        _ if args.failed => processes(args, config),
+        What::Backups => backups(args, config),
+        What::Restores => restores(args, config),
+        What::Processes => processes(args, config),
+    }
+}
+
+fn is_recent(args: &ListArgs, start: Option<&str>, now: Moment) -> bool {
+    args.since.is_none_or(|within| age(start, now).is_some_and(|age| age <= within))
+}
+
+fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
+    let (all, now) = (Backups::look(config)?, Moment::now());
+    let mut nodes = all.chains.tree();
+    if let Some(id) = &args.chain {
+        let Some(place) = nodes.iter().position(|node| node.row.id == *id) else {
+            return Err(Failure::because(format!("no backup '{id}' is recorded"), "dbcalm-db-cmd list names them all")
+                .exit(Exit::NotFound));
+        };
+        let first = nodes.iter().take(place + 1).rposition(|node| node.is_root).unwrap_or(0);
+        nodes = nodes.split_off(first);
+        let end = nodes.iter().skip(1).position(|node| node.is_root).map_or(nodes.len(), |length| length + 1);
+        nodes.truncate(end);
+    }
+    nodes.retain(|node| is_recent(args, node.row.start_time.as_deref(), now));
+    if let Some(limit) = args.limit {
+        let mut times: Vec<_> = nodes.iter().map(|node| &node.row.start_time).collect();
+        times.sort_by(|one, other| other.cmp(one));
+        let oldest = limit.checked_sub(1).and_then(|at| times.get(at).copied().cloned());
+        nodes.retain(|node| limit > 0 && oldest.as_ref().is_none_or(|oldest| node.row.start_time >= *oldest));
+    }
+    let (mut rows, mut listed, mut above) = (Vec::new(), Vec::with_capacity(nodes.len()), None);
+    for (at, node) in nodes.iter().enumerate() {
+        let size = if nodes.len() - at <= MEASURED { all.size(node.row, config) } else { node.row.size };
+        let shown = Shown { size, ..all.shown(node.row, now) };
+        let branch = match (node.is_root, node.is_last) {
+            (true, _) => "",
+            (false, true) => "└─ ",
+            (false, false) => "├─ ",
+        };
+        let from = shown.from_backup_id.filter(|from| above != Some(*from)).unwrap_or_default();
+        above = Some(shown.id);
+        rows.push(vec![
+            format!("{branch}{}", shown.id),
+            shown.kind.to_owned(),
+            or_dash(age(shown.start_time, now).map(span)),
+            or_dash(took(shown.start_time, shown.end_time).map(span)),
+            or_dash(shown.size.map(bytes)),
+            shown.state.as_str().to_owned(),
+            from.to_owned(),
+            shown.problem.as_ref().map(|why| format!("broken: {why}")).unwrap_or_default(),
+        ]);
+        listed.push(shown);
+    }
+    args.output.say(&BTreeMap::from([("backups", &listed)]), || {
+        if rows.is_empty() {
+            return "no backups\n".to_owned();
+        }
+        table(&["BACKUP", "TYPE", "AGE", "TOOK", "SIZE", "STATE", "FROM", ""], &[2, 3, 4], &rows)
+    });
+    Ok(Exit::Done)
+}
+
+fn restores(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
+    let mut rows = records(config)?.restores().map_err(|why| unread(&why))?;
+    let now = Moment::now();
+    rows.retain(|row| is_recent(args, row.start_time.as_deref(), now));
+    if let Some(id) = &args.chain {
+        rows.retain(|row| row.backup_id.as_ref() == Some(id));
+    }
+    rows.truncate(args.limit.unwrap_or(usize::MAX));
+    args.output.say(&BTreeMap::from([("restores", &rows)]), || {
+        if rows.is_empty() {
+            return "no restores\n".to_owned();
+        }
+        let line = |row: &RestoreRow| {
+            vec![
+                row.id.to_string(),
+                row.target.clone(),
+                or_dash(age(row.start_time.as_deref(), now).map(span)),
+                or_dash(took(row.start_time.as_deref(), row.end_time.as_deref()).map(span)),
+                or_dash(row.backup_id.clone()),
+                // What the API shows as the point in time, without its fractions.
+                or_dash(row.backup_timestamp.as_ref().map(|text| text.chars().take(19).collect())),
+                if row.target == "folder" {
+                    or_dash(row.target_path.clone())
+                } else {
+                    config.data_dir.display().to_string()
+                },
+            ]
+        };
+        let lines: Vec<_> = rows.iter().map(line).collect();
+        table(&["ID", "TARGET", "AGE", "TOOK", "CHAIN", "AS OF (UTC)", "INTO"], &[0, 2, 3], &lines)
+    });
+    Ok(Exit::Done)
+}
+
+fn processes(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
+    let mut rows = records(config)?.processes(args.failed).map_err(|why| unread(&why))?;
+    let now = Moment::now();
+    let kind = match args.what {
+        What::Backups => Some("backup"),
+        What::Restores => Some("restore"),
+        What::Processes => None,
+    };
+    let is_of = |row: &ProcessRow, id: &str| {
+        let listed = row.args.get("id_list").and_then(|ids| ids.as_array()).into_iter().flatten();
+        let named = [row.args.get("id"), row.args.get("from_backup_id")].into_iter().flatten();
+        named.chain(listed).any(|named| named.as_str() == Some(id))
+    };
+    rows.retain(|row| {
+        kind.is_none_or(|kind| row.kind == kind)
+            && is_recent(args, row.start_time.as_deref(), now)
+            && args.chain.as_ref().is_none_or(|id| is_of(row, id))
+    });
+    rows.truncate(args.limit.unwrap_or(usize::MAX));
+    args.output.say(&BTreeMap::from([("processes", &rows)]), || {
+        if rows.is_empty() {
+            return "no processes\n".to_owned();
+        }
+        let line = |row: &ProcessRow| {
+            vec![
+                row.id.to_string(),
+                row.kind.clone(),
+                row.status.clone(),
+                or_dash(row.return_code.map(|code| code.to_string())),
+                or_dash(age(row.start_time.as_deref(), now).map(span)),
+                or_dash(took(row.start_time.as_deref(), row.end_time.as_deref()).map(span)),
+                row.command_id.clone(),
+            ]
+        };
+        let lines: Vec<_> = rows.iter().map(line).collect();
+        table(&["ID", "TYPE", "STATUS", "CODE", "AGE", "TOOK", "COMMAND ID"], &[0, 3, 4, 5], &lines)
+    });
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn a_time_is_a_number_and_a_unit() {
+        for (text, seconds) in [("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("4w", 2_419_200)] {
+            assert_eq!(time(text).unwrap().as_secs(), seconds);
+        }
+        for text in ["", "d", "7", "-1d", "1y", "7ä", "99999999999999999999d", "9999999999999999999w"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What the operator's subcommands have in common: what they read, how they say it.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::exit::Failure;
+use crate::config::Config;
+use crate::store::reader::Reader;
+use crate::store::time::Moment;
+
+/// How something is said.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Output {
+    /// Say it as one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Say nothing; the exit status tells
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+}
+
+impl Output {
+    /// Says `value`, or the text that a person reads.
+    pub(super) fn say(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.quiet {
+            return;
+        }
+        let said = if self.json { serde_json::to_string_pretty(value).unwrap_or_default() + "\n" } else { text() };
+        // Whoever reads it may have read enough.
+        let _closed = io::stdout().write_all(said.as_bytes());
+    }
+}
+
+/// The records, for reading.
+pub(super) fn records(config: &Config) -> Result<Reader, Failure> {
+    let path = config.database_path.display();
+    Reader::open(&config.database_path)
+        .map_err(|why| Failure::new(&why, format!("'{path}' is made by the daemon; it must be readable for this user")))
+}
+
+/// An error while the records are read.
+pub(super) fn unread(why: &crate::store::StoreError) -> Failure {
+    Failure::new(why, "dbcalm-db-cmd check says whether the database is as it should be")
+}
+
+/// A table: columns as wide as they need to be, the numbers' on the right.
+pub(super) fn table(head: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
+    let head: Vec<_> = head.iter().map(|&text| text.to_owned()).collect();
+    let mut widths = vec![0; head.len()];
+    for row in std::iter::once(&head).chain(rows) {
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = text.chars().count().max(*width);
+        }
+    }
+    let mut said = String::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let mut line = String::new();
+        for (at, (text, width)) in row.iter().zip(&widths).enumerate() {
+            let pad = " ".repeat(width - text.chars().count());
+            let (before, after) = if right.contains(&at) { (pad, String::new()) } else { (String::new(), pad) };
+            let _infallible = write!(line, "{before}{text}{after}  ");
+        }
+        said.push_str(line.trim_end());
+        said.push('\n');
+    }
+    said
+}
+
+/// Lines of a name and what it is; those with nothing to say are left out.
+pub(super) fn facts(facts: &[(&str, Option<String>)]) -> String {
+    let facts = facts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    facts.map(|(name, value)| format!("{name:<12} {value}\n")).collect::<Vec<_>>().concat()
+}
+
+/// Bytes for a person: `1.2 GiB`.
+pub(super) fn bytes(count: u64) -> String {
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let (mut tenths, mut unit) = (u128::from(count) * 10 / 1024, 0);
+    while tenths >= 10240 && unit < 4 {
+        (tenths, unit) = (tenths / 1024, unit + 1);
+    }
+    let unit = ["KiB", "MiB", "GiB", "TiB", "PiB"].get(unit).copied().unwrap_or_default();
+    if tenths < 1000 { format!("{}.{} {unit}", tenths / 10, tenths % 10) } else { format!("{} {unit}", tenths / 10) }
+}
+
+/// A duration for a person: the two largest units, `3 d 4 h`.
+pub(super) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// How long something took, by the records.
+pub(super) fn took(start: Option<&str>, end: Option<&str>) -> Option<Duration> {
+    Some(Moment::read(start?)?.until(Moment::read(end?)?))
+}
+
+/// How long ago something was, by the records.
+pub(super) fn age(start: Option<&str>, now: Moment) -> Option<Duration> {
+    Some(Moment::read(start?)?.until(now))
+}
+
+/// A duration in seconds, for JSON: to the millisecond.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// What is not known.
+pub(super) fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{bytes, span, table};
+
+    #[test]
+    fn sizes_and_durations_are_for_people() {
+        for (count, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (123_456_789, "117 MiB"),
+            (5 << 40, "5.0 TiB"),
+            (u64::MAX, "16384 PiB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7265, "2 h 1 min"), (90_000, "1 d 1 h")] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_it_needs_to_be() {
+        let rows =
+            [vec!["a".to_owned(), "100".to_owned(), "x".to_owned()], vec!["long".into(), "1".into(), String::new()]];
+        assert_eq!(table(&["ID", "N", "WHY"], &[1], &rows), "ID      N  WHY\na     100  x\nlong    1\n");
+    }
+}

@@ -1,0 +1,96 @@
+//! `restore`: the chain is found from the records, and the daemon is ordered to restore it.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, IsTerminal, Write as _};
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::backups::Backups;
+use super::client::order;
+use super::exit::{Exit, Failure};
+use super::follow::{Order, see_to};
+use super::output::{Output, bytes};
+use crate::command::parse::RESTORE_BACKUP;
+use crate::config::Config;
+use crate::store::reader::BackupRow;
+
+/// Restore a backup with its whole chain, and follow it to its end
+///
+/// To the database: its server must be stopped, and its data directory empty. To a folder: a prepared data directory, left in a
+/// folder of its own; nothing else is touched.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
+)]
+pub(super) struct RestoreArgs {
+    /// A backup's id, or 'latest': the newest one whose chain is whole
+    id: String,
+    /// Where to
+    #[arg(long, value_enum)]
+    target: Target,
+    /// Do not ask before the data directory is filled
+    #[arg(long, short)]
+    yes: bool,
+    /// Print the command's id and return at once
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Database,
+    Folder,
+}
+
+pub(super) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+    let all = Backups::look(config)?;
+    let row = all.find(&args.id).ok_or_else(|| {
+        Failure::because(format!("no backup '{}' is recorded", args.id), "dbcalm-db-cmd list names them all")
+            .exit(Exit::NotFound)
+    })?;
+    let chain = all.chains.chain(&row.id).map_err(|why| {
+        let newest = all.chains.newest_whole().map_or_else(
+            || "no backup here has its chain whole: dbcalm-db-cmd list".to_owned(),
+            |newest| format!("the newest that can be restored is '{}': dbcalm-db-cmd list shows all", newest.id),
+        );
+        Failure::because(format!("'{}' cannot be restored: {why}", row.id), newest)
+    })?;
+    if args.target == Target::Database && !args.yes {
+        ask(&all, &chain, config)?;
+    }
+    let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
+    let (target, into) = match args.target {
+        Target::Database => ("database", format!("into '{}'", config.data_dir.display())),
+        Target::Folder => ("folder", "to a folder".to_owned()),
+    };
+    let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": target}))?;
+    let what = format!("restore of {} {into}", ids.join(" → "));
+    see_to(&Order { command_id: &command_id, what: &what }, args.detach, config, socket, args.output)
+}
+
+/// Asks whether the data directory may be filled; only a person at a terminal can say so.
+fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(
+            Failure::because("a database restore asks first, and there is no terminal", "say --yes").exit(Exit::Usage)
+        );
+    }
+    let mut question = format!("This fills '{}' with\n", config.data_dir.display());
+    for row in chain {
+        let size = all.size(row, config).map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+        let begun = row.start_time.as_deref().map(|at| format!(", begun {at} UTC")).unwrap_or_default();
+        let _infallible = writeln!(question, "  {}{begun}{size}", row.id);
+    }
+    question.push_str("Go on? [y/N] ");
+    let _closed = io::stderr().write_all(question.as_bytes());
+    let mut answer = String::new();
+    let heard = io::stdin().lock().read_line(&mut answer);
+    if heard.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::because("nothing was done", "answer y, or say --yes"))
+}

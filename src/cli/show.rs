@@ -1,0 +1,85 @@
+//! `show`: everything that is known of a backup, or of a request.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::backups::{Backups, Shown};
+use super::exit::{Exit, Failure};
+use super::output::{Output, age, bytes, facts, records, span, took};
+use super::request::Status;
+use crate::config::Config;
+use crate::disk::stored;
+use crate::store::time::Moment;
+
+/// Show all that is known of a backup, its chain, and what depends on it
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  dbcalm-db-cmd show 2026-11-22-08-46-51\n  dbcalm-db-cmd show latest --json")]
+pub(super) struct ShowArgs {
+    /// A backup's id, 'latest', or the id of a command
+    #[arg(value_name = "ID|COMMAND_ID")]
+    id: String,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    backup: Shown<'a>,
+    path: Option<String>,
+    chain: Vec<&'a str>,
+    chain_size: Option<u64>,
+    needed_by: Vec<&'a str>,
+}
+
+pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
+    let reader = records(config)?;
+    let all = Backups::of(&reader, config)?;
+    let Some(row) = all.find(&args.id) else {
+        let (status, _) = Status::read(&reader, &args.id).map_err(|why| match why.exit {
+            Exit::NotFound => Failure::because(
+                format!("no backup or command '{}' is recorded", args.id),
+                "dbcalm-db-cmd list names the backups, list processes the commands",
+            )
+            .exit(Exit::NotFound),
+            Exit::Done | Exit::Failed | Exit::Usage | Exit::Unreachable => why,
+        })?;
+        args.output.say(&status, || status.text());
+        return Ok(Exit::Done);
+    };
+    let now = Moment::now();
+    let members = all.chains.chain(&row.id).unwrap_or_default();
+    let place = row.id.parse().ok().and_then(|id| stored::look(&config.backup_dir, &id).ok().flatten());
+    let whole = Whole {
+        backup: Shown { size: all.size(row, config), ..all.shown(row, now) },
+        path: place.map(|place| place.path().display().to_string()),
+        chain_size: members.iter().map(|member| all.size(member, config)).sum(),
+        chain: members.iter().map(|member| member.id.as_str()).collect(),
+        needed_by: all.chains.needed_by(&row.id).iter().map(|row| row.id.as_str()).collect(),
+    };
+    args.output.say(&whole, || text(&whole, now));
+    Ok(Exit::Done)
+}
+
+fn text(whole: &Whole<'_>, now: Moment) -> String {
+    let backup = &whole.backup;
+    let ago = age(backup.start_time, now).map(|age| format!(" ({} ago)", span(age))).unwrap_or_default();
+    let chain_size = whole.chain_size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+    let needed_by = || format!("{}: removing this one breaks them", whole.needed_by.join(", "));
+    facts(&[
+        ("backup", Some(backup.id.to_owned())),
+        ("type", Some(backup.kind.to_owned())),
+        ("from", backup.from_backup_id.map(str::to_owned)),
+        ("begun", backup.start_time.map(|at| format!("{at} UTC{ago}"))),
+        ("ended", backup.end_time.map(|at| format!("{at} UTC"))),
+        ("took", took(backup.start_time, backup.end_time).map(span)),
+        ("size", backup.size.map(bytes)),
+        ("state", Some(backup.state.as_str().to_owned())),
+        ("path", whole.path.clone()),
+        ("schedule", backup.schedule_id.map(|id| id.to_string())),
+        ("command", backup.command_id.map(str::to_owned)),
+        ("chain", Some(whole.chain.join(" → ") + &chain_size).filter(|_| !whole.chain.is_empty())),
+        ("broken", backup.problem.clone()),
+        ("needed by", Some(if whole.needed_by.is_empty() { "nothing".to_owned() } else { needed_by() })),
+    ])
+}
