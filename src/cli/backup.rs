@@ -15,7 +15,6 @@ use crate::command::parse::{FULL_BACKUP, INCREMENTAL_BACKUP};
 use crate::config::Config;
 use crate::store::time::Moment;
 
-/// Take a backup, and follow it to its end
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum BackupArgs {
     /// Take a full backup, and follow it to its end

@@ -16,10 +16,10 @@ use crate::store::time::Moment;
 const MEASURED: usize = 100;
 
 /// List backups, restores or processes
-///
-/// Backups come as chains: a full backup and, under it, what was taken from it. FROM names a base that is not the line above.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5")]
+#[command(
+    after_help = "Backups come as chains, bases first; FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
+)]
 pub(super) struct ListArgs {
     /// What to list
     #[arg(value_enum, default_value = "backups")]

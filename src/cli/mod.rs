@@ -30,14 +30,19 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
 
 /// The command daemon of `DBCalm`: takes and restores backups of MariaDB and MySQL at the API's word.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(
+    version,
+    about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
+    disable_help_subcommand = true,
+    after_help = "Example: dbcalm-db-cmd backup full\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
+)]
 struct Cli {
-    /// The settings, shared with the API
-    #[arg(long, env = "DBCALM_CONFIG", default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
+    /// The settings
+    #[arg(long, env = "DBCALM_CONFIG", hide_env = true, default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
     config: PathBuf,
 
-    /// Where to listen; the Python API's name for it is made beside it
-    #[arg(long, env = "DBCALM_SOCKET", default_value = DEFAULT_SOCKET, global = true, value_name = "PATH")]
+    /// The daemon's socket
+    #[arg(long, env = "DBCALM_SOCKET", hide_env = true, default_value = DEFAULT_SOCKET, global = true, value_name = "PATH")]
     socket: PathBuf,
 
     #[command(subcommand)]
@@ -47,10 +52,13 @@ struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 enum Subcommands {
     /// Run the daemon (also without a subcommand)
+    #[command(after_help = "Example:\n  systemctl start dbcalm-db-cmd")]
     Serve,
-    /// Look whether backups would work, and say what to do where they would not
+    /// Look whether backups would work, and say what to do if not
+    #[command(after_help = "Example:\n  setpriv --reuid=mysql --regid=dbcalm --init-groups dbcalm-db-cmd check")]
     Check,
-    #[command(subcommand)]
+    /// Take a backup, and follow it to its end
+    #[command(subcommand, after_help = "Example:\n  dbcalm-db-cmd backup full")]
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     List(list::ListArgs),

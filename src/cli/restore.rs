@@ -17,12 +17,9 @@ use crate::config::Config;
 use crate::store::reader::BackupRow;
 
 /// Restore a backup with its whole chain, and follow it to its end
-///
-/// To the database: its server must be stopped, and its data directory empty. To a folder: a prepared data directory, left in a
-/// folder of its own; nothing else is touched.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
+    after_help = "For the database its server must be stopped and its data directory empty.\nA folder becomes a prepared data directory; nothing else is touched.\n\nExamples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
 )]
 pub(super) struct RestoreArgs {
     /// A backup's id, or 'latest': the newest one whose chain is whole

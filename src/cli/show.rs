@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::disk::stored;
 use crate::store::time::Moment;
 
-/// Show all that is known of a backup, its chain, and what depends on it
+/// Show a backup, its chain, and what depends on it; or a command
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  dbcalm-db-cmd show 2026-11-22-08-46-51\n  dbcalm-db-cmd show latest --json")]
 pub(super) struct ShowArgs {

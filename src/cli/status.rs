@@ -11,10 +11,10 @@ use super::request::Status;
 use crate::config::Config;
 
 /// Say how a backup or restore stands
-///
-/// The exit status is 1 if it has failed; 0 if it is done or, without --follow, runs.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Example:\n  dbcalm-db-cmd status cad1f48d-be6f-4ca2-b631-1a7ae7429c93 --follow")]
+#[command(
+    after_help = "The exit status is 1 if it has failed; 0 if it is done or, without --follow, runs.\n\nExample:\n  dbcalm-db-cmd status cad1f48d-be6f-4ca2-b631-1a7ae7429c93 --follow"
+)]
 pub(super) struct StatusArgs {
     /// The id that the daemon gave when it accepted the command
     command_id: String,
