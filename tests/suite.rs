@@ -26,6 +26,7 @@ mod lifecycle;
 mod live;
 mod metrics;
 mod orm;
+mod packaging;
 mod paths;
 mod power_cut;
 mod progress;
