@@ -240,6 +240,25 @@ build() {
     [ -x "$BINARY" ] || die "the build left no '$BINARY'"
 }
 
+# The image of ci/images with the oldest of the suites in it: what is linked against its C library runs on all.
+BUILD_IMAGE=dbcalm-test-build
+
+# cargo_in_container TARGET LOG ARGUMENT...: `cargo build` by this machine's toolchain in that image, which has no network; what is
+# built is in TARGET.
+cargo_in_container() {
+    local target=$1 log=$2 sysroot home=${CARGO_HOME:-$HOME/.cargo}
+    shift 2
+    LOGS+=("$log")
+    sysroot=$(rustc --print sysroot)
+    mkdir -p "$target"
+    cargo fetch --locked --quiet --manifest-path "$ROOT/Cargo.toml"
+    docker run --rm --init --network none --user "$(id -u):$(id -g)" --workdir "$ROOT" \
+        --volume "$sysroot:$sysroot:ro" --volume "$home:$home:ro" --volume "$ROOT:$ROOT:ro" --volume "$target:$target" \
+        --env PATH="$sysroot/bin:/usr/bin:/bin" --env CARGO_HOME="$home" --env CARGO_TARGET_DIR="$target" --env HOME=/nonexistent \
+        --env CARGO_PROFILE_DEV_DEBUG=0 --env CARGO_PROFILE_DEV_STRIP=true \
+        "$BUILD_IMAGE" cargo build --offline --locked --quiet "$@" >"$log" 2>&1
+}
+
 # make_account SOCKET CREDENTIALS: an account for the backups, with no more than they need, and its file.
 make_account() {
     local password

@@ -34,6 +34,7 @@ fn each_job_is_one_script_that_is_here() {
     docs: ./ci/docs
     format: ./ci/format
     lint: ./ci/lint
+    package: ./ci/package --test
     suite: ./ci/suite
     ");
     for (name, (runs, _)) in &jobs {
@@ -69,7 +70,7 @@ fn the_workflow_writes_nothing_and_ends() {
 #[test]
 fn ci_test_calls_the_scripts_that_ci_calls() {
     let test = fs::read_to_string(format!("{ROOT}/ci/test")).unwrap();
-    for script in ["./ci/format", "./ci/lint", "./ci/docs", "./ci/suite"] {
+    for script in ["./ci/format", "./ci/lint", "./ci/docs", "./ci/package --test", "./ci/suite"] {
         assert!(test.lines().any(|line| line.ends_with(script)), "ci/test does not call {script}");
     }
 }

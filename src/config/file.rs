@@ -266,6 +266,8 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod properties;
 
 #[cfg(test)]

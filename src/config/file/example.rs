@@ -1,0 +1,57 @@
+//! The example settings that the packages carry, held to the parser: what they say is the default is.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+
+const EXAMPLE: &str = include_str!("../../../packaging/config.example.yml");
+const README: &str = include_str!("../../../README.md");
+
+const LEAST: &str = "db_type: mariadb\nbackup_dir: /var/backups/dbcalm\n";
+
+/// A line that is a setting commented out: no space behind its `#`.
+fn commented(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()))
+}
+
+#[test]
+fn it_says_the_least_that_must_be_set_and_nothing_else() {
+    assert_eq!(Config::parse(EXAMPLE), Config::parse(LEAST));
+}
+
+#[test]
+fn what_is_commented_out_is_the_default_unless_it_is_called_an_example() {
+    let mut defaults = 0;
+    for paragraph in EXAMPLE.split("\n\n").filter(|paragraph| !paragraph.contains("\n# Example:\n")) {
+        for setting in paragraph.lines().filter_map(commented) {
+            assert_eq!(Config::parse(&format!("{LEAST}{setting}\n")), Config::parse(LEAST), "{setting}");
+            defaults += 1;
+        }
+    }
+    assert!(defaults >= 8, "{defaults} defaults are in it");
+}
+
+#[test]
+fn everything_in_it_can_be_set() {
+    let lines = EXAMPLE.lines().map(|line| commented(line).unwrap_or(line)).map(|line| match line {
+        "stream: false" => "stream: true",
+        other => other,
+    });
+    let config = Config::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+    assert!(config.streaming.unwrap().forward.is_some_and(|command| command.contains("$DBCALM_BACKUP_ID")));
+    assert!(config.fetch.is_some() && config.backup_bin.is_some());
+    assert_eq!(config.backup_options, ["--throttle=100"]);
+}
+
+/// The README's table of the settings and the example name the same keys.
+#[test]
+fn it_names_every_setting() {
+    let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned());
+    let settings = EXAMPLE.lines().filter(|line| !line.starts_with("# ")).map(|line| commented(line).unwrap_or(line));
+    let example: BTreeSet<_> = settings.filter_map(key).collect();
+    let section = README.split("\n## Settings\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let cells = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
+    let table: BTreeSet<_> =
+        cells.flat_map(|cell| cell.split(',')).map(|name| name.trim().trim_matches('`').to_owned()).collect();
+    assert_eq!(example, table);
+}
