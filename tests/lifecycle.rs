@@ -312,6 +312,19 @@ fn hup_reads_the_settings_again_and_bad_ones_change_nothing() {
 }
 
 #[test]
+fn hup_opens_the_log_anew_though_the_settings_are_bad() {
+    let mut env = TestEnv::start();
+    env.set("db_type", "oracle");
+    fs::rename(env.path("lib/dbcalm.log"), env.path("lib/dbcalm.log.1")).unwrap();
+    env.signal(Signal::HUP);
+    wait_for("the new log file", || {
+        let text = fs::read_to_string(env.path("lib/dbcalm.log"));
+        text.is_ok_and(|text| text.contains("the settings are bad")).then_some(())
+    });
+    env.expect_log("the settings are bad: the old ones stay in force");
+}
+
+#[test]
 fn hup_opens_the_log_anew_for_the_sake_of_rotation() {
     let env = TestEnv::start();
     fs::rename(env.path("lib/dbcalm.log"), env.path("lib/dbcalm.log.1")).unwrap();

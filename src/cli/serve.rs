@@ -178,6 +178,8 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
     let mut config = match Config::load(config_path) {
         Ok(config) => config,
         Err(why) => {
+            // The log may have been rotated all the same.
+            change_log(log, &world.config());
             error!(reason = %crate::chain(&why), hint = why.hint(), "the settings are bad: the old ones stay in force");
             return;
         }
@@ -192,11 +194,16 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
             new.clone_from(old);
         }
     }
-    if let Err(why) = log.change(&config.log_file, config.log_level) {
-        warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written");
-    }
+    change_log(log, &config);
     warn_of_exposure(&config);
     world.set_config(config);
     world.board.look_again();
     info!("the settings were read again");
+}
+
+/// Opens the log file anew, with the level of the settings.
+fn change_log(log: &Log, config: &Config) {
+    if let Err(why) = log.change(&config.log_file, config.log_level) {
+        warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written");
+    }
 }
