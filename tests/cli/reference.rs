@@ -26,20 +26,21 @@ fn commands() -> Vec<(String, String)> {
     root.build();
     let mut all = Vec::new();
     add(&root, &mut all);
-    // `--help` is the short text where there is no longer one.
-    fn short(command: &Command, path: &str) -> Option<String> {
-        let mut at = command;
-        for name in path.split(' ').skip(1) {
-            at = at.find_subcommand(name)?;
-        }
-        at.get_long_about().is_none().then(|| at.clone().render_help().to_string())
-    }
     all.into_iter()
         .map(|(name, long)| {
             let text = short(&root, &name).unwrap_or(long);
             (name, text)
         })
         .collect()
+}
+
+/// `--help` is the short text where there is no longer one.
+fn short(command: &Command, path: &str) -> Option<String> {
+    let mut at = command;
+    for name in path.split(' ').skip(1) {
+        at = at.find_subcommand(name)?;
+    }
+    at.get_long_about().is_none().then(|| at.clone().render_help().to_string())
 }
 
 #[test]
