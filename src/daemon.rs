@@ -105,8 +105,11 @@ async fn accept(
     (seat, listener.accept().await.map(|(stream, _)| stream))
 }
 
-/// Tells systemd what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.
+/// Tells systemd, if it is there, what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.
 async fn tell(board: Arc<Board>) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
     let (mut told, mut is_failing) = ("idle".to_owned(), false);
     loop {
         board.changed().await;
