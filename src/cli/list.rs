@@ -18,11 +18,11 @@ const MEASURED: usize = 100;
 /// List backups, restores or processes
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Backups come as chains, bases first; FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
+    after_help = "Backups come as chains. FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
 )]
 pub(super) struct ListArgs {
-    /// What to list
-    #[arg(value_enum, default_value = "backups")]
+    /// Backups, if left out
+    #[arg(value_enum, default_value = "backups", hide_default_value = true)]
     what: What,
     /// The chain that this backup belongs to, alone
     #[arg(long, value_name = "ID")]

@@ -13,34 +13,23 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
 const BEGIN: &str = "<!-- commands: generated, see tests/cli/reference.rs -->\n";
 const END: &str = "<!-- end of commands -->\n";
 
-/// Every command that an operator sees, with what it says for `--help`.
-fn commands() -> Vec<(String, String)> {
-    fn add(command: &Command, all: &mut Vec<(String, String)>) {
-        let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
-        all.push((name, command.clone().render_long_help().to_string()));
-        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
-            add(inner, all);
-        }
+/// A command that an operator sees and those below it, each with what it says for `--help`.
+fn add(command: &Command, all: &mut Vec<(String, String)>) {
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+    // With a longer text somewhere, `--help` would say another one than `-h`.
+    assert!(command.get_long_about().is_none(), "{name} has a longer text");
+    all.push((name, command.clone().render_help().to_string()));
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+        add(inner, all);
     }
+}
+
+fn commands() -> Vec<(String, String)> {
     let mut root = dbcalm_db_cmd::cli::command();
     root.build();
     let mut all = Vec::new();
     add(&root, &mut all);
-    all.into_iter()
-        .map(|(name, long)| {
-            let text = short(&root, &name).unwrap_or(long);
-            (name, text)
-        })
-        .collect()
-}
-
-/// `--help` is the short text where there is no longer one.
-fn short(command: &Command, path: &str) -> Option<String> {
-    let mut at = command;
-    for name in path.split(' ').skip(1) {
-        at = at.find_subcommand(name)?;
-    }
-    at.get_long_about().is_none().then(|| at.clone().render_help().to_string())
+    all
 }
 
 #[test]
