@@ -101,10 +101,11 @@ impl Chains {
     /// The chain that ends in this backup, full backup first.
     pub fn chain(&self, id: &str) -> Result<Vec<&BackupRow>, Broken> {
         let mut row = self.get(id).ok_or_else(|| Broken::Unknown(id.to_owned()))?;
-        let (mut chain, mut seen) = (Vec::new(), HashSet::new());
+        let mut chain = Vec::new();
         loop {
-            if !seen.insert(row.id.as_str()) {
-                return Err(Broken::Loop(row.id.clone()));
+            // Longer than all there is: it goes round.
+            if chain.len() > self.rows.len() {
+                return Err(Broken::Loop(id.to_owned()));
             }
             if self.is_gone(&row.id) {
                 return Err(Broken::Missing(row.id.clone()));

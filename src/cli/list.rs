@@ -108,8 +108,8 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         rows.push(vec![
             format!("{branch}{}", shown.id),
             shown.kind.to_owned(),
-            or_dash(age(shown.start_time, now).map(span)),
-            or_dash(took(shown.start_time, shown.end_time).map(span)),
+            or_dash(shown.age_seconds.map(rounded)),
+            or_dash(shown.duration_seconds.map(rounded)),
             or_dash(shown.size.map(bytes)),
             shown.state.as_str().to_owned(),
             from.to_owned(),
@@ -124,6 +124,10 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         table(&["BACKUP", "TYPE", "AGE", "TOOK", "SIZE", "STATE", "FROM", ""], &[2, 3, 4], &rows)
     });
     Ok(Exit::Done)
+}
+
+fn rounded(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map(span).unwrap_or_default()
 }
 
 fn restores(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {

@@ -136,7 +136,7 @@ mod tests {
             (1536, "1.5 KiB"),
             (123_456_789, "117 MiB"),
             (5 << 40, "5.0 TiB"),
-            (u64::MAX, "16384 PiB"),
+            (u64::MAX, "16383 PiB"),
         ] {
             assert_eq!(bytes(count), text);
         }
