@@ -78,6 +78,7 @@ macro_rules! on_every_mariadb {
 }
 
 mod backup;
+mod extract;
 mod faults;
 mod mbstream;
 
