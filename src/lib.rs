@@ -20,6 +20,7 @@
 //! - [`store`]: the records.
 //! - [`metrics`]: what of all that a monitor is told.
 //! - [`chains`]: which backup was taken from which, for the operator.
+//! - [`verify`]: stored backups held against what was written with them, for the operator.
 //! - [`world`]: what every request is held against and run with.
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
@@ -46,6 +47,7 @@ pub mod metrics;
 pub mod plan;
 pub mod store;
 pub mod stream;
+pub mod verify;
 pub mod wire;
 pub mod witness;
 pub mod world;

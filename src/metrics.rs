@@ -6,9 +6,6 @@
 mod reason;
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +14,7 @@ pub use reason::{Failures, Reason};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::disk::replace;
 use crate::job;
 use crate::plan::tool::Flavour;
 use crate::store::digest::{Digest, Latest};
@@ -25,9 +23,6 @@ use crate::world::World;
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-
-/// Who may read the file: everybody, as the collector is another user.
-const MODE: u32 = 0o644;
 
 /// Everything that is told.
 struct Facts<'a> {
@@ -114,23 +109,6 @@ impl Keeper {
         self.measured = Some((latest.id.clone(), size));
         Some(size)
     }
-}
-
-/// Writes a file so that whoever reads it sees the old one or the new one.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The collector reads what ends in `.prom`, and this does not.
-    let new = path.with_file_name(format!(".{name}.new"));
-    match fs::remove_file(&new) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
-    // Whatever the umask.
-    let written = file.set_permissions(Permissions::from_mode(MODE)).and_then(|()| file.write_all(text.as_bytes()));
-    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
-        let _gone = fs::remove_file(&new);
-    })
 }
 
 /// One metric: its name, kind and help, and its samples with their labels.

@@ -2,6 +2,7 @@
 
 mod orders;
 mod reference;
+mod verify;
 mod views;
 
 use std::process::{Command, Output, Stdio};

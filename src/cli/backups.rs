@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::exit::Failure;
-use super::output::{age, records, seconds, took, unread};
+use super::output::{age, records, seconds, span, took, unread};
 use crate::chains::Chains;
 use crate::command::BackupId;
 use crate::config::Config;
@@ -16,6 +16,8 @@ use crate::disk::{self, stored};
 use crate::plan::stored::{Compression, Stored, stream_name};
 use crate::store::reader::{BackupRow, Reader};
 use crate::store::time::Moment;
+use crate::verify::Depth;
+use crate::verify::kept::{self, Outcome};
 
 /// A file of each backup whose files themselves are stored (mariadb.com, "Files Created by mariadb-backup"): one look at it, and a folder
 /// needs no other.
@@ -54,6 +56,7 @@ impl State {
 pub(super) struct Backups {
     pub(super) chains: Chains,
     states: HashMap<String, State>,
+    verified: kept::All,
 }
 
 /// A backup as JSON has it; docs/reference.md says what the fields are.
@@ -72,7 +75,31 @@ pub(super) struct Shown<'a> {
     pub(super) state: State,
     pub(super) restorable: bool,
     pub(super) problem: Option<String>,
+    pub(super) verified: Option<Verified<'a>>,
     pub(super) command_id: Option<&'a str>,
+}
+
+/// The last verification of a backup.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Verified<'a> {
+    pub(super) when: &'a str,
+    pub(super) depth: Depth,
+    pub(super) outcome: Outcome,
+    pub(super) problems: &'a [String],
+}
+
+impl Verified<'_> {
+    /// For a person: what is wrong, or how long ago all was well.
+    pub(super) fn text(&self, now: Moment) -> String {
+        let ago = age(Some(self.when), now).map(|age| format!("{} ago", span(age))).unwrap_or_default();
+        match (self.outcome, self.depth) {
+            (Outcome::Ok, Depth::Content) => ago,
+            (Outcome::Ok, Depth::Quick) => format!("{ago}, quick"),
+            (Outcome::Damaged, _) => "DAMAGED".to_owned(),
+            (Outcome::Broken, _) => "BROKEN".to_owned(),
+            (Outcome::Elsewhere, _) => "not here".to_owned(),
+        }
+    }
 }
 
 impl Backups {
@@ -94,7 +121,7 @@ impl Backups {
         };
         let states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
-        Ok(Self { chains: Chains::new(rows, gone), states })
+        Ok(Self { chains: Chains::new(rows, gone), states, verified: kept::read(&config.database_path) })
     }
 
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
@@ -122,8 +149,15 @@ impl Backups {
             state: self.state(&row.id),
             restorable: problem.is_none(),
             problem: problem.map(|why| why.to_string()),
+            verified: self.verified(row),
             command_id: row.command_id.as_deref(),
         }
+    }
+
+    /// What its last verification came to; one of another backup of the same id counts nothing.
+    fn verified(&self, row: &BackupRow) -> Option<Verified<'_>> {
+        let kept = self.verified.get(&row.id).filter(|kept| kept.begun == row.start_time)?;
+        Some(Verified { when: &kept.when, depth: kept.depth, outcome: kept.outcome, problems: &kept.problems })
     }
 
     /// How much a backup takes: by the records, or by its files.

@@ -112,6 +112,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
             or_dash(shown.duration_seconds.map(rounded)),
             or_dash(shown.size.map(bytes)),
             shown.state.as_str().to_owned(),
+            or_dash(shown.verified.map(|verified| verified.text(now))),
             from.to_owned(),
             shown.problem.as_ref().map(|why| format!("broken: {why}")).unwrap_or_default(),
         ]);
@@ -121,7 +122,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         if rows.is_empty() {
             return "no backups\n".to_owned();
         }
-        table(&["BACKUP", "TYPE", "AGE", "TOOK", "SIZE", "STATE", "FROM", ""], &[2, 3, 4], &rows)
+        table(&["BACKUP", "TYPE", "AGE", "TOOK", "SIZE", "STATE", "VERIFIED", "FROM", ""], &[2, 3, 4], &rows)
     });
     Ok(Exit::Done)
 }

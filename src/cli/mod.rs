@@ -15,6 +15,7 @@ mod serve;
 mod show;
 mod status;
 mod step;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ enum Subcommands {
     Show(show::ShowArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
+    Verify(verify::VerifyArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
     Store(step::StoreArgs),
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         Subcommands::Show(args) => config().and_then(|config| show::show(&args, &config)),
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
+        Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config)),
         Subcommands::Store(args) => return step::store(&args),
         Subcommands::Extract(args) => return step::extract(&args),
         Subcommands::Copy(args) => return step::copy(&args),

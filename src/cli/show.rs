@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::backups::{Backups, Shown};
+use super::backups::{Backups, Shown, Verified};
 use super::exit::{Exit, Failure};
 use super::output::{Output, age, bytes, facts, records, span, took};
 use super::request::Status;
@@ -61,6 +61,11 @@ pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn verified_text(verified: &Verified<'_>, now: Moment) -> String {
+    let what = std::iter::once(verified.text(now)).chain(verified.problems.iter().cloned());
+    what.collect::<Vec<_>>().join(": ")
+}
+
 fn text(whole: &Whole<'_>, now: Moment) -> String {
     let backup = &whole.backup;
     let ago = age(backup.start_time, now).map(|age| format!(" ({} ago)", span(age))).unwrap_or_default();
@@ -75,6 +80,7 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ("took", took(backup.start_time, backup.end_time).map(span)),
         ("size", backup.size.map(bytes)),
         ("state", Some(backup.state.as_str().to_owned())),
+        ("verified", backup.verified.map(|verified| verified_text(&verified, now))),
         ("path", whole.path.clone()),
         ("schedule", backup.schedule_id.map(|id| id.to_string())),
         ("command", backup.command_id.map(str::to_owned)),

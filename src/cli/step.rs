@@ -114,8 +114,12 @@ pub(super) fn extract(args: &ExtractArgs) -> ExitCode {
         } else {
             Box::new(File::open(&args.from).map_err(crate::stream::StreamError::Read)?)
         };
-        let extract =
-            Extract { name: &args.name, into: &args.into, flavour: args.flavour, manifest: args.manifest.as_deref() };
+        let extract = Extract {
+            name: &args.name,
+            into: Some(&args.into),
+            flavour: args.flavour,
+            manifest: args.manifest.as_deref(),
+        };
         let extracted = extract.run(input)?;
         Ok::<_, crate::stream::StreamError>(format!(
             "extracted {} files from a stream of {} bytes",

@@ -4,7 +4,7 @@
 //! read once: hashed, and written by the same thread; several threads copy several files. Where the file system can let two files share their
 //! blocks (btrfs, XFS), nothing is written at all. Of what is stored nothing is followed, and nothing is changed.
 
-mod source;
+pub(crate) mod source;
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -236,7 +236,7 @@ fn hash_zeros(hasher: &mut Sha256, mut count: u64, buffer: &mut [u8]) {
 
 /// A `.meta` whose `.delta` is gone: an apply removes each delta and leaves its meta (seen with mariadb-backup 10.5.23, 10.11.19 and
 /// 11.8.6). A predecessor applied the stored incremental itself: what it left can be applied again, and loses its tables.
-fn widow(files: &[Entry]) -> Option<PathBuf> {
+pub(crate) fn widow(files: &[Entry]) -> Option<PathBuf> {
     let is_meta = |entry: &&Entry| entry.path.extension().is_some_and(|extension| extension == "meta");
     let has_delta = |meta: &Path| files.iter().any(|entry| entry.path == meta.with_extension("delta"));
     files.iter().filter(is_meta).find(|meta| !has_delta(&meta.path)).map(|meta| meta.path.clone())

@@ -13,40 +13,40 @@ use super::{CopyError, cannot_read};
 
 /// The folder of a backup, open.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     folder: OwnedFd,
     path: PathBuf,
 }
 
 /// A file in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Relative to the folder.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// In bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// What is in it.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Each after the one that it is in.
-    pub(super) directories: Vec<PathBuf>,
-    pub(super) files: Vec<Entry>,
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) files: Vec<Entry>,
     /// What is neither.
-    pub(super) others: Vec<PathBuf>,
+    pub(crate) others: Vec<PathBuf>,
 }
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Source {
     /// Opens a backup's folder.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { folder: openat(CWD, path, DIRECTORY, Mode::empty())?, path: path.to_owned() })
     }
 
     /// Everything that is in it.
-    pub(super) fn tree(&self) -> Result<Tree, CopyError> {
+    pub(crate) fn tree(&self) -> Result<Tree, CopyError> {
         let mut tree = Tree::default();
         let mut open = vec![PathBuf::new()];
         while let Some(relative) = open.pop() {
@@ -96,7 +96,7 @@ impl Source {
     }
 
     /// Opens a file in it to read.
-    pub(super) fn file(&self, relative: &Path) -> io::Result<File> {
+    pub(crate) fn file(&self, relative: &Path) -> io::Result<File> {
         let dir = self.descend(relative.parent().unwrap_or(Path::new("")))?;
         let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         // A fifo that was put there would be waited for.

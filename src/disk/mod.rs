@@ -9,14 +9,17 @@ pub mod data_dir;
 pub mod room;
 pub mod stored;
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{FlockOperation, OFlags, flock, syncfs};
 use tokio_util::sync::CancellationToken;
+
+/// The mode of a file that everybody may read who reaches it.
+const PUBLIC: u32 = 0o644;
 
 /// A file system on which something is about to be written.
 ///
@@ -154,6 +157,23 @@ pub fn lock(dir: &Path) -> io::Result<File> {
     let held = File::open(dir)?;
     flock(&held, FlockOperation::NonBlockingLockExclusive)?;
     Ok(held)
+}
+
+/// Writes a file so that whoever reads it sees the old one or the new one.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A collector of metrics reads what ends in `.prom`, and this does not.
+    let new = path.with_file_name(format!(".{name}.new"));
+    match fs::remove_file(&new) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PUBLIC).open(&new)?;
+    // Whatever the umask.
+    let written = file.set_permissions(Permissions::from_mode(PUBLIC)).and_then(|()| file.write_all(text.as_bytes()));
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        let _gone = fs::remove_file(&new);
+    })
 }
 
 /// Whether something can be made in `dir`.

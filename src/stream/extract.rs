@@ -26,8 +26,8 @@ use crate::witness::manifest;
 pub struct Extract<'a> {
     /// The stream's name, by the ending of which it is decompressed.
     pub name: &'a str,
-    /// The directory to make.
-    pub into: &'a Path,
+    /// The directory to make; none, if the stream is only looked through.
+    pub into: Option<&'a Path>,
     /// Whose stream it is.
     pub flavour: Flavour,
     /// The manifest that has its hash; a predecessor's stream has none.
@@ -64,7 +64,9 @@ impl Extract<'_> {
     /// It is not whole, not what it was, or cannot be read or written. What was extracted by then is left.
     pub fn run(&self, mut input: impl Read + Send) -> Result<Extracted, StreamError> {
         let wanted_hash = self.wanted_hash()?;
-        DirBuilder::new().mode(0o700).create(self.into).map_err(cannot_write(self.into))?;
+        if let Some(into) = self.into {
+            DirBuilder::new().mode(0o700).create(into).map_err(cannot_write(into))?;
+        }
         let compression = Compression::ALL
             .into_iter()
             .rev()
@@ -109,25 +111,31 @@ impl Extract<'_> {
     fn files(&self, input: impl Read) -> Result<Extracted, StreamError> {
         let mut chunks = Chunks::new(input);
         let mut inspector = Inspector::new(self.flavour.tool());
-        let mut files = Files { into: self.into, open: HashMap::new(), made: HashSet::new() };
+        let mut files = self.into.map(|into| Files { into, open: HashMap::new(), made: HashSet::new() });
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
             let begin = chunks.at();
             let broken = |what| StreamError::Broken { at: begin, what };
             let Some(chunk) = chunks.next(&mut buffer)? else { break };
-            if inspector.is_new(&chunk.path) {
+            if let Some(files) = &mut files
+                && inspector.is_new(&chunk.path)
+            {
                 files.create(&chunk.path)?;
             }
             match chunk.kind {
                 Kind::Payload { offset, bytes } => {
                     let bytes = buffer.get(bytes).unwrap_or_default();
                     inspector.payload(&chunk.path, offset, bytes).map_err(broken)?;
-                    files.write(&chunk.path, bytes)?;
+                    if let Some(files) = &mut files {
+                        files.write(&chunk.path, bytes)?;
+                    }
                 }
                 Kind::End => {
                     inspector.end(&chunk.path).map_err(broken)?;
-                    files.open.remove(&chunk.path);
+                    if let Some(files) = &mut files {
+                        files.open.remove(&chunk.path);
+                    }
                 }
             }
         }

@@ -81,7 +81,8 @@ fn name(compression: Compression) -> String {
 fn extracted(dir: &Path, into: &Path, compression: Compression, held: bool) -> Result<Extracted, StreamError> {
     let manifest = dir.join(manifest::NAME);
     let name = name(compression);
-    let extract = Extract { name: &name, into, flavour: Flavour::MariaDb, manifest: held.then_some(&manifest) };
+    let extract =
+        Extract { name: &name, into: Some(into), flavour: Flavour::MariaDb, manifest: held.then_some(&manifest) };
     extract.run(fs::File::open(dir.join(&name)).unwrap())
 }
 

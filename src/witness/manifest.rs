@@ -164,12 +164,16 @@ fn hash_all(dir: &Path, paths: &[PathBuf], stop: &CancellationToken) -> io::Resu
 }
 
 fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {
-    let mut file = File::open(path)?;
+    hash_of(File::open(path)?, stop)
+}
+
+/// The hash of what is read.
+pub(crate) fn hash_of(mut input: impl Read, stop: &CancellationToken) -> io::Result<Hash> {
     let mut hasher = Sha256::new();
     let mut bytes = [0; PIECE];
     loop {
         crate::disk::go_on(stop)?;
-        match file.read(&mut bytes)? {
+        match input.read(&mut bytes)? {
             0 => return Ok(hexadecimal(&hasher.finalize())),
             read => hasher.update(bytes.get(..read).unwrap_or_default()),
         }

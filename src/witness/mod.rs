@@ -162,6 +162,17 @@ pub(crate) fn said_completed(log: &str) -> bool {
 
 /// A stored backup: what it is, and whether it goes on where its base ended.
 fn backup(dir: &Path, base: Option<&Path>, stream: Option<&str>, tool: &Tool) -> Result<(), Doubt> {
+    let found = described(dir, stream, tool)?;
+    let from = match base {
+        Some(base) => Checkpoints::read(base, tool)?.to_lsn,
+        None => 0,
+    };
+    fits(dir, &found, base.is_some(), Some(from))?;
+    redo_is_long_enough(dir, dir, &found)
+}
+
+/// The metadata beside a stored backup: whether all of it can be believed.
+pub(crate) fn described(dir: &Path, stream: Option<&str>, tool: &Tool) -> Result<Checkpoints, Doubt> {
     let found = Checkpoints::read(dir, tool)?;
     metadata::info(dir, tool)?;
     match stream {
@@ -172,23 +183,23 @@ fn backup(dir: &Path, base: Option<&Path>, stream: Option<&str>, tool: &Tool) ->
         Some(_) => {}
         None => metadata::options(dir)?,
     }
-    let wanted = kind(base.is_some());
+    Ok(found)
+}
+
+/// Whether these are the checkpoints of such a backup, which goes on at `from` where that is known.
+pub(crate) fn fits(dir: &Path, found: &Checkpoints, is_incremental: bool, from: Option<Lsn>) -> Result<(), Doubt> {
+    let wanted = kind(is_incremental);
     if found.backup_type != wanted {
-        return Err(Doubt::Kind { dir: dir.to_owned(), found: found.backup_type, wanted });
+        return Err(Doubt::Kind { dir: dir.to_owned(), found: found.backup_type.clone(), wanted });
     }
-    let from = match base {
-        Some(base) => Checkpoints::read(base, tool)?.to_lsn,
-        None => 0,
-    };
-    if found.from_lsn != from {
-        return Err(Doubt::Lsn { what: "from_lsn", found: found.from_lsn, wanted: from });
+    if let Some(wanted) = from.filter(|from| found.from_lsn != *from) {
+        return Err(Doubt::Lsn { what: "from_lsn", found: found.from_lsn, wanted });
     }
-    found.check_order(dir)?;
-    redo_is_long_enough(dir, dir, &found)
+    Ok(found.check_order(dir)?)
 }
 
 /// Whether the redo log beside a backup that is not yet prepared has room for all that its checkpoints promise.
-fn redo_is_long_enough(dir: &Path, member: &Path, checkpoints: &Checkpoints) -> Result<(), Doubt> {
+pub(crate) fn redo_is_long_enough(dir: &Path, member: &Path, checkpoints: &Checkpoints) -> Result<(), Doubt> {
     match redo::shortfall(dir, checkpoints.last_lsn) {
         Some((found, wanted)) => Err(Doubt::RedoShort { dir: member.to_owned(), found, wanted }),
         None => Ok(()),

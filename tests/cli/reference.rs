@@ -88,6 +88,7 @@ fn every_field_and_exit_status_is_in_the_reference() {
     add(&id);
     add(&json(&env, 0, &format!("status --follow {}", id["command_id"].as_str().unwrap())));
     add(&json(&env, 0, &format!("logs {}", id["command_id"].as_str().unwrap())));
+    add(&json(&env, 0, "verify latest"));
     for what in ["list", "list restores", "list processes", "show latest"] {
         add(&json(&env, 0, what));
     }

@@ -31,13 +31,13 @@ fn backups_are_listed_as_chains_and_broken_ones_say_why() {
     fs::remove_dir_all(env.backup("tuesday")).unwrap();
     env.database().execute("DELETE FROM backup WHERE id = 'sunday'", []).unwrap();
     let list = stdout(&env, 0, "list");
-    assert_snapshot!(still(&list, &[0, 1, 5, 6, 7]), @r"
-    BACKUP | TYPE | STATE | FROM
-    monday | full | present
-    +-tuesday | incremental | missing | broken: the files of 'tuesday' are gone
-    +-wednesday | incremental | present | broken: the files of 'tuesday' are gone
-    `-other | incremental | present | monday
-    late | incremental | present | sunday | broken: its base 'sunday' is not recorded
+    assert_snapshot!(still(&list, &[0, 1, 5, 6, 7, 8]), @r"
+    BACKUP | TYPE | STATE | VERIFIED | FROM
+    monday | full | present | -
+    +-tuesday | incremental | missing | - | broken: the files of 'tuesday' are gone
+    +-wednesday | incremental | present | - | broken: the files of 'tuesday' are gone
+    `-other | incremental | present | - | monday
+    late | incremental | present | - | sunday | broken: its base 'sunday' is not recorded
     ");
     assert!(!list.contains('\x1b'));
 

@@ -1,0 +1,227 @@
+//! `verify`: stored backups held against what was written with them, each with the chain that it needs.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::backups::{Backups, State};
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, seconds};
+use super::print_error;
+use crate::command::BackupId;
+use crate::config::Config;
+use crate::store::reader::BackupRow;
+use crate::store::time::Moment;
+use crate::verify::kept::{self, Kept, Outcome};
+use crate::verify::{Depth, Found, Verifier};
+use crate::witness::Lsn;
+
+/// How often results are written down on the way, so that little is lost where it is broken off.
+const KEEP: Duration = Duration::from_secs(5);
+
+/// Hold stored backups against what was written with them
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Each is verified with the chain that it needs; nothing is changed or restored.\nResults are kept, and list and show say them. Exit status 1: one is damaged.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
+)]
+pub(super) struct VerifyArgs {
+    /// Backups' ids, or 'latest'
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<String>,
+    /// All that are recorded
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Metadata, LSNs and presence, but not what the files hold
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What became of a backup, as JSON has it; docs/reference.md says what the fields are.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    id: &'a str,
+    state: State,
+    depth: Depth,
+    outcome: Outcome,
+    problems: Vec<String>,
+    sealed: bool,
+    size: Option<u64>,
+    duration_seconds: f64,
+    #[serde(skip)]
+    to_lsn: Option<Lsn>,
+    #[serde(skip)]
+    hint: Option<String>,
+}
+
+pub(super) fn verify(args: &VerifyArgs, config: &Config) -> Result<Exit, Failure> {
+    let all = Backups::look(config)?;
+    let rows = chosen(args, &all)?;
+    let verifier = Verifier {
+        backup_dir: &config.backup_dir,
+        flavour: config.flavour,
+        depth: if args.quick { Depth::Quick } else { Depth::Content },
+        threads: usize::from(config.parallel),
+    };
+    let (mut reports, mut results, mut kept_at) = (BTreeMap::new(), kept::All::new(), Instant::now());
+    for row in &rows {
+        let report = one(row, &all, &verifier, &reports)?;
+        if !args.output.json && !args.output.quiet {
+            // Whoever reads it may have read enough; the exit status says the rest.
+            let _closed = io::stdout().write_all(line(&report).as_bytes());
+        }
+        results.insert(row.id.clone(), result(row, &report));
+        reports.insert(row.id.as_str(), report);
+        if kept_at.elapsed() > KEEP {
+            keep(config, &mut results);
+            kept_at = Instant::now();
+        }
+    }
+    keep(config, &mut results);
+    let in_order: Vec<_> = rows.iter().filter_map(|row| reports.get(row.id.as_str())).collect();
+    if args.output.json {
+        args.output.say(&BTreeMap::from([("backups", &in_order)]), String::new);
+    }
+    let is = |outcome| in_order.iter().filter(move |report| report.outcome == outcome).count();
+    // Where the content was asked for and none of it is here, nothing was verified.
+    let is_nothing = !args.all && !args.quick && is(Outcome::Elsewhere) == in_order.len();
+    Ok(if is(Outcome::Damaged) + is(Outcome::Broken) > 0 || is_nothing { Exit::Failed } else { Exit::Done })
+}
+
+/// What is to be verified: a base before what was taken from it, and each once.
+fn chosen<'a>(args: &VerifyArgs, all: &'a Backups) -> Result<Vec<&'a BackupRow>, Failure> {
+    if args.all {
+        return Ok(all.chains.tree().into_iter().map(|node| node.row).collect());
+    }
+    let mut rows: Vec<&BackupRow> = Vec::new();
+    for id in &args.ids {
+        let mut next = Some(all.find(id).ok_or_else(|| {
+            Failure::because(format!("no backup '{id}' is recorded"), "dbcalm-db-cmd list names them all")
+                .exit(Exit::NotFound)
+        })?);
+        let mut chain: Vec<&BackupRow> = Vec::new();
+        // One that descends from itself is gone round once.
+        while let Some(row) = next.filter(|row| !rows.contains(row) && !chain.contains(row)) {
+            chain.push(row);
+            next = row.from.as_deref().and_then(|from| all.chains.get(from));
+        }
+        rows.extend(chain.into_iter().rev());
+    }
+    Ok(rows)
+}
+
+fn one<'a>(
+    row: &'a BackupRow,
+    all: &Backups,
+    verifier: &Verifier<'_>,
+    before: &BTreeMap<&str, Report<'_>>,
+) -> Result<Report<'a>, Failure> {
+    let begun = Instant::now();
+    let base = row.from.as_deref().map(|from| (from, before.get(from)));
+    let from = base.and_then(|(_, report)| report?.to_lsn);
+    let found = match row.id.parse::<BackupId>() {
+        Ok(id) => verifier.look(&id, row.from.is_some(), from).map_err(|why| {
+            let hint = "run this as root or as the daemon's user, who may read backup_dir";
+            Failure::because(format!("'{}' cannot be looked at: {why}", row.id), hint)
+        })?,
+        Err(_no_id_of_ours) => None,
+    };
+    let gone = || Found { problems: vec![format!("the files of '{}' are gone", row.id)], ..Found::default() };
+    let mut found = found.unwrap_or_else(gone);
+    // What was taken from a damaged one may be whole, and is of no use.
+    let broken = base.and_then(|(from, report)| match report.map(|report| report.outcome) {
+        Some(Outcome::Ok | Outcome::Elsewhere) => None,
+        Some(Outcome::Damaged) => Some(format!("its base '{from}' is damaged")),
+        Some(Outcome::Broken) => Some(format!("its base '{from}' cannot be restored")),
+        None if all.chains.get(from).is_none() => Some(format!("its base '{from}' is not recorded")),
+        None => Some(format!("'{}' descends from itself", row.id)),
+    });
+    let outcome = match (&broken, found.problems.is_empty(), found.is_forwarded) {
+        (_, false, _) => Outcome::Damaged,
+        (Some(_), true, _) => Outcome::Broken,
+        (None, true, true) => Outcome::Elsewhere,
+        (None, true, false) => Outcome::Ok,
+    };
+    found.problems.extend(broken);
+    let hint = match (outcome, base) {
+        (Outcome::Ok | Outcome::Elsewhere, _) => None,
+        (Outcome::Damaged, Some((from, Some(report))))
+            if matches!(report.outcome, Outcome::Ok | Outcome::Elsewhere) =>
+        {
+            Some(format!("the chain can be restored up to '{from}'; take a new full backup: dbcalm-db-cmd backup full"))
+        }
+        (Outcome::Damaged | Outcome::Broken, _) => Some(
+            "neither it nor what was taken from it can be restored; take a new full backup: dbcalm-db-cmd backup full"
+                .to_owned(),
+        ),
+    };
+    Ok(Report {
+        id: &row.id,
+        state: all.state(&row.id),
+        depth: verifier.depth,
+        outcome,
+        problems: found.problems,
+        sealed: found.is_sealed,
+        size: Some(found.bytes).filter(|bytes| *bytes > 0),
+        duration_seconds: seconds(begun.elapsed()),
+        to_lsn: found.to_lsn,
+        hint,
+    })
+}
+
+/// What a person reads of one.
+fn line(report: &Report<'_>) -> String {
+    let word = match report.outcome {
+        Outcome::Ok => "ok",
+        Outcome::Damaged => "DAMAGED",
+        Outcome::Broken => "BROKEN",
+        Outcome::Elsewhere => "not here",
+    };
+    let Some(hint) = &report.hint else {
+        let form = if report.state == State::Present { "directory" } else { report.state.as_str() };
+        return format!("{word:<8} {}  {form}  {}\n", report.id, how(report));
+    };
+    let lines = report.problems.iter().map(|why| format!("{word:<8} {}: {why}\n", report.id));
+    lines.collect::<String>() + &format!("         hint: {hint}\n")
+}
+
+fn how(report: &Report<'_>) -> String {
+    let took = format!("in {:.1} s", report.duration_seconds);
+    match (report.outcome, report.depth, report.sealed, report.size) {
+        (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
+        (_, Depth::Content, true, size) => format!("{}  hashed {took}", bytes(size.unwrap_or_default())),
+        (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", bytes(size)),
+        (_, Depth::Content, false, None) => "no manifest: only its metadata was looked at".to_owned(),
+        (_, Depth::Quick, true, _) => format!("metadata and presence {took}"),
+        (_, Depth::Quick, false, _) => "no manifest: metadata".to_owned(),
+    }
+}
+
+fn result(row: &BackupRow, report: &Report<'_>) -> Kept {
+    Kept {
+        begun: row.start_time.clone(),
+        when: Moment::now().to_string(),
+        depth: report.depth,
+        outcome: report.outcome,
+        problems: report.problems.clone(),
+    }
+}
+
+/// Writes the results down. Where that fails they have been said all the same.
+fn keep(config: &Config, results: &mut kept::All) {
+    let new = std::mem::take(results);
+    // The records as they are by now: a backup may have been removed meanwhile.
+    let recorded = super::output::records(config).ok().and_then(|reader| reader.backups().ok());
+    let is_recorded = |id: &str| recorded.as_ref().is_none_or(|rows| rows.iter().any(|row| row.id == id));
+    if let Err(why) = kept::keep(&config.database_path, new, is_recorded) {
+        let path = kept::path(&config.database_path);
+        print_error(&format!(
+            "warning: the results are not kept, '{}' cannot be written: {why}\nhint: run this as root or as the daemon's user",
+            path.display()
+        ));
+    }
+}

@@ -1,0 +1,255 @@
+//! Stored backups held against what was written with them: nothing is changed, and nothing is restored.
+//!
+//! In: where a backup is, and what it must go on from. Out: all that is wrong with it, each by its name. It reads by the same parts as a
+//! restore, so that what is found whole here is not refused there.
+
+pub mod kept;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::BackupId;
+use crate::copying::source::{Source, Tree};
+use crate::copying::{CopyError, widow};
+use crate::disk::stored;
+use crate::plan::stored::{Stored, Stream};
+use crate::plan::tool::Flavour;
+use crate::stream::{Extract, StreamError};
+use crate::witness::manifest::{self, Hash};
+use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
+
+/// How closely is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// The metadata, the LSNs, and whether all files are there.
+    Quick,
+    /// Each byte too.
+    Content,
+}
+
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub struct Verifier<'a> {
+    /// Where the backups are.
+    pub backup_dir: &'a Path,
+    /// Whose backups they are.
+    pub flavour: Flavour,
+    /// How closely.
+    pub depth: Depth,
+    /// How many threads read.
+    pub threads: usize,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What is wrong, in words; nothing, if the backup is whole.
+    pub problems: Vec<String>,
+    /// Whether there was a manifest to hold it against: a predecessor's backup has none.
+    pub is_sealed: bool,
+    /// Whether it is elsewhere, and only what is here was looked at.
+    pub is_forwarded: bool,
+    /// How much was read, in bytes.
+    pub bytes: u64,
+    /// Where it ends: an incremental taken from it goes on there.
+    pub to_lsn: Option<Lsn>,
+}
+
+impl Found {
+    fn problem(&mut self, why: impl Into<String>) {
+        self.problems.push(why.into());
+    }
+}
+
+/// What a backup must be, by the records.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    is_incremental: bool,
+    from: Option<Lsn>,
+}
+
+impl Verifier<'_> {
+    /// Looks at the backup `id`; an incremental goes on `from` the end of its base, where that is known. None, if nothing of it is there.
+    ///
+    /// # Errors
+    /// This user may not read it: that says nothing of the backup.
+    pub fn look(&self, id: &BackupId, is_incremental: bool, from: Option<Lsn>) -> io::Result<Option<Found>> {
+        let wanted = Wanted { is_incremental, from: if is_incremental { from } else { Some(0) } };
+        let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
+        let mut found = Found::default();
+        match &stored {
+            Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
+            Stored::Stream(stream) => self.stream(stream, wanted, &mut found)?,
+            Stored::Forwarded(stream) => {
+                found.is_forwarded = true;
+                let folder = stream.path.parent().unwrap_or(self.backup_dir);
+                self.folder(folder, Some(&stream.name), wanted, &mut found)?;
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The files of a backup, or those beside its stream, which is none of them here.
+    fn folder(&self, dir: &Path, stream: Option<&str>, wanted: Wanted, found: &mut Found) -> io::Result<()> {
+        let source = Source::open(dir)?;
+        let tree = match source.tree() {
+            Ok(tree) => tree,
+            Err(why) => return give_up_or_say(&why, found),
+        };
+        if let Some(other) = tree.others.first() {
+            found.problem(CopyError::NoFile(other.clone()).to_string());
+        }
+        if let Some(widow) = widow(&tree.files) {
+            found.problem(CopyError::Consumed(widow).to_string());
+        }
+        match sealed(&source)? {
+            Sealed::No => {}
+            Sealed::Damaged => found.problem(format!("its manifest '{}' is damaged", manifest::NAME)),
+            Sealed::As(mut named) => {
+                found.is_sealed = true;
+                if let Some(name) = stream {
+                    named.remove(Path::new(name));
+                }
+                self.files(&source, &tree, &named, found)?;
+            }
+        }
+        let tool = self.flavour.tool();
+        match witness::described(dir, stream, tool) {
+            Ok(checkpoints) => {
+                found.to_lsn = Some(checkpoints.to_lsn);
+                let held = witness::fits(dir, &checkpoints, wanted.is_incremental, wanted.from);
+                if let Err(why) = held.and_then(|()| witness::redo_is_long_enough(dir, dir, &checkpoints)) {
+                    found.problem(crate::chain(&why));
+                }
+            }
+            Err(Doubt::Metadata(MetadataError::Unreadable { source, .. })) if is_denied(&source) => return Err(source),
+            Err(why) => found.problem(crate::chain(&why)),
+        }
+        Ok(())
+    }
+
+    /// Each file that the manifest names: whether it is there, and is what it was.
+    fn files(
+        &self,
+        source: &Source,
+        tree: &Tree,
+        named: &BTreeMap<PathBuf, Hash>,
+        found: &mut Found,
+    ) -> io::Result<()> {
+        let sizes: BTreeMap<_, _> = tree.files.iter().map(|entry| (&entry.path, entry.size)).collect();
+        let (mut there, mut missing): (Vec<_>, Vec<_>) = named.iter().partition(|(path, _)| sizes.contains_key(path));
+        missing.retain(|(path, _)| !tree.others.contains(path));
+        found.problems.extend(missing.iter().map(|(path, _)| format!("'{}' is missing", path.display())));
+        if self.depth == Depth::Quick {
+            return Ok(());
+        }
+        // The longest first: what is begun last is soon done.
+        there.sort_by_key(|(path, _)| std::cmp::Reverse(sizes.get(path)));
+        found.bytes += there.iter().filter_map(|(path, _)| sizes.get(path)).sum::<u64>();
+        let mut changed = changed(source, &there, self.threads)?;
+        changed.sort();
+        found.problems.extend(changed);
+        Ok(())
+    }
+
+    /// A stream, and what lies beside it.
+    fn stream(&self, stream: &Stream, wanted: Wanted, found: &mut Found) -> io::Result<()> {
+        let beside = match stream.manifest.as_deref().and_then(Path::parent) {
+            Some(folder) => {
+                self.folder(folder, Some(&stream.name), wanted, found)?;
+                found.to_lsn
+            }
+            None => None,
+        };
+        if self.depth == Depth::Quick {
+            return Ok(());
+        }
+        let file = match File::open(&stream.path) {
+            Err(why) if is_denied(&why) => return Err(why),
+            opened => opened.map_err(StreamError::Read),
+        };
+        let extract =
+            Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
+        let length = file.as_ref().map_or(0, |file| file.metadata().map_or(0, |file| file.len()));
+        match file.and_then(|file| extract.run(file)) {
+            Err(why) => found.problem(crate::chain(&why)),
+            Ok(extracted) => {
+                found.bytes += length;
+                let is: Checkpoints = extracted.whole.checkpoints;
+                found.to_lsn = Some(is.to_lsn);
+                if beside.is_some_and(|beside| beside != is.to_lsn) {
+                    found.problem(format!("'{}' is another backup than its metadata says", stream.name));
+                } else if stream.manifest.is_none()
+                    && let Err(why) = witness::fits(&stream.path, &is, wanted.is_incremental, wanted.from)
+                {
+                    found.problem(crate::chain(&why));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a folder's manifest says.
+enum Sealed {
+    No,
+    Damaged,
+    As(BTreeMap<PathBuf, Hash>),
+}
+
+fn sealed(source: &Source) -> io::Result<Sealed> {
+    let mut text = Vec::new();
+    match source.file(Path::new(manifest::NAME)).and_then(|mut file| file.read_to_end(&mut text)) {
+        Ok(_) => Ok(manifest::parse(&text).map_or(Sealed::Damaged, Sealed::As)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Sealed::No),
+        Err(why) if is_denied(&why) => Err(why),
+        Err(_unreadable) => Ok(Sealed::Damaged),
+    }
+}
+
+/// Hashes files on several threads; says which are not what they were.
+fn changed(source: &Source, named: &[(&PathBuf, &Hash)], threads: usize) -> io::Result<Vec<String>> {
+    let (next, stop) = (AtomicUsize::new(0), CancellationToken::new());
+    let work = || -> io::Result<Vec<String>> {
+        let mut said = Vec::new();
+        while let Some((path, wanted)) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match source.file(path).and_then(|file| manifest::hash_of(file, &stop)) {
+                Ok(hash) if hash == **wanted => {}
+                Ok(_) => said.push(CopyError::Damaged((*path).clone()).to_string()),
+                Err(why) if is_denied(&why) => return Err(why),
+                Err(why) => said.push(format!("'{}' cannot be read: {why}", path.display())),
+            }
+        }
+        Ok(said)
+    };
+    let parts = thread::scope(|scope| {
+        let workers = (0..threads.max(1)).map(|_| scope.spawn(work)).collect::<Vec<_>>();
+        let broke_off = || Err(io::Error::other("hashing broke off"));
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| broke_off());
+        workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
+    })?;
+    Ok(parts.concat())
+}
+
+/// What this user may not read says nothing of the backup; all else is its damage.
+fn give_up_or_say(why: &CopyError, found: &mut Found) -> io::Result<()> {
+    if let CopyError::Read { source, .. } = why
+        && is_denied(source)
+    {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    found.problem(crate::chain(why));
+    Ok(())
+}
+
+fn is_denied(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::PermissionDenied
+}

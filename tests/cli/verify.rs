@@ -1,0 +1,153 @@
+//! `verify`: what is damaged is found and named, at the depth that can see it, and what is whole is not accused.
+
+use std::fs;
+use std::path::Path;
+
+use super::{json, run, stderr, stdout};
+use crate::harness::TestEnv;
+
+/// The chain that each test damages: a full backup and two incrementals.
+fn chain(settings: &[(&str, &str)]) -> TestEnv {
+    let mut env = TestEnv::new();
+    for (key, value) in settings {
+        env.set(key, value);
+    }
+    env.start_daemon();
+    env.full("full-1");
+    env.world.put("shop/orders.ibd", b"order 1\n").unwrap();
+    env.incremental("inc-1", "full-1");
+    env.world.put("shop/orders.ibd", b"order 2\n").unwrap();
+    env.incremental("inc-2", "inc-1");
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    env
+}
+
+/// What is said of each backup, as `id outcome: problems`.
+fn outcomes(env: &TestEnv, status: i32, args: &str) -> Vec<String> {
+    let said = json(env, status, args);
+    let one = |backup: &serde_json::Value| {
+        let problems: Vec<_> = backup["problems"].as_array().unwrap().iter().map(|why| why.as_str().unwrap()).collect();
+        let said = format!("{} {}", backup["id"].as_str().unwrap(), backup["outcome"].as_str().unwrap());
+        if problems.is_empty() { said } else { env.redact(&format!("{said}: {}", problems.join("; "))) }
+    };
+    said["backups"].as_array().unwrap().iter().map(one).collect()
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+const WHOLE: [&str; 3] = ["full-1 ok", "inc-1 ok", "inc-2 ok"];
+
+#[test]
+fn a_whole_chain_is_whole_and_list_and_show_say_so() {
+    let env = chain(&[]);
+    let before = env.fingerprint("backups");
+    assert_eq!(outcomes(&env, 0, "verify inc-2"), WHOLE);
+    assert_eq!(outcomes(&env, 0, "verify --all --quick"), WHOLE);
+    assert_eq!(outcomes(&env, 0, "verify inc-1 full-1 latest"), WHOLE, "each is verified once");
+    let said = stdout(&env, 0, "verify full-1");
+    assert!(said.starts_with("ok       full-1  directory  ") && said.contains("  hashed in "), "{said}");
+    assert_eq!(stdout(&env, 0, "verify latest --quiet"), "");
+    let listed = json(&env, 0, "list");
+    assert_eq!(
+        (&listed["backups"][0]["verified"]["outcome"], &listed["backups"][0]["verified"]["depth"]),
+        (&"ok".into(), &"content".into())
+    );
+    assert!(stdout(&env, 0, "list").contains(" s ago"));
+    assert!(stdout(&env, 0, "show inc-2").contains("\nverified     "));
+    assert_eq!(env.fingerprint("backups"), before, "nothing is added to a backup's folder");
+    assert!(stderr(&env, 3, "verify none").starts_with("error: no backup 'none' is recorded\nhint: "));
+    assert_eq!(run(&env, "verify").status, 2);
+}
+
+#[test]
+fn a_flipped_byte_is_named_and_only_a_closer_look_sees_it() {
+    let env = chain(&[]);
+    flip(&env.backup("inc-1/ibdata1.delta"));
+    assert_eq!(outcomes(&env, 0, "verify --all --quick"), WHOLE);
+    let wanted = [
+        "full-1 ok",
+        "inc-1 damaged: 'ibdata1.delta' is not what it was when the backup was taken",
+        "inc-2 broken: its base 'inc-1' is damaged",
+    ];
+    assert_eq!(outcomes(&env, 1, "verify inc-2"), wanted);
+    let said = stdout(&env, 1, "verify inc-1");
+    assert!(said.contains("DAMAGED  inc-1: 'ibdata1.delta' is not what it was"), "{said}");
+    assert!(said.contains("\n         hint: the chain can be restored up to 'full-1'; "), "{said}");
+    // A glance does not take the word back, and the list has it.
+    assert_eq!(outcomes(&env, 0, "verify inc-1 --quick"), ["full-1 ok", "inc-1 ok"]);
+    let list = stdout(&env, 0, "list");
+    assert!(list.contains("  DAMAGED") && list.contains("  BROKEN"), "{list}");
+    assert!(stdout(&env, 0, "show inc-1").contains("\nverified     DAMAGED: 'ibdata1.delta' is not"));
+    // Another backup of the same id was never verified.
+    env.database().execute("UPDATE backup SET start_time = '2020-01-01 00:00:00' WHERE id = 'inc-1'", []).unwrap();
+    assert_eq!(json(&env, 0, "show inc-1")["verified"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_missing_file_and_a_damaged_manifest_are_seen_at_a_glance() {
+    let env = chain(&[]);
+    fs::remove_file(env.backup("full-1/ibdata1")).unwrap();
+    let wanted = [
+        "full-1 damaged: 'ibdata1' is missing",
+        "inc-1 broken: its base 'full-1' is damaged",
+        "inc-2 broken: its base 'inc-1' cannot be restored",
+    ];
+    assert_eq!(outcomes(&env, 1, "verify --all --quick"), wanted);
+    assert_eq!(outcomes(&env, 1, "verify --all"), wanted);
+    fs::write(env.backup("full-1/dbcalm.sha256"), "0123").unwrap();
+    assert_eq!(outcomes(&env, 1, "verify full-1 --quick"), ["full-1 damaged: its manifest 'dbcalm.sha256' is damaged"]);
+    fs::remove_file(env.backup("full-1/dbcalm.sha256")).unwrap();
+    assert_eq!(outcomes(&env, 0, "verify full-1"), ["full-1 ok"]);
+    let said = stdout(&env, 0, "verify full-1");
+    assert!(said.contains("no manifest: only its metadata was looked at"), "{said}");
+}
+
+#[test]
+fn swapped_folders_do_not_fit_into_the_chain() {
+    let env = chain(&[]);
+    let (one, other, aside) = (env.backup("inc-1"), env.backup("inc-2"), env.path("aside"));
+    fs::rename(&one, &aside).unwrap();
+    fs::rename(&other, &one).unwrap();
+    fs::rename(&aside, &other).unwrap();
+    let said = outcomes(&env, 1, "verify inc-2 --quick");
+    assert!(said[1].starts_with("inc-1 damaged: from_lsn is "), "{said:?}");
+    assert!(said[2].starts_with("inc-2 damaged: from_lsn is "), "{said:?}");
+}
+
+#[test]
+fn a_member_that_is_gone_is_named_by_what_needs_it() {
+    let env = chain(&[]);
+    fs::rename(env.backup("inc-1"), env.path("aside")).unwrap();
+    let wanted =
+        ["full-1 ok", "inc-1 damaged: the files of 'inc-1' are gone", "inc-2 broken: its base 'inc-1' is damaged"];
+    assert_eq!(outcomes(&env, 1, "verify inc-2"), wanted);
+    env.database().execute("DELETE FROM backup WHERE id = 'inc-1'", []).unwrap();
+    assert_eq!(outcomes(&env, 1, "verify inc-2"), ["inc-2 broken: its base 'inc-1' is not recorded"]);
+    env.database().execute("UPDATE backup SET from_backup_id = 'inc-2' WHERE id = 'inc-2'", []).unwrap();
+    assert_eq!(outcomes(&env, 1, "verify inc-2"), ["inc-2 broken: 'inc-2' descends from itself"]);
+}
+
+#[test]
+fn a_cut_stream_is_seen_by_its_content_and_one_that_is_gone_by_a_glance() {
+    let env = chain(&[("stream", "true"), ("compression", "zstd")]);
+    assert_eq!(outcomes(&env, 0, "verify inc-2"), WHOLE);
+    let stream = env.backup("inc-1/backup-inc-1.xbstream.zst");
+    let whole = fs::read(&stream).unwrap();
+    fs::write(&stream, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(outcomes(&env, 0, "verify inc-2 --quick"), WHOLE);
+    let said = outcomes(&env, 1, "verify inc-2");
+    assert!(said[1].starts_with("inc-1 damaged: the stream "), "{said:?}");
+    assert_eq!(said[2], "inc-2 broken: its base 'inc-1' is damaged");
+    fs::copy(env.backup("full-1/backup-full-1.xbstream.zst"), &stream).unwrap();
+    let said = outcomes(&env, 1, "verify inc-1");
+    assert_eq!(said[1], "inc-1 damaged: 'backup-inc-1.xbstream.zst' is not what it was when the backup was taken");
+    // What is named in the manifest and is not there was forwarded, by all that can be known here.
+    fs::remove_file(&stream).unwrap();
+    assert_eq!(outcomes(&env, 0, "verify inc-2"), ["full-1 ok", "inc-1 elsewhere", "inc-2 ok"]);
+    assert!(stdout(&env, 0, "verify inc-1").contains("not here inc-1  forwarded  only its metadata was looked at\n"));
+}
