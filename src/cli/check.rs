@@ -88,6 +88,10 @@ async fn look(config: &Config, findings: &mut Findings) {
         look_at_server(config, &bin, findings).await;
     }
     look_at_database(config, findings);
+    // No backup that is taken now minds them, but a restore may.
+    for (text, hint) in super::strays::strays(config) {
+        Findings::warning(text, hint);
+    }
     look_at_metrics(config);
 }
 

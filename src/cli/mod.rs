@@ -15,6 +15,7 @@ mod serve;
 mod show;
 mod status;
 mod step;
+mod strays;
 mod verify;
 
 use std::path::PathBuf;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use insta::assert_snapshot;
+
 use super::{json, run, stderr, stdout};
 use crate::harness::TestEnv;
 
@@ -130,6 +132,42 @@ fn a_member_that_is_gone_is_named_by_what_needs_it() {
     assert_eq!(outcomes(&env, 1, "verify inc-2"), ["inc-2 broken: its base 'inc-1' is not recorded"]);
     env.database().execute("UPDATE backup SET from_backup_id = 'inc-2' WHERE id = 'inc-2'", []).unwrap();
     assert_eq!(outcomes(&env, 1, "verify inc-2"), ["inc-2 broken: 'inc-2' descends from itself"]);
+}
+
+/// What `check` warns of, without the paths.
+fn warnings(env: &TestEnv) -> String {
+    let said = env.redact(&stdout(env, 0, "check"));
+    let lines: Vec<_> = said.lines().skip_while(|line| !line.starts_with("warning")).collect();
+    lines.into_iter().take_while(|line| !line.starts_with("ok")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn check_names_folders_without_a_record_and_records_without_a_folder() {
+    let env = chain(&[]);
+    assert_eq!(warnings(&env), "");
+    fs::create_dir_all(env.backup("tmp")).unwrap();
+    fs::rename(env.backup("inc-1"), env.backup("moved")).unwrap();
+    fs::write(env.backup("backup-old.xbstream.gz"), "x").unwrap();
+    fs::write(env.backup("notes.txt"), "x").unwrap();
+    assert_snapshot!(warnings(&env), @r"
+    warning  '~/backups/moved' is in backup_dir, and no record names it: it cannot be restored by its id
+             hint: it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/moved' '~/backups/.unrecorded/'
+    warning  '~/backups/backup-old.xbstream.gz' is in backup_dir, and no record names it: it cannot be restored by its id
+             hint: it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/backup-old.xbstream.gz' '~/backups/.unrecorded/'
+    warning  backup 'inc-1' is recorded, its files are gone, and 1 taken from it cannot be restored without it
+             hint: if they were moved, put them back into '~/backups'; if they are lost, remove the backup in the API: dbcalm-db-cmd show inc-1
+    ");
+}
+
+#[test]
+fn a_folder_that_a_running_backup_fills_is_no_stray() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.database().execute("UPDATE process SET status = 'running'", []).unwrap();
+    env.database().execute("DELETE FROM backup", []).unwrap();
+    assert_eq!(warnings(&env), "");
+    env.database().execute("UPDATE process SET status = 'failed'", []).unwrap();
+    assert!(warnings(&env).contains("backups/full-1' is in backup_dir, and no record names it"));
 }
 
 #[test]

@@ -1,0 +1,101 @@
+//! What lies in `backup_dir` and is not recorded, and what is recorded and does not lie there.
+//!
+//! A folder without a record may be the only copy of a backup, so no hint removes one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::backups::{Backups, State};
+use crate::command::BackupId;
+use crate::config::Config;
+use crate::disk::stored;
+use crate::plan::stored::{Compression, stream_name};
+use crate::store::reader::Reader;
+
+/// How many of each kind are named.
+const NAMED: usize = 10;
+
+/// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
+pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
+    // In this order, since a backup that is being taken ends in one transaction: what has a folder by now runs, or is recorded, or is gone.
+    let there = ids(&config.backup_dir);
+    if !config.database_path.exists() {
+        return bounded(there.iter().map(|id| unrecorded(config, id)).collect(), "without a record");
+    }
+    let Ok(reader) = Reader::open(&config.database_path) else { return Vec::new() };
+    let Ok(processes) = reader.processes(false) else { return Vec::new() };
+    let running: BTreeSet<_> =
+        processes.iter().filter(|row| row.status == "running").filter_map(|row| row.args.get("id")?.as_str()).collect();
+    let Ok(all) = Backups::of(&reader, config) else { return Vec::new() };
+    let is_stray = |id: &&BackupId| {
+        !running.contains(id.as_str())
+            && all.chains.get(id.as_str()).is_none()
+            && !matches!(stored::look(&config.backup_dir, id), Ok(None))
+    };
+    let without_record = there.iter().filter(is_stray).map(|id| unrecorded(config, id)).collect();
+    let missing = all.chains.tree().into_iter().filter(|node| all.state(&node.row.id) == State::Missing);
+    let without_files = missing
+        .map(|node| {
+            let id = &node.row.id;
+            let needed_by = match all.chains.needed_by(id).len() {
+                0 => "and its files are gone".to_owned(),
+                count => format!("its files are gone, and {count} taken from it cannot be restored without it"),
+            };
+            (
+                format!("backup '{id}' is recorded, {needed_by}"),
+                format!(
+                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API: dbcalm-db-cmd show {id}",
+                    config.backup_dir.display()
+                ),
+            )
+        })
+        .collect();
+    let mut found = bounded(without_record, "without a record");
+    found.extend(bounded(without_files, "without files"));
+    found
+}
+
+fn unrecorded(config: &Config, id: &BackupId) -> (String, String) {
+    let dir = config.backup_dir.display();
+    let place = stored::look(&config.backup_dir, id).ok().flatten();
+    // A stream that lies in its folder goes with it.
+    let path = place
+        .map(|place| place.path().clone())
+        .filter(|path| path.parent() == Some(&config.backup_dir))
+        .unwrap_or_else(|| config.backup_dir.join(id.as_str()));
+    (
+        format!("'{}' is in backup_dir, and no record names it: it cannot be restored by its id", path.display()),
+        format!(
+            "it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '{dir}/.unrecorded' && mv -n '{}' '{dir}/.unrecorded/'",
+            path.display()
+        ),
+    )
+}
+
+/// The ids of all that looks like a backup.
+fn ids(backup_dir: &Path) -> BTreeSet<BackupId> {
+    // That it cannot be read is said elsewhere.
+    let entries = fs::read_dir(backup_dir).into_iter().flatten().flatten();
+    let id = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        if entry.file_type().ok()?.is_dir() {
+            return name.parse().ok();
+        }
+        // Where the Go daemon put its streams.
+        let stem = name.strip_prefix("backup-")?.split(".xbstream").next()?;
+        let id: BackupId = stem.parse().ok()?;
+        Compression::ALL.into_iter().any(|kind| stream_name(&id, kind) == name).then_some(id)
+    };
+    entries.filter_map(id).collect()
+}
+
+/// A list that a person still reads.
+fn bounded(mut found: Vec<(String, String)>, what: &str) -> Vec<(String, String)> {
+    let more = found.len().saturating_sub(NAMED);
+    if more > 0 {
+        found.truncate(NAMED);
+        found.push((format!("{more} more {what}"), "mend these first, or see them all: dbcalm-db-cmd list".to_owned()));
+    }
+    found
+}
