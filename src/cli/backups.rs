@@ -95,6 +95,7 @@ impl Verified<'_> {
         match (self.outcome, self.depth) {
             (Outcome::Ok, Depth::Content) => ago,
             (Outcome::Ok, Depth::Quick) => format!("{ago}, quick"),
+            (Outcome::Ok, Depth::Restore) => format!("{ago}, restored"),
             (Outcome::Damaged, _) => "DAMAGED".to_owned(),
             (Outcome::Broken, _) => "BROKEN".to_owned(),
             (Outcome::Elsewhere, _) => "not here".to_owned(),

@@ -11,6 +11,7 @@ mod logs;
 mod output;
 mod request;
 mod restore;
+mod restored;
 mod serve;
 mod show;
 mod status;
@@ -98,7 +99,7 @@ pub fn run() -> ExitCode {
         Subcommands::Show(args) => config().and_then(|config| show::show(&args, &config)),
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
-        Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config)),
+        Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
         Subcommands::Store(args) => return step::store(&args),
         Subcommands::Extract(args) => return step::extract(&args),
         Subcommands::Copy(args) => return step::copy(&args),

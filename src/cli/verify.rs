@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -25,7 +26,7 @@ const KEEP: Duration = Duration::from_secs(5);
 /// Hold stored backups against what was written with them
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Each is verified with the chain that it needs; nothing is changed or restored.\nResults are kept, and list and show say them. Exit status 1: one is damaged.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
+    after_help = "Each is verified with the chain that it needs; no backup is changed.\nResults are kept, and list and show say them. Exit status 1: one is damaged.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
 )]
 pub(super) struct VerifyArgs {
     /// Backups' ids, or 'latest'
@@ -37,6 +38,9 @@ pub(super) struct VerifyArgs {
     /// Metadata, LSNs and presence, but not what the files hold
     #[arg(long)]
     quick: bool,
+    /// Restore to a folder and have a server check its tables
+    #[arg(long, conflicts_with_all = ["quick", "all"])]
+    restore: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -49,8 +53,9 @@ struct Report<'a> {
     depth: Depth,
     outcome: Outcome,
     problems: Vec<String>,
-    sealed: bool,
+    sealed: Option<bool>,
     size: Option<u64>,
+    tables: Option<usize>,
     duration_seconds: f64,
     #[serde(skip)]
     to_lsn: Option<Lsn>,
@@ -58,7 +63,7 @@ struct Report<'a> {
     hint: Option<String>,
 }
 
-pub(super) fn verify(args: &VerifyArgs, config: &Config) -> Result<Exit, Failure> {
+pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let all = Backups::look(config)?;
     let rows = chosen(args, &all)?;
     let verifier = Verifier {
@@ -69,7 +74,11 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config) -> Result<Exit, Failure
     };
     let (mut reports, mut results, mut kept_at) = (BTreeMap::new(), kept::All::new(), Instant::now());
     for row in &rows {
-        let report = one(row, &all, &verifier, &reports)?;
+        let report = if args.restore {
+            restored(row, &all, config, socket, args.output)?
+        } else {
+            one(row, &all, &verifier, &reports)?
+        };
         if !args.output.json && !args.output.quiet {
             // Whoever reads it may have read enough; the exit status says the rest.
             let _closed = io::stdout().write_all(line(&report).as_bytes());
@@ -104,6 +113,10 @@ fn chosen<'a>(args: &VerifyArgs, all: &'a Backups) -> Result<Vec<&'a BackupRow>,
                 .exit(Exit::NotFound)
         })?);
         let mut chain: Vec<&BackupRow> = Vec::new();
+        if args.restore {
+            rows.extend(next.filter(|row| !rows.contains(row)));
+            continue;
+        }
         // One that descends from itself is gone round once.
         while let Some(row) = next.filter(|row| !rows.contains(row) && !chain.contains(row)) {
             chain.push(row);
@@ -165,11 +178,44 @@ fn one<'a>(
         depth: verifier.depth,
         outcome,
         problems: found.problems,
-        sealed: found.is_sealed,
+        sealed: Some(found.is_sealed),
         size: Some(found.bytes).filter(|bytes| *bytes > 0),
+        tables: None,
         duration_seconds: seconds(begun.elapsed()),
         to_lsn: found.to_lsn,
         hint,
+    })
+}
+
+/// Restored with its chain, and checked by a server.
+fn restored<'a>(
+    row: &'a BackupRow,
+    all: &Backups,
+    config: &Config,
+    socket: &Path,
+    output: Output,
+) -> Result<Report<'a>, Failure> {
+    let begun = Instant::now();
+    let chain = all.chains.chain(&row.id).map_err(|why| {
+        let hint = format!("dbcalm-db-cmd verify {} says more", row.id);
+        Failure::because(format!("'{}' cannot be restored: {why}", row.id), hint)
+    })?;
+    let checked = super::restored::check(&chain, config, socket, output)?;
+    let is_whole = checked.problems.is_empty();
+    Ok(Report {
+        id: &row.id,
+        state: all.state(&row.id),
+        depth: Depth::Restore,
+        outcome: if is_whole { Outcome::Ok } else { Outcome::Damaged },
+        problems: checked.problems,
+        sealed: None,
+        size: None,
+        tables: Some(checked.tables),
+        duration_seconds: seconds(begun.elapsed()),
+        to_lsn: None,
+        hint: (!is_whole).then(|| {
+            "what was backed up may have been damaged already: look at these tables in the server itself".to_owned()
+        }),
     })
 }
 
@@ -191,7 +237,8 @@ fn line(report: &Report<'_>) -> String {
 
 fn how(report: &Report<'_>) -> String {
     let took = format!("in {:.1} s", report.duration_seconds);
-    match (report.outcome, report.depth, report.sealed, report.size) {
+    match (report.outcome, report.depth, report.sealed == Some(true), report.size) {
+        (_, Depth::Restore, ..) => format!("restored, {} tables checked {took}", report.tables.unwrap_or_default()),
         (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
         (_, Depth::Content, true, size) => format!("{}  hashed {took}", bytes(size.unwrap_or_default())),
         (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", bytes(size)),

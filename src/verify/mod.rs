@@ -4,6 +4,7 @@
 //! restore, so that what is found whole here is not refused there.
 
 pub mod kept;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,6 +34,8 @@ pub enum Depth {
     Quick,
     /// Each byte too.
     Content,
+    /// Restored, and each table checked by a server.
+    Restore,
 }
 
 /// How to look.
