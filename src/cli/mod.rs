@@ -37,7 +37,7 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
     version,
     about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
     disable_help_subcommand = true,
-    after_help = "Example: dbcalm-db-cmd backup full\nEnvironment: DBCALM_CONFIG and DBCALM_SOCKET stand for --config and --socket\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
+    after_help = "Example: dbcalm-db-cmd backup full (DBCALM_CONFIG, DBCALM_SOCKET: the options)\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
 )]
 struct Cli {
     /// The settings
