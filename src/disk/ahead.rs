@@ -66,10 +66,10 @@ impl WritingAhead {
 fn grown(dir: &Path, synced: &mut HashMap<PathBuf, u64>) -> io::Result<Vec<PathBuf>> {
     let (mut found, mut open) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = open.pop() {
-        let Some(entries) = unless_gone(fs::read_dir(&dir))? else { continue };
+        let Some(entries) = unless_not_ours(fs::read_dir(&dir))? else { continue };
         for entry in entries {
-            let Some(entry) = unless_gone(entry)? else { continue };
-            let Some(there) = unless_gone(entry.metadata())? else { continue };
+            let Some(entry) = unless_not_ours(entry)? else { continue };
+            let Some(there) = unless_not_ours(entry.metadata())? else { continue };
             let path = entry.path();
             if there.is_dir() {
                 open.push(path);
@@ -86,14 +86,15 @@ fn sync(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    unless_gone(file)?.map_or(Ok(()), |file| file.sync_data())
+    unless_not_ours(file)?.map_or(Ok(()), |file| file.sync_data())
 }
 
-/// Files come and go while they are looked at.
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// Files come and go while they are looked at, and what this user may not read, such as the `lost+found` of a data directory, is nothing that
+/// its tool has written.
+fn unless_not_ours<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
         Err(why) => Err(why),
     }
 }
@@ -120,6 +121,13 @@ mod tests {
             assert_eq!(found, is_found.then(|| path.clone()).into_iter().collect::<Vec<_>>(), "{length} bytes");
         }
         assert!(grown(&dir.path().join("not yet"), &mut synced).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_nobodys_failure() {
+        let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        assert!(super::unless_not_ours(Err::<(), _>(denied())).unwrap().is_none());
+        assert!(super::unless_not_ours(Err::<(), _>(std::io::Error::from_raw_os_error(5))).is_err());
     }
 
     #[tokio::test]
