@@ -30,7 +30,8 @@ pub struct Inventory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     path: PathBuf,
-    /// Its number in its file system. The device's own number is none to go by: another start of the machine may give it another.
+    /// Its number in its file system. The device's own number is none to go by: another start of the machine may give it another, and in
+    /// an overlay a file may have another than its directory. No other file system is mounted in a directory that counts as empty.
     inode: u64,
     size: u64,
     /// When it was last written to, in seconds and nanoseconds: a rename leaves that as it is.
@@ -116,13 +117,10 @@ impl Inventory {
     /// Makes `dir` what it was before the move.
     pub fn undo(&self, dir: &Path, strangers: Strangers) -> Result<(), DataDirError> {
         let by_number = self.files.iter().map(|entry| (entry.inode, entry)).collect::<HashMap<_, _>>();
-        // It is on one file system with the working copy, else nothing would be moved.
-        let device = if dir.exists() { Some(fs::metadata(dir).map_err(at(dir))?.dev()) } else { None };
         let (mut own, mut foreign) = (Vec::new(), Vec::new());
         for relative in files(dir)? {
             let there = fs::symlink_metadata(dir.join(&relative)).map_err(at(dir))?;
-            let entry = by_number.get(&there.ino()).filter(|_| Some(there.dev()) == device);
-            let is_own = match (entry, strangers) {
+            let is_own = match (by_number.get(&there.ino()), strangers) {
                 (Some(_), Strangers::Spare) => true,
                 // Whoever has written to one of them since uses them.
                 (Some(entry), Strangers::Respect) => entry.is_untouched(&there),
