@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{Copied, CopyError, Copying};
+use crate::witness::ahead::Hashed;
 use crate::witness::manifest;
 
 fn sealed() -> tempfile::TempDir {
@@ -18,7 +19,7 @@ fn sealed() -> tempfile::TempDir {
     fs::write(stored.join("shop/orders.ibd"), "orders").unwrap();
     fs::write(stored.join("shop/a\\b\nc"), "odd").unwrap();
     fs::write(stored.join("shop/nothing.frm"), "").unwrap();
-    manifest::write(&stored, &CancellationToken::new()).unwrap();
+    manifest::write(&stored, &Hashed::default(), &CancellationToken::new()).unwrap();
     dir
 }
 
@@ -118,7 +119,7 @@ fn holes_stay_holes() {
     file.write_all_at(&vec![1; 70_000], 0).unwrap();
     file.write_all_at(&vec![2; 70_000], 40 << 20).unwrap();
     file.set_len(60 << 20).unwrap();
-    manifest::write(&stored, &CancellationToken::new()).unwrap();
+    manifest::write(&stored, &Hashed::default(), &CancellationToken::new()).unwrap();
     copied(dir.path()).unwrap();
     let copy = dir.path().join("copy/sparse.ibd");
     let there = fs::metadata(&copy).unwrap();

@@ -1,21 +1,24 @@
-//! What a tool writes is written to the disk while the tool goes on.
+//! What a tool writes is sent to the disk while the tool goes on.
 //!
 //! A tool syncs nothing, and a machine with memory to spare writes none of a gigabyte before it is asked to: the disk has nothing to do
-//! until the tool has ended, and then all of it at once. So the files that have grown are looked for and synced meanwhile, one after the
-//! other. It costs the tool little, and the sync at the end has little left to do.
+//! until the tool has ended, and then all of it at once. So the files that have grown are looked for, and what they have grown by is sent
+//! on its way: `posix_fadvise` with `POSIX_FADV_DONTNEED` begins to write the dirty pages of a range and waits for none of them
+//! (`mm/fadvise.c` of Linux). That drops only what is written already, and what has just grown is not. It commits nothing to the file
+//! system's journal and tells of no error: the sync at the end does, and has little left to do.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Advice, OFlags, fadvise};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// By how much a file must have grown to be worth a sync, in bytes.
+/// By how much a file must have grown to be worth it, in bytes.
 const WORTH: u64 = 16 << 20;
 /// How long to wait between two looks, at the least.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,7 +29,15 @@ const REST: u32 = 10;
 #[derive(Debug)]
 pub struct WritingAhead {
     until_dropped: Sender<()>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<()>,
+}
+
+/// What a file has grown by: up to how many bytes, and from how many on.
+#[derive(Debug, PartialEq, Eq)]
+struct Grown {
+    path: PathBuf,
+    from: u64,
+    to: u64,
 }
 
 impl WritingAhead {
@@ -34,69 +45,60 @@ impl WritingAhead {
     pub fn begin(dir: PathBuf) -> Self {
         let (until_dropped, over) = mpsc::channel::<()>();
         let thread = spawn_blocking(move || {
-            let mut synced = HashMap::new();
+            let mut sent = HashMap::new();
             let mut pause = PAUSE;
             while over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let begun = Instant::now();
-                let grown = grown(&dir, &mut synced)?;
-                pause = PAUSE.max(begun.elapsed() * REST);
-                for path in grown {
-                    sync(&path)?;
-                    if over.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
-                        return Ok(());
-                    }
+                for grown in look(&dir, &mut sent) {
+                    // What cannot be opened is the sync's to tell of, at the end.
+                    let _told_then = send(&grown);
                 }
+                pause = PAUSE.max(begun.elapsed() * REST);
             }
-            Ok(())
         });
         Self { until_dropped, thread }
     }
 
-    /// Ends, and tells of what the disk did not take: whoever syncs the same file later is not told again.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn end(self) -> io::Result<()> {
+    /// Ends.
+    pub async fn end(self) {
         drop(self.until_dropped);
-        self.thread.await.unwrap_or_else(|why| Err(io::Error::other(why)))
+        let _nothing_depends_on_it = self.thread.await;
     }
 }
 
-/// The files below `dir` that have grown by enough since they were last given.
-fn grown(dir: &Path, synced: &mut HashMap<PathBuf, u64>) -> io::Result<Vec<PathBuf>> {
+/// The files below `dir` that have grown by enough since they were last given. They come and go meanwhile, and what this user may not
+/// read, such as the `lost+found` of a data directory, is nothing that its tool has written.
+fn look(dir: &Path, sent: &mut HashMap<PathBuf, u64>) -> Vec<Grown> {
     let (mut found, mut open) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = open.pop() {
-        let Some(entries) = unless_not_ours(fs::read_dir(&dir))? else { continue };
-        for entry in entries {
-            let Some(entry) = unless_not_ours(entry)? else { continue };
-            let Some(there) = unless_not_ours(entry.metadata())? else { continue };
-            let path = entry.path();
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let Ok(there) = entry.metadata() else { continue };
+            let (path, to) = (entry.path(), there.len());
+            let from = sent.get(&path).copied().unwrap_or_default();
             if there.is_dir() {
                 open.push(path);
-            } else if there.is_file() && there.len() >= WORTH + synced.get(&path).copied().unwrap_or_default() {
-                synced.insert(path.clone(), there.len());
-                found.push(path);
+            } else if there.is_file() && to >= WORTH + from {
+                sent.insert(path.clone(), to);
+                found.push(Grown { path, from, to });
             }
         }
     }
-    Ok(found)
+    found
 }
 
-fn sync(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
+fn send(grown: &Grown) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    unless_not_ours(file)?.map_or(Ok(()), |file| file.sync_data())
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&grown.path)?;
+    begin_writing(&file, grown.from, grown.to)
 }
 
-/// Files come and go while they are looked at, and what this user may not read, such as the `lost+found` of a data directory, is nothing that
-/// its tool has written.
-fn unless_not_ours<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
-        Err(why) => Err(why),
-    }
+/// Has what is in a file from one byte on, up to another, written to the disk, and does not wait for it: it is the caller's to sync.
+///
+/// # Errors
+/// Those of the call, not of the disk.
+pub fn begin_writing(file: &File, from: u64, to: u64) -> io::Result<()> {
+    Ok(fadvise(file, from, NonZeroU64::new(to.saturating_sub(from)), Advice::DontNeed)?)
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
-    use super::{WORTH, WritingAhead, grown};
+    use super::{Grown, WORTH, WritingAhead, look, send};
 
     #[test]
     fn files_that_have_grown_are_found_once() {
@@ -114,32 +116,23 @@ mod tests {
         let file = File::create(&path).unwrap();
         fs::write(dir.path().join("small"), "small").unwrap();
         symlink(&path, dir.path().join("link")).unwrap();
-        let mut synced = std::collections::HashMap::new();
-        for (length, is_found) in [(WORTH - 1, false), (WORTH, true), (WORTH + 1, false), (2 * WORTH, true)] {
-            file.set_len(length).unwrap();
-            let found = grown(dir.path(), &mut synced).unwrap();
-            assert_eq!(found, is_found.then(|| path.clone()).into_iter().collect::<Vec<_>>(), "{length} bytes");
+        let mut sent = std::collections::HashMap::new();
+        for (to, from) in [(WORTH - 1, None), (WORTH, Some(0)), (WORTH + 1, None), (2 * WORTH, Some(WORTH))] {
+            file.set_len(to).unwrap();
+            let found = look(dir.path(), &mut sent);
+            let wanted = from.map(|from| Grown { path: path.clone(), from, to });
+            assert_eq!(found, wanted.into_iter().collect::<Vec<_>>(), "{to} bytes");
+            found.iter().try_for_each(send).unwrap();
         }
-        assert!(grown(&dir.path().join("not yet"), &mut synced).unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_may_not_be_read_is_nobodys_failure() {
-        let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        assert!(super::unless_not_ours(Err::<(), _>(denied())).unwrap().is_none());
-        assert!(super::unless_not_ours(Err::<(), _>(std::io::Error::from_raw_os_error(5))).is_err());
+        assert!(look(&dir.path().join("not yet"), &mut sent).is_empty());
     }
 
     #[tokio::test]
-    async fn it_ends_at_once_and_tells_of_what_it_could_not_read() {
+    async fn it_ends_at_once_whether_there_is_something_or_not() {
         let dir = tempfile::tempdir().unwrap();
-        WritingAhead::begin(dir.path().join("not yet")).end().await.unwrap();
-        let file = dir.path().join("file");
-        fs::write(&file, "no directory").unwrap();
-        let ahead = WritingAhead::begin(file);
-        while !ahead.thread.is_finished() {
-            tokio::task::yield_now().await;
+        for name in ["file", "not yet"] {
+            fs::write(dir.path().join("file"), "no directory").unwrap();
+            WritingAhead::begin(dir.path().join(name)).end().await;
         }
-        assert!(ahead.end().await.is_err());
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use super::run::{Current, Failure, Job, blocking};
 use crate::command::Target;
@@ -19,7 +22,7 @@ use crate::witness::manifest;
 
 impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
-    pub(super) async fn complete(self, mut current: Current, finished: Arc<Finished>) {
+    pub(super) async fn complete(mut self, mut current: Current, finished: Arc<Finished>) {
         current.follow = Some(self.follow_sealing(&current));
         let success = match self.make_durable().await {
             Ok(success) => success,
@@ -38,15 +41,17 @@ impl Job {
         }
     }
 
-    async fn make_durable(&self) -> Result<Success, String> {
+    async fn make_durable(&mut self) -> Result<Success, String> {
         let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         match self.plan.end.clone() {
             End::Backup { id, base, schedule_id, dir, is_stream } => {
                 let made = self.made.as_ref().map(Made::identity);
-                let disk = Arc::clone(&self.disk);
+                let (disk, hashed) = (Arc::clone(&self.disk), mem::take(&mut self.hashed));
                 let size = blocking(move || {
                     check_identity(&root, &dir, made)?;
-                    let seal = if is_stream { manifest::complete } else { manifest::write };
+                    let seal = |dir: &Path, stop: &CancellationToken| {
+                        if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
+                    };
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
                         .and_then(|()| disk.while_syncing(&dir, || seal(&dir, &stop)))
                         .and_then(|()| disk.sync_tree(&dir, &stop))

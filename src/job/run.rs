@@ -15,12 +15,12 @@ use crate::config::credentials::Secrets;
 use crate::disk::Disk;
 use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
-use crate::disk::data_dir::{self, Inventory};
-use crate::exec::probe;
+use crate::disk::data_dir::Inventory;
 use crate::exec::{Finished, Heard, Outcome, Running, Terms};
-use crate::plan::{End, INVENTORY, Plan, Proof, Step};
+use crate::plan::{End, Plan, Proof, Step};
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
+use crate::witness::ahead::{Hashed, HashingAhead};
 use crate::witness::{self, Checkpoints};
 use crate::world::World;
 
@@ -49,6 +49,8 @@ pub struct Job {
     pub(super) disk: Arc<Disk>,
     /// The checkpoints of what was copied last.
     copied: Option<Checkpoints>,
+    /// What is known of a backup's files before it is sealed.
+    pub(super) hashed: Hashed,
     /// What is moved to the data directory, once that is about to begin.
     pub(super) inventory: Option<Arc<Inventory>>,
     pub(super) start: Moment,
@@ -121,6 +123,7 @@ impl Job {
             made: None,
             disk,
             copied: None,
+            hashed: Hashed::default(),
             inventory: None,
             start: Moment::now(),
             begun_at: Instant::now(),
@@ -195,15 +198,17 @@ impl Job {
         let mut step = self.plan.first.clone();
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
-            let ahead = self.written_ahead(&step).map(WritingAhead::begin);
+            let writing = self.written_ahead(&step).map(WritingAhead::begin);
+            let hashing = step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), &self.world.shutdown));
             let finished = Arc::new(running.finished.await);
             current.follow = None;
-            let written = match ahead {
-                Some(ahead) => ahead.end().await.map_err(|why| format!("what it wrote could not be synced: {why}")),
-                None => Ok(()),
-            };
-            let proved = self.check(&step, &finished).await;
-            if let Err(reason) = proved.and(written) {
+            if let Some(hashing) = hashing {
+                self.hashed = hashing.end().await;
+            }
+            if let Some(writing) = writing {
+                writing.end().await;
+            }
+            if let Err(reason) = self.check(&step, &finished).await {
                 return self.fail(current, Some(finished), reason).await;
             }
             let Some(next) = rest.next() else {
@@ -288,49 +293,6 @@ impl Job {
         })
         .await?;
         Ok(())
-    }
-
-    /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
-    /// taken hours. Gives the step as it is to be run.
-    async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
-        if step.proof != Proof::Filled {
-            return Ok(step);
-        }
-        let (config, executor) = (&self.config, self.world.executor.as_ref());
-        let stopped =
-            probe::is_surely_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
-        if !stopped {
-            return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
-        }
-        let dir = config.data_dir.clone();
-        let has_room = matches!(self.plan.end, End::Restore { room: Some(_), .. });
-        if has_room || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
-            step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
-        }
-        Ok(step)
-    }
-
-    /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
-    async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
-        let End::Restore { tmp_dir, work, data_dir, moves, .. } = self.plan.end.clone() else { return Ok(()) };
-        if step.proof != Proof::Filled {
-            return Ok(());
-        }
-        if moves {
-            let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
-            let inventory = blocking(move || {
-                // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.
-                let synced = disk.sync_tree(&work, &shutdown);
-                synced.map_err(|why| format!("'{}' could not be synced to the disk: {why}", work.display()))?;
-                let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
-                let path = tmp_dir.join(INVENTORY);
-                inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
-                Ok(inventory)
-            });
-            // Kept from here on, for a failure after this brings back what it finds set aside.
-            self.inventory = Some(Arc::new(inventory.await?));
-        }
-        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))).await
     }
 
     pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {

@@ -52,6 +52,16 @@ pub struct Step {
     pub proof: Proof,
 }
 
+impl Step {
+    /// The folder whose files are sealed when all is over, which this step fills. A stream is hashed by the step that stores it.
+    pub(crate) fn sealed_later(&self) -> Option<&Path> {
+        match &self.proof {
+            Proof::Backup { dir, stream: None, .. } => Some(dir),
+            Proof::Backup { .. } | Proof::Copied { .. } | Proof::Prepared { .. } | Proof::Filled => None,
+        }
+    }
+}
+
 /// What a step has to show, beside exit status 0, before it counts as a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {

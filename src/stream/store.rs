@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 
 use sha2::{Digest, Sha256};
 
@@ -16,6 +16,7 @@ use super::chunks::{Chunks, Kind};
 use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
+use crate::disk::ahead::begin_writing;
 use crate::plan::tool::Flavour;
 use crate::witness::{Checkpoints, manifest};
 
@@ -23,7 +24,7 @@ use crate::witness::{Checkpoints, manifest};
 const BLOCK: usize = 2 << 20;
 
 /// After how many bytes the disk is told to begin writing them: it has little left to do at the end.
-const BEGIN_WRITING: u64 = 64 << 20;
+const BEGIN_WRITING: u64 = 16 << 20;
 
 /// What is to be stored, and how.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Store<'_> {
         match to {
             Destination::Forward(output) => {
                 let mut output = output;
-                let written = self.write(input, &mut output, &|| Ok(()))?;
+                let written = self.write(input, &mut output, &|_, _| Ok(()))?;
                 output.flush().map_err(cannot_write("stdout"))?;
                 self.seal(&written.1).map_err(cannot_write(self.into.join(manifest::NAME)))?;
                 Ok(written.0)
@@ -89,7 +90,7 @@ impl Store<'_> {
     fn store(&self, input: impl Read, part: &Path) -> Result<Stored, StreamError> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(part).map_err(cannot_write(part))?;
-        let begin = || file.sync_data();
+        let begin = |from, to| begin_writing(&file, from, to);
         let mut output = &file;
         let (stored, hash) = self.write(input, &mut output, &begin)?;
         file.sync_all().map_err(cannot_write(part))?;
@@ -113,17 +114,18 @@ impl Store<'_> {
         File::open(self.into)?.sync_all()
     }
 
-    /// Passes the stream on to `output`, compressed; `flush` lets the disk write what it has so far. Gives the hash of what went there.
+    /// Passes the stream on to `output`, compressed; `begin` lets the disk write what it has from one byte to another. Gives the hash of
+    /// what went there.
     fn write(
         &self,
         input: impl Read,
         output: &mut (impl Write + Send),
-        flush: &(dyn Fn() -> io::Result<()> + Sync),
+        begin: &(dyn Fn(u64, u64) -> io::Result<()> + Sync),
     ) -> Result<(Stored, String), StreamError> {
         let part = self.into.join(self.name);
         thread::scope(|scope| {
             let (blocks, pieces) = compressing(scope, self.codec, self.threads);
-            let writing = scope.spawn(move || write_all(pieces, output, flush));
+            let writing = scope.spawn(move || write_all(pieces, output, begin));
             let mut chunks = Chunks::new(input);
             let mut inspector = Inspector::new(self.flavour.tool());
             let mut block = Vec::with_capacity(2 * BLOCK);
@@ -180,28 +182,19 @@ fn look(chunks: &mut Chunks<impl Read>, inspector: &mut Inspector, block: &mut V
 fn write_all(
     pieces: Pieces,
     output: &mut impl Write,
-    flush: &(dyn Fn() -> io::Result<()> + Sync),
+    begin: &dyn Fn(u64, u64) -> io::Result<()>,
 ) -> io::Result<(u64, String)> {
-    let (mut hasher, mut written, mut flushed) = (Sha256::new(), 0, 0);
-    thread::scope(|scope| {
-        let mut flushing: Option<ScopedJoinHandle<'_, io::Result<()>>> = None;
-        // An error of the disk is told once: it is not to be lost with the thread that hears of it.
-        let join = |flushing: ScopedJoinHandle<'_, io::Result<()>>| {
-            flushing.join().unwrap_or_else(|_panicked| Err(io::Error::other("syncing broke off")))
-        };
-        for piece in pieces {
-            let piece = piece?;
-            output.write_all(&piece)?;
-            hasher.update(&piece);
-            written += piece.len() as u64;
-            if written - flushed >= BEGIN_WRITING && flushing.as_ref().is_none_or(ScopedJoinHandle::is_finished) {
-                flushing.take().map_or(Ok(()), join)?;
-                flushing = Some(scope.spawn(flush));
-                flushed = written;
-            }
+    let (mut hasher, mut written, mut sent) = (Sha256::new(), 0, 0);
+    for piece in pieces {
+        let piece = piece?;
+        output.write_all(&piece)?;
+        hasher.update(&piece);
+        written += piece.len() as u64;
+        if written - sent >= BEGIN_WRITING {
+            begin(sent, written)?;
+            sent = written;
         }
-        flushing.map_or(Ok(()), join)
-    })?;
+    }
     Ok((written, manifest::hexadecimal(&hasher.finalize())))
 }
 

@@ -5,7 +5,7 @@
 //! it before a tool works on it. The manifest is what `sha256sum --check` reads, so an operator needs no daemon to use it:
 //! `cd <backup_dir>/<id> && sha256sum --check --quiet dbcalm.sha256`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,6 +16,8 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+
+use super::ahead::{Hashed, Stamp};
 
 /// The manifest's name in a backup's folder.
 pub const NAME: &str = "dbcalm.sha256";
@@ -29,13 +31,27 @@ const PIECE: usize = 16 * 1024;
 /// A file's hash, in lower-case hexadecimal as `sha256sum` writes it.
 pub(crate) type Hash = String;
 
-/// Writes the manifest of the backup in `dir`; it is the caller's to sync.
+/// Writes the manifest of the backup in `dir`; it is the caller's to sync. What was hashed before and has not changed since is not read
+/// again.
 ///
 /// # Errors
 /// The system's, or that it was broken off by `stop`.
-pub fn write(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
+pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
+    let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
+    for (path, stamp) in stamped(dir)? {
+        match hashed.of(&path, stamp) {
+            Some(hash) => {
+                known.insert(path, hash.clone());
+            }
+            None => unknown.push((stamp.size(), path)),
+        }
+    }
+    // The longest first: what is begun last is soon done.
+    unknown.sort_by(|one, other| other.cmp(one));
+    let unknown = unknown.into_iter().map(|(_, path)| path).collect::<Vec<_>>();
+    known.append(&mut hash_all(dir, &unknown, stop)?);
     let mut text = Vec::new();
-    for (path, hash) in hash_all(dir, &files(dir)?, stop)? {
+    for (path, hash) in known {
         line(&mut text, &path, &hash);
     }
     fs::write(dir.join(NAME), text)
@@ -142,25 +158,44 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Hashes files on a few threads, one file on one.
+/// Each of them with what it is known by.
+pub(super) fn stamped(dir: &Path) -> io::Result<HashMap<PathBuf, Stamp>> {
+    let stamp = |path: PathBuf| {
+        let there = fs::symlink_metadata(dir.join(&path))?;
+        Ok((path, Stamp::of(&there)))
+    };
+    files(dir)?.into_iter().map(stamp).collect()
+}
+
 fn hash_all(dir: &Path, paths: &[PathBuf], stop: &CancellationToken) -> io::Result<BTreeMap<PathBuf, Hash>> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    on_threads(paths, |path| Ok((path.clone(), hash(&dir.join(path), stop)?))).map(BTreeMap::from_iter)
+}
+
+/// Does the work for each on a few threads, one at a time on each; gives what came of it, in the same order.
+pub(super) fn on_threads<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> io::Result<R> + Sync,
+) -> io::Result<Vec<R>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(items.len());
     let next = AtomicUsize::new(0);
-    let work = || -> io::Result<Vec<(PathBuf, Hash)>> {
+    let some = || -> io::Result<Vec<(usize, R)>> {
         let mut done = Vec::new();
-        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((path.clone(), hash(&dir.join(path), stop)?));
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return Ok(done) };
+            done.push((index, work(item)?));
         }
-        Ok(done)
     };
     let parts = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|_panicked| Err(io::Error::other("hashing broke off")))
         };
         workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
     })?;
-    Ok(parts.into_iter().flatten().collect())
+    let mut done = parts.into_iter().flatten().collect::<Vec<_>>();
+    done.sort_unstable_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {
@@ -192,7 +227,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{NAME, complete, names, parse, write};
+    use super::{Hashed, NAME, complete, names, parse, write};
 
     fn sealed() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -200,7 +235,7 @@ mod tests {
         fs::write(dir.path().join("ibdata1"), vec![7; 1_000_000]).unwrap();
         fs::write(dir.path().join("shop/orders.ibd"), "orders").unwrap();
         fs::write(dir.path().join("shop/a\\b\nc"), "odd").unwrap();
-        write(dir.path(), &CancellationToken::new()).unwrap();
+        write(dir.path(), &Hashed::default(), &CancellationToken::new()).unwrap();
         dir
     }
 
@@ -226,7 +261,7 @@ mod tests {
         // "abc", from FIPS 180-2, appendix B.1.
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("abc"), "abc").unwrap();
-        write(dir.path(), &CancellationToken::new()).unwrap();
+        write(dir.path(), &Hashed::default(), &CancellationToken::new()).unwrap();
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n");
     }
@@ -236,7 +271,7 @@ mod tests {
         let dir = sealed();
         let stop = CancellationToken::new();
         stop.cancel();
-        assert!(write(dir.path(), &stop).is_err());
+        assert!(write(dir.path(), &Hashed::default(), &stop).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! with status 0 and `completed OK!` on a full disk, on a redo log that was cut short, and on a tree that was never prepared
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
+pub mod ahead;
 pub mod manifest;
 pub(crate) mod metadata;
 #[cfg(test)]

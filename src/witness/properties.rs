@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::Hashed;
 use super::metadata::{Checkpoints, info, options};
 use super::{manifest, redo};
 use crate::copying::{CopyError, Copying};
@@ -133,7 +134,7 @@ proptest! {
             fs::write(path, content).unwrap();
         }
         let stop = CancellationToken::new();
-        manifest::write(dir.path(), &stop).unwrap();
+        manifest::write(dir.path(), &Hashed::default(), &stop).unwrap();
         let (path, content) = files.iter().nth(at.index(files.len())).unwrap();
         match change {
             0 => fs::remove_file(path).unwrap(),

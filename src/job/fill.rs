@@ -1,0 +1,53 @@
+//! A data directory about to be filled: looked at once more, and cleared of what lies in the way.
+
+use std::sync::Arc;
+
+use super::run::{Job, blocking};
+use crate::disk::data_dir::{self, Inventory};
+use crate::exec::probe;
+use crate::plan::{End, INVENTORY, Proof, Step};
+
+impl Job {
+    /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
+    /// taken hours. Gives the step as it is to be run.
+    pub(super) async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
+        if step.proof != Proof::Filled {
+            return Ok(step);
+        }
+        let (config, executor) = (&self.config, self.world.executor.as_ref());
+        let stopped =
+            probe::is_surely_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
+        if !stopped {
+            return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
+        }
+        let dir = config.data_dir.clone();
+        let has_room = matches!(self.plan.end, End::Restore { room: Some(_), .. });
+        if has_room || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
+            step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
+        }
+        Ok(step)
+    }
+
+    /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
+    pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
+        let End::Restore { tmp_dir, work, data_dir, moves, .. } = self.plan.end.clone() else { return Ok(()) };
+        if step.proof != Proof::Filled {
+            return Ok(());
+        }
+        if moves {
+            let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
+            let inventory = blocking(move || {
+                // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.
+                let synced = disk.sync_tree(&work, &shutdown);
+                synced.map_err(|why| format!("'{}' could not be synced to the disk: {why}", work.display()))?;
+                let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
+                let path = tmp_dir.join(INVENTORY);
+                inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
+                Ok(inventory)
+            });
+            // Kept from here on, for a failure after this brings back what it finds set aside.
+            self.inventory = Some(Arc::new(inventory.await?));
+        }
+        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))).await
+    }
+}
