@@ -261,10 +261,12 @@ fn result(row: &BackupRow, report: &Report<'_>) -> Kept {
 /// Writes the results down. Where that fails they have been said all the same.
 fn keep(config: &Config, results: &mut kept::All) {
     let new = std::mem::take(results);
-    // The records as they are by now: a backup may have been removed meanwhile.
-    let recorded = super::output::records(config).ok().and_then(|reader| reader.backups().ok());
-    let is_recorded = |id: &str| recorded.as_ref().is_none_or(|rows| rows.iter().any(|row| row.id == id));
-    if let Err(why) = kept::keep(&config.database_path, new, is_recorded) {
+    // The records as they are by then: a backup may have been removed meanwhile.
+    let recorded = || {
+        let rows = super::output::records(config).ok()?.backups().ok()?;
+        Some(rows.into_iter().map(|row| row.id).collect())
+    };
+    if let Err(why) = kept::keep(&config.database_path, new, recorded) {
         let path = kept::path(&config.database_path);
         print_error(&format!(
             "warning: the results are not kept, '{}' cannot be written: {why}\nhint: run this as root or as the daemon's user",

@@ -1,10 +1,12 @@
 //! What the last verification of each backup came to: one file beside the records, and nothing in a backup's own folder.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::Depth;
@@ -12,6 +14,9 @@ use crate::disk;
 
 /// Its name, beside the database file.
 const NAME: &str = "verified.json";
+
+/// What is locked while results are added, since the file itself is replaced. It stays: whoever removed it might remove another's.
+const LOCK: &str = ".verified.json.lock";
 
 /// How a verification ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +60,17 @@ pub fn read(database: &Path) -> All {
     fs::read(path(database)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-/// Adds new results to those that are kept; those of backups that are not `recorded` any more are dropped.
+/// Adds new results to those that are kept; those of backups that are not recorded any more are dropped. Two that do so at once wait for
+/// each other, and so what is `recorded` is asked for in turn, too; none, if that cannot be known.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn keep(database: &Path, new: All, recorded: impl Fn(&str) -> bool) -> io::Result<()> {
+pub fn keep(database: &Path, new: All, recorded: impl FnOnce() -> Option<HashSet<String>>) -> io::Result<()> {
+    let _held = held(&database.with_file_name(LOCK))?;
     let mut all = read(database);
-    all.retain(|id, _| recorded(id));
+    if let Some(recorded) = recorded() {
+        all.retain(|id, _| recorded.contains(id));
+    }
     for (id, result) in new {
         let old = all.get(&id).filter(|old| old.begun == result.begun);
         // A glance refutes nothing that a closer look has found.
@@ -74,8 +83,24 @@ pub fn keep(database: &Path, new: All, recorded: impl Fn(&str) -> bool) -> io::R
     disk::replace(&path(database), &text)
 }
 
+/// A lock that goes with the file that is given, or with its process.
+fn held(path: &Path) -> io::Result<File> {
+    // Another user's may be read, and a lock needs no more.
+    let file = match File::open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().append(true).create(true).mode(0o644).open(path)?
+        }
+        opened => opened?,
+    };
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::thread;
+
     use super::{All, Kept, Outcome, keep, read};
     use crate::verify::Depth;
 
@@ -89,7 +114,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("db.sqlite3");
         let outcome = |id: &str| read(&database).get(id).map(|kept| (kept.depth, kept.outcome));
-        let add = |all: All| keep(&database, all, |id| id != "gone").unwrap();
+        let add = |all: All| keep(&database, all, || None).unwrap();
         add(one("a", Depth::Content, Outcome::Damaged, "1"));
         add(one("a", Depth::Quick, Outcome::Ok, "1"));
         assert_eq!(outcome("a"), Some((Depth::Content, Outcome::Damaged)));
@@ -104,10 +129,23 @@ mod tests {
     fn results_of_backups_that_are_gone_are_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("db.sqlite3");
-        keep(&database, one("a", Depth::Quick, Outcome::Ok, "1"), |_| true).unwrap();
-        keep(&database, one("b", Depth::Quick, Outcome::Ok, "1"), |id| id == "b").unwrap();
+        keep(&database, one("a", Depth::Quick, Outcome::Ok, "1"), || None).unwrap();
+        keep(&database, one("b", Depth::Quick, Outcome::Ok, "1"), || Some(HashSet::from(["b".to_owned()]))).unwrap();
         assert_eq!(read(&database).into_keys().collect::<Vec<_>>(), ["b"]);
         std::fs::write(dir.path().join("verified.json"), "{").unwrap();
         assert!(read(&database).is_empty());
+    }
+
+    #[test]
+    fn results_that_are_added_at_once_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("db.sqlite3");
+        thread::scope(|scope| {
+            for number in 0..32 {
+                let new = one(&number.to_string(), Depth::Quick, Outcome::Ok, "1");
+                scope.spawn(|| keep(&database, new, || None).unwrap());
+            }
+        });
+        assert_eq!(read(&database).len(), 32);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use super::{json, run, stderr, stdout};
+use super::{command, json, run, stderr, stdout};
 use crate::harness::TestEnv;
 use crate::harness::mariadb::{MariaDb, is_installed};
 
@@ -189,6 +189,26 @@ fn a_cut_stream_is_seen_by_its_content_and_one_that_is_gone_by_a_glance() {
     fs::remove_file(&stream).unwrap();
     assert_eq!(outcomes(&env, 0, "verify inc-2"), ["full-1 ok", "inc-1 elsewhere", "inc-2 ok"]);
     assert!(stdout(&env, 0, "verify inc-1").contains("not here inc-1  forwarded  only its metadata was looked at\n"));
+}
+
+#[test]
+fn what_several_that_verify_at_once_find_is_all_kept() {
+    let env = TestEnv::start();
+    let ids: Vec<_> = (1..=8).map(|number| format!("full-{number}")).collect();
+    for id in &ids {
+        env.full(id);
+    }
+    for _ in 0..10 {
+        let start = |id: &String| command(&env, &format!("verify {id} --quiet")).spawn().unwrap();
+        let started: Vec<_> = ids.iter().map(start).collect();
+        for mut one in started {
+            assert!(one.wait().unwrap().success());
+        }
+        let listed = json(&env, 0, "list");
+        let kept = listed["backups"].as_array().unwrap().iter().filter(|backup| !backup["verified"].is_null());
+        assert_eq!(kept.count(), ids.len());
+        fs::remove_file(env.path("lib/verified.json")).unwrap();
+    }
 }
 
 #[test]
