@@ -40,8 +40,6 @@ pub struct Node<'a> {
     pub row: &'a BackupRow,
     /// Whether a chain begins here: a full backup, or an orphan.
     pub is_root: bool,
-    /// Whether it is the last of its chain that is listed.
-    pub is_last: bool,
 }
 
 impl Chains {
@@ -75,12 +73,8 @@ impl Chains {
         let roots = self.rows.iter().enumerate().filter(|(_, row)| is_root(row)).map(|(at, _)| at);
         // Those that descend from themselves hang from no root.
         for start in roots.chain(0..self.rows.len()) {
-            let first = nodes.len();
             for at in self.below(start, &mut listed) {
-                nodes.extend(self.rows.get(at).map(|row| Node { row, is_root: at == start, is_last: false }));
-            }
-            if let Some(last) = nodes.get_mut(first..).and_then(<[Node<'_>]>::last_mut) {
-                last.is_last = true;
+                nodes.extend(self.rows.get(at).map(|row| Node { row, is_root: at == start }));
             }
         }
         nodes
@@ -145,15 +139,7 @@ mod tests {
     fn chains(backups: &str, gone: &str) -> Chains {
         let row = |text: &str| {
             let (id, from) = text.split_once('<').map_or((text, None), |(id, from)| (id, Some(from.to_owned())));
-            BackupRow {
-                id: id.to_owned(),
-                from,
-                schedule_id: None,
-                start_time: None,
-                end_time: None,
-                size: None,
-                command_id: None,
-            }
+            BackupRow { id: id.to_owned(), from, ..BackupRow::default() }
         };
         Chains::new(backups.split_whitespace().map(row).collect(), gone.split_whitespace().map(str::to_owned).collect())
     }
@@ -163,16 +149,19 @@ mod tests {
     }
 
     fn tree(chains: &Chains) -> String {
-        let mark = |is_root, is_last| format!("{}{}", if is_root { "" } else { "+" }, if is_last { "." } else { "" });
         let nodes = chains.tree();
-        nodes.iter().map(|n| format!("{}{}", n.row.id, mark(n.is_root, n.is_last))).collect::<Vec<_>>().join(" ")
+        nodes
+            .iter()
+            .map(|node| format!("{}{}", if node.is_root { "" } else { "+" }, node.row.id))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn a_tree_has_each_backup_once_and_under_its_base() {
-        assert_eq!(tree(&chains("a b<a c d<b e<a f<c", "")), "a b+ d+ e+. c f+.");
-        assert_eq!(tree(&chains("x<gone y<x a", "")), "x y+. a.");
-        assert_eq!(tree(&chains("a p<q q<p", "")), "a. p q+.");
+        assert_eq!(tree(&chains("a b<a c d<b e<a f<c", "")), "a +b +d +e c +f");
+        assert_eq!(tree(&chains("x<gone y<x a", "")), "x +y a");
+        assert_eq!(tree(&chains("a p<q q<p", "")), "a p +q");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::backups::{Backups, Shown};
 use super::exit::{Exit, Failure};
 use super::output::{Output, age, bytes, or_dash, records, span, table, took, unread};
+use super::tree::branches;
 use crate::config::Config;
 use crate::store::reader::{ProcessRow, RestoreRow};
 use crate::store::time::Moment;
@@ -18,7 +19,7 @@ const MEASURED: usize = 100;
 /// List backups, restores or processes
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Backups come as chains. FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
+    after_help = "Backups come as trees of chains. FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
 )]
 pub(super) struct ListArgs {
     /// Backups, if left out
@@ -94,15 +95,11 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         let oldest = limit.checked_sub(1).and_then(|at| times.get(at).copied().cloned());
         nodes.retain(|node| limit > 0 && oldest.as_ref().is_none_or(|oldest| node.row.start_time >= *oldest));
     }
+    let branches = branches(&nodes.iter().map(|node| node.row).collect::<Vec<_>>());
     let (mut rows, mut listed, mut above) = (Vec::new(), Vec::with_capacity(nodes.len()), None);
-    for (at, node) in nodes.iter().enumerate() {
+    for (at, (node, branch)) in nodes.iter().zip(branches).enumerate() {
         let size = if nodes.len() - at <= MEASURED { all.size(node.row, config) } else { node.row.size };
         let shown = Shown { size, ..all.shown(node.row, now) };
-        let branch = match (node.is_root, node.is_last) {
-            (true, _) => "",
-            (false, true) => "└─ ",
-            (false, false) => "├─ ",
-        };
         let from = shown.from_backup_id.filter(|from| above != Some(*from)).unwrap_or_default();
         above = Some(shown.id);
         rows.push(vec![

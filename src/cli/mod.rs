@@ -17,6 +17,7 @@ mod show;
 mod status;
 mod step;
 mod strays;
+mod tree;
 mod verify;
 
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{START_WITHIN, StoreError, schema, text};
 
 /// A backup that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackupRow {
     /// Its id.
     pub id: String,

@@ -10,7 +10,7 @@ use crate::harness::TestEnv;
 /// A table's cells but for those that hold times, which differ from run to run.
 fn still(table: &str, columns: &[usize]) -> String {
     let line = |line: &str| {
-        let line = line.replace("├─ ", "+-").replace("└─ ", "`-");
+        let line = line.replace("│  ", "! ").replace("├─ ", "+-").replace("└─ ", "`-");
         let cells: Vec<_> =
             line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
         columns.iter().filter_map(|at| cells.get(*at).cloned()).collect::<Vec<_>>().join(" | ")
@@ -35,7 +35,7 @@ fn backups_are_listed_as_chains_and_broken_ones_say_why() {
     BACKUP | TYPE | STATE | VERIFIED | FROM
     monday | full | present | -
     +-tuesday | incremental | missing | - | broken: the files of 'tuesday' are gone
-    +-wednesday | incremental | present | - | broken: the files of 'tuesday' are gone
+    ! `-wednesday | incremental | present | - | broken: the files of 'tuesday' are gone
     `-other | incremental | present | - | monday
     late | incremental | present | - | sunday | broken: its base 'sunday' is not recorded
     ");
