@@ -57,6 +57,7 @@ pub(super) struct Backups {
     pub(super) chains: Chains,
     states: HashMap<String, State>,
     verified: kept::All,
+    forwarded: HashMap<String, bool>,
 }
 
 /// A backup as JSON has it; docs/reference.md says what the fields are.
@@ -120,9 +121,17 @@ impl Backups {
             (Ok(names), Ok(id)) if is_named(names, &id) => state(&config.backup_dir, &id),
             (Ok(_) | Err(_), Ok(_) | Err(_)) => State::Missing,
         };
-        let states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
+        let mut states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
+        let is_streamed = states.values().any(|state| matches!(state, State::Stream | State::Forwarded));
+        let forwarded = if is_streamed { reader.forwarded().map_err(|why| unread(&why))? } else { HashMap::new() };
+        for (id, state) in &mut states {
+            // What was stored here and is not here is lost, and not elsewhere.
+            if *state == State::Forwarded && forwarded.get(id) == Some(&false) {
+                *state = State::Missing;
+            }
+        }
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
-        Ok(Self { chains: Chains::new(rows, gone), states, verified: kept::read(&config.database_path) })
+        Ok(Self { chains: Chains::new(rows, gone), states, verified: kept::read(&config.database_path), forwarded })
     }
 
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
@@ -132,6 +141,17 @@ impl Backups {
 
     pub(super) fn state(&self, id: &str) -> State {
         self.states.get(id).copied().unwrap_or(State::Missing)
+    }
+
+    /// Whether it was given to `forward`; none, where the records do not say.
+    pub(super) fn was_forwarded(&self, id: &str) -> Option<bool> {
+        self.forwarded.get(id).copied()
+    }
+
+    /// Whether it must have a manifest: a stream of ours, or one that had it when it was verified.
+    pub(super) fn must_be_sealed(&self, row: &BackupRow) -> bool {
+        let kept = self.verified.get(&row.id).filter(|kept| kept.begun == row.start_time);
+        self.forwarded.contains_key(&row.id) || kept.is_some_and(|kept| kept.sealed)
     }
 
     /// All that is known of a backup but what has to be measured.

@@ -18,7 +18,7 @@ use crate::store::reader::BackupRow;
 use crate::store::time::Moment;
 use crate::verify::kept::{self, Kept, Outcome};
 use crate::verify::{Depth, Found, Verifier};
-use crate::witness::Lsn;
+use crate::witness::{Lsn, manifest};
 
 /// How often results are written down on the way, so that little is lost where it is broken off.
 const KEEP: Duration = Duration::from_secs(5);
@@ -53,6 +53,7 @@ struct Report<'a> {
     depth: Depth,
     outcome: Outcome,
     problems: Vec<String>,
+    warnings: Vec<String>,
     sealed: Option<bool>,
     size: Option<u64>,
     tables: Option<usize>,
@@ -145,6 +146,7 @@ fn one<'a>(
     };
     let gone = || Found { problems: vec![format!("the files of '{}' are gone", row.id)], ..Found::default() };
     let mut found = found.unwrap_or_else(gone);
+    let warnings = doubts(row, all, &mut found);
     // What was taken from a damaged one may be whole, and is of no use.
     let broken = base.and_then(|(from, report)| match report.map(|report| report.outcome) {
         Some(Outcome::Ok | Outcome::Elsewhere) => None,
@@ -153,7 +155,7 @@ fn one<'a>(
         None if all.chains.get(from).is_none() => Some(format!("its base '{from}' is not recorded")),
         None => Some(format!("'{}' descends from itself", row.id)),
     });
-    let outcome = match (&broken, found.problems.is_empty(), found.is_forwarded) {
+    let outcome = match (&broken, found.problems.is_empty(), found.without.is_some()) {
         (_, false, _) => Outcome::Damaged,
         (Some(_), true, _) => Outcome::Broken,
         (None, true, true) => Outcome::Elsewhere,
@@ -178,6 +180,7 @@ fn one<'a>(
         depth: verifier.depth,
         outcome,
         problems: found.problems,
+        warnings,
         sealed: Some(found.is_sealed),
         size: Some(found.bytes).filter(|bytes| *bytes > 0),
         tables: None,
@@ -185,6 +188,34 @@ fn one<'a>(
         to_lsn: found.to_lsn,
         hint,
     })
+}
+
+/// What the records know against it is added to its problems; what nobody can know is given back.
+fn doubts(row: &BackupRow, all: &Backups, found: &mut Found) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(other) = found.taken_as.as_ref().filter(|other| **other != row.id) {
+        let text = format!("its metadata is that of '{other}'");
+        if all.chains.get(other).is_some() {
+            found.problems.insert(0, format!("{text}: the two were swapped, or one was put in the other's place"));
+        } else {
+            warnings.push(format!("{text}: its folder was renamed, or is another backup's"));
+        }
+    }
+    match (&found.without, all.was_forwarded(&row.id)) {
+        (Some(name), Some(false)) => {
+            found.problems.push(format!("its stream '{name}' is gone: it was stored here, not forwarded"));
+        }
+        (Some(_), None) => warnings.push("the records do not say that its stream was forwarded".to_owned()),
+        (Some(_), Some(true)) | (None, _) => {}
+    }
+    if !found.is_sealed && found.problems.is_empty() {
+        if all.must_be_sealed(row) {
+            found.problems.push(format!("its manifest '{}' is gone", manifest::NAME));
+        } else {
+            warnings.push("no manifest: its bytes were not checked".to_owned());
+        }
+    }
+    warnings
 }
 
 /// Restored with its chain, and checked by a server.
@@ -208,6 +239,7 @@ fn restored<'a>(
         depth: Depth::Restore,
         outcome: if is_whole { Outcome::Ok } else { Outcome::Damaged },
         problems: checked.problems,
+        warnings: Vec::new(),
         sealed: None,
         size: None,
         tables: Some(checked.tables),
@@ -229,7 +261,8 @@ fn line(report: &Report<'_>) -> String {
     };
     let Some(hint) = &report.hint else {
         let form = if report.state == State::Present { "directory" } else { report.state.as_str() };
-        return format!("{word:<8} {}  {form}  {}\n", report.id, how(report));
+        let said = format!("{word:<8} {}  {form}  {}\n", report.id, how(report));
+        return report.warnings.iter().fold(said, |said, why| said + &format!("warning  {}: {why}\n", report.id));
     };
     let lines = report.problems.iter().map(|why| format!("{word:<8} {}: {why}\n", report.id));
     lines.collect::<String>() + &format!("         hint: {hint}\n")
@@ -255,6 +288,7 @@ fn result(row: &BackupRow, report: &Report<'_>) -> Kept {
         depth: report.depth,
         outcome: report.outcome,
         problems: report.problems.clone(),
+        sealed: report.sealed == Some(true),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! In: the path of the SQLite file, laid out by either API. Out: its rows. Nothing is created, changed or locked for longer than a read.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -163,6 +164,23 @@ impl Reader {
     pub fn processes(&self, failed: bool) -> Result<Vec<ProcessRow>, StoreError> {
         let condition = if failed { "status = 'failed'" } else { "1" };
         self.process_rows(&format!("{condition} ORDER BY id DESC"), &[])
+    }
+
+    /// Of the backups that this daemon took as streams, whether each was forwarded: by the command that took it.
+    pub fn forwarded(&self) -> Result<HashMap<String, bool>, StoreError> {
+        for table in ["backup", "process"] {
+            if !self.connection.table_exists(None, table)? {
+                return Ok(HashMap::new());
+            }
+        }
+        let query = "SELECT b.id, p.command FROM backup b JOIN process p ON p.id = b.process_id
+             WHERE p.command LIKE '% | dbcalm-db-cmd store %'";
+        let found = self.rows(query, &[], |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
+        let stage = |command: &str| {
+            let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
+            Some(stored.split(' ').any(|argument| argument == "--forward"))
+        };
+        Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, stage(&command)?))).collect())
     }
 
     /// The external commands of one request, in order.

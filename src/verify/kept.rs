@@ -45,6 +45,9 @@ pub struct Kept {
     pub outcome: Outcome,
     /// What is wrong.
     pub problems: Vec<String>,
+    /// Whether it ever had a manifest: one that has gone since is damage, and not a predecessor's way.
+    #[serde(default)]
+    pub sealed: bool,
 }
 
 /// All results, by the ids of the backups.
@@ -71,10 +74,14 @@ pub fn keep(database: &Path, new: All, recorded: impl FnOnce() -> Option<HashSet
     if let Some(recorded) = recorded() {
         all.retain(|id, _| recorded.contains(id));
     }
-    for (id, result) in new {
-        let old = all.get(&id).filter(|old| old.begun == result.begun);
+    for (id, mut result) in new {
+        let old = all.get_mut(&id).filter(|old| old.begun == result.begun);
+        result.sealed |= old.as_ref().is_some_and(|old| old.sealed);
         // A glance refutes nothing that a closer look has found.
-        if result.outcome == Outcome::Ok && old.is_some_and(|old| old.depth > result.depth) {
+        if result.outcome == Outcome::Ok
+            && let Some(old) = old.filter(|old| old.depth > result.depth)
+        {
+            old.sealed = result.sealed;
             continue;
         }
         all.insert(id, result);
@@ -105,7 +112,14 @@ mod tests {
     use crate::verify::Depth;
 
     fn one(id: &str, depth: Depth, outcome: Outcome, begun: &str) -> All {
-        let kept = Kept { begun: Some(begun.to_owned()), when: "now".to_owned(), depth, outcome, problems: Vec::new() };
+        let kept = Kept {
+            begun: Some(begun.to_owned()),
+            when: "now".to_owned(),
+            depth,
+            outcome,
+            problems: Vec::new(),
+            sealed: false,
+        };
         All::from([(id.to_owned(), kept)])
     }
 

@@ -58,8 +58,10 @@ pub struct Found {
     pub problems: Vec<String>,
     /// Whether there was a manifest to hold it against: a predecessor's backup has none.
     pub is_sealed: bool,
-    /// Whether it is elsewhere, and only what is here was looked at.
-    pub is_forwarded: bool,
+    /// The name of its stream, where only what lies beside it is here: it was forwarded, or is lost.
+    pub without: Option<String>,
+    /// The id that it was taken as, by its own metadata.
+    pub taken_as: Option<String>,
     /// How much was read, in bytes.
     pub bytes: u64,
     /// Where it ends: an incremental taken from it goes on there.
@@ -92,7 +94,7 @@ impl Verifier<'_> {
             Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
             Stored::Stream(stream) => self.stream(stream, wanted, &mut found)?,
             Stored::Forwarded(stream) => {
-                found.is_forwarded = true;
+                found.without = Some(stream.name.clone());
                 let folder = stream.path.parent().unwrap_or(self.backup_dir);
                 self.folder(folder, Some(&stream.name), wanted, &mut found)?;
             }
@@ -125,6 +127,7 @@ impl Verifier<'_> {
             }
         }
         let tool = self.flavour.tool();
+        found.taken_as = witness::taken_into(dir, tool);
         match witness::described(dir, stream, tool) {
             Ok(checkpoints) => {
                 found.to_lsn = Some(checkpoints.to_lsn);

@@ -113,6 +113,21 @@ pub(crate) fn check_info(text: &str) -> Result<(), &'static str> {
     ["tool_name", "tool_version", "server_version"].into_iter().find(absent).map_or(Ok(()), Err)
 }
 
+/// The name of the directory that the backup in `dir` was taken into, by its info file: the folder may have been swapped with another's.
+pub(crate) fn taken_into(dir: &Path, tool: &Tool) -> Option<String> {
+    let (_, text) = read_one(dir, tool.info).ok()?;
+    last_of_target(fields(&text).get("tool_command")?).map(str::to_owned)
+}
+
+/// The last part of the directory that a tool's command line names: its own, or, of a stream, that of the metadata.
+fn last_of_target(command: &str) -> Option<&str> {
+    let rest =
+        ["--target-dir=", "--extra-lsndir="].into_iter().find_map(|option| Some(command.split_once(option)?.1))?;
+    // A path may have blanks in it; the next option begins with two dashes.
+    let path = rest.split_once(" --").map_or(rest, |(path, _)| path).trim();
+    Path::new(path).file_name()?.to_str()
+}
+
 /// Reads the server's options in `dir`: a prepare without them takes its defaults for the server's page size and files.
 pub(super) fn options(dir: &Path) -> Result<(), MetadataError> {
     let (path, text) = read_one(dir, &[OPTIONS])?;
@@ -158,6 +173,16 @@ mod tests {
 
     const FULL: &str =
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\nrecover_binlog_info = 0\n";
+
+    #[test]
+    fn the_directory_that_a_backup_was_taken_into_is_read_from_its_command() {
+        let of = super::last_of_target;
+        assert_eq!(of("--backup --target-dir=/b/full-1 --host=localhost"), Some("full-1"));
+        assert_eq!(of("--backup --target-dir=/my backups/full-1/"), Some("full-1"));
+        assert_eq!(of("--stream=xbstream --extra-lsndir=/b/b --host=x"), Some("b"));
+        assert_eq!(of("--backup"), None);
+        assert_eq!(of("--target-dir=/"), None);
+    }
 
     #[test]
     fn checkpoints_are_read() {

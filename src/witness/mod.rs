@@ -15,6 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use metadata::taken_into;
 pub use metadata::{Checkpoints, Lsn, MetadataError};
 use thiserror::Error;
 

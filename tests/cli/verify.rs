@@ -105,9 +105,15 @@ fn a_missing_file_and_a_damaged_manifest_are_seen_at_a_glance() {
     fs::write(env.backup("full-1/dbcalm.sha256"), "0123").unwrap();
     assert_eq!(outcomes(&env, 1, "verify full-1 --quick"), ["full-1 damaged: its manifest 'dbcalm.sha256' is damaged"]);
     fs::remove_file(env.backup("full-1/dbcalm.sha256")).unwrap();
-    assert_eq!(outcomes(&env, 0, "verify full-1"), ["full-1 ok"]);
+    // It had one when it was verified before, and so is no predecessor's.
+    assert_eq!(outcomes(&env, 1, "verify full-1"), ["full-1 damaged: its manifest 'dbcalm.sha256' is gone"]);
+    fs::remove_file(env.path("lib/verified.json")).unwrap();
     let said = stdout(&env, 0, "verify full-1");
     assert!(said.contains("no manifest: only its metadata was looked at"), "{said}");
+    assert!(said.ends_with("\nwarning  full-1: no manifest: its bytes were not checked\n"), "{said}");
+    let said = json(&env, 0, "verify full-1 --quick");
+    assert_eq!(said["backups"][0]["warnings"], serde_json::json!(["no manifest: its bytes were not checked"]));
+    assert_eq!(said["backups"][0]["sealed"], false);
 }
 
 #[test]
@@ -118,8 +124,27 @@ fn swapped_folders_do_not_fit_into_the_chain() {
     fs::rename(&other, &one).unwrap();
     fs::rename(&aside, &other).unwrap();
     let said = outcomes(&env, 1, "verify inc-2 --quick");
-    assert!(said[1].starts_with("inc-1 damaged: from_lsn is "), "{said:?}");
-    assert!(said[2].starts_with("inc-2 damaged: from_lsn is "), "{said:?}");
+    let swapped = |one: &str, other: &str| {
+        format!(
+            "{one} damaged: its metadata is that of '{other}': the two were swapped, or one was put in the other's place"
+        )
+    };
+    assert!(said[1].starts_with(&format!("{}; from_lsn is ", swapped("inc-1", "inc-2"))), "{said:?}");
+    assert!(said[2].starts_with(&format!("{}; from_lsn is ", swapped("inc-2", "inc-1"))), "{said:?}");
+
+    // Any full backup's LSNs fit in a full backup's place.
+    env.full("full-2");
+    fs::rename(env.backup("full-1"), &aside).unwrap();
+    fs::rename(env.backup("full-2"), env.backup("full-1")).unwrap();
+    assert_eq!(outcomes(&env, 1, "verify full-1"), [swapped("full-1", "full-2")]);
+    env.database().execute("DELETE FROM backup WHERE id = 'full-2'", []).unwrap();
+    let said = stdout(&env, 0, "verify full-1 --quick");
+    assert!(
+        said.ends_with(
+            "\nwarning  full-1: its metadata is that of 'full-2': its folder was renamed, or is another backup's\n"
+        ),
+        "{said}"
+    );
 }
 
 #[test]
@@ -185,8 +210,24 @@ fn a_cut_stream_is_seen_by_its_content_and_one_that_is_gone_by_a_glance() {
     fs::copy(env.backup("full-1/backup-full-1.xbstream.zst"), &stream).unwrap();
     let said = outcomes(&env, 1, "verify inc-1");
     assert_eq!(said[1], "inc-1 damaged: 'backup-inc-1.xbstream.zst' is not what it was when the backup was taken");
-    // What is named in the manifest and is not there was forwarded, by all that can be known here.
+    // What is named in the manifest and is not there was not forwarded, by the command that took it.
     fs::remove_file(&stream).unwrap();
+    let gone = "inc-1 damaged: its stream 'backup-inc-1.xbstream.zst' is gone: it was stored here, not forwarded";
+    assert_eq!(outcomes(&env, 1, "verify inc-1 --quick"), ["full-1 ok", gone]);
+    let listed = json(&env, 0, "list");
+    assert_eq!(
+        (&listed["backups"][1]["state"], &listed["backups"][1]["restorable"]),
+        (&"missing".into(), &false.into())
+    );
+    let full = env.backup("full-1/dbcalm.sha256");
+    let sealed = fs::read(&full).unwrap();
+    fs::remove_file(&full).unwrap();
+    fs::remove_file(env.path("lib/verified.json")).unwrap();
+    let said = outcomes(&env, 1, "verify full-1 --quick");
+    assert_eq!(said, ["full-1 damaged: its manifest 'dbcalm.sha256' is gone"], "a stream of ours has one");
+    fs::write(&full, sealed).unwrap();
+    let command = "replace(command, '--threads', '--forward --threads')";
+    env.database().execute(&format!("UPDATE process SET command = {command}"), []).unwrap();
     assert_eq!(outcomes(&env, 0, "verify inc-2"), ["full-1 ok", "inc-1 elsewhere", "inc-2 ok"]);
     assert!(stdout(&env, 0, "verify inc-1").contains("not here inc-1  forwarded  only its metadata was looked at\n"));
 }
@@ -243,6 +284,7 @@ fn a_real_chain_is_restored_and_each_of_its_tables_checked() {
     for id in ["full-1", "inc-1"] {
         fs::remove_file(env.backup(id).join("dbcalm.sha256")).unwrap();
     }
+    fs::remove_file(env.path("lib/verified.json")).unwrap();
     let table = env.backup("full-1/shop/orders.ibd");
     let mut pages = fs::read(&table).unwrap();
     let page = 16 * 1024;
