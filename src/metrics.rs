@@ -5,7 +5,10 @@
 
 mod reason;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +26,11 @@ use crate::world::World;
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How much of an earlier daemon's file is read, in bytes: what is written is 3 KiB.
+const MAX_FORMER: u64 = 64 * 1024;
+/// The counter of failures.
+const FAILED: &str = "jobs_failed_total";
 
 /// Everything that is told.
 struct Facts<'a> {
@@ -88,7 +96,10 @@ impl Keeper {
             before
         } else {
             let recorded = self.world.store.failures(until).await.map_err(|why| crate::chain(&why))?;
-            *self.before.insert(recorded.minus(&counted))
+            // Rows may have been removed since; a counter never goes back.
+            let path = config.metrics_file.clone().unwrap_or_default();
+            let told = job::blocking(move || Ok(told(&path))).await?;
+            *self.before.insert(recorded.minus(&counted).at_least(&told))
         };
         for latest in [&mut digest.full, &mut digest.incremental].into_iter().flatten() {
             if latest.size.is_none() {
@@ -109,6 +120,24 @@ impl Keeper {
         self.measured = Some((latest.id.clone(), size));
         Some(size)
     }
+}
+
+/// The failures that the file of an earlier daemon tells; none, where there is no such file.
+fn told(path: &Path) -> Failures {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FORMER).read_to_string(&mut text));
+    if read.is_err() {
+        return Failures::default();
+    }
+    let samples: HashMap<_, _> = text.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+    Failures::from_counts(|kind, reason| {
+        let name = format!("dbcalm_{FAILED}{{{}}}", labels(kind, reason));
+        samples.get(name.as_str()).and_then(|count| count.parse().ok()).unwrap_or_default()
+    })
+}
+
+fn labels(kind: Kind, reason: Reason) -> String {
+    format!("kind=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str())
 }
 
 /// One metric: its name, kind and help, and its samples with their labels.
@@ -157,13 +186,9 @@ fn render(facts: &Facts<'_>) -> String {
         "Jobs under way.",
         running.iter().map(|(kind, count)| (format!("kind=\"{}\"", kind.as_str()), count.to_string())).collect(),
     );
-    let samples: Vec<_> = failures
-        .each()
-        .map(|(kind, reason, count)| {
-            (format!("kind=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str()), count.to_string())
-        })
-        .collect();
-    metric(&mut text, "jobs_failed_total", "counter", "Jobs that failed, as far back as the records go.", &samples);
+    let samples: Vec<_> =
+        failures.each().map(|(kind, reason, count)| (labels(kind, reason), count.to_string())).collect();
+    metric(&mut text, FAILED, "counter", "Jobs that failed, as far back as the records go.", &samples);
     text
 }
 
@@ -174,7 +199,7 @@ mod tests {
 
     use insta::assert_snapshot;
 
-    use super::{Digest, Facts, Failures, Flavour, Kind, Latest, Reason, render, replace};
+    use super::{Digest, Facts, Failures, Flavour, Kind, Latest, Reason, render, replace, told};
 
     #[test]
     fn the_text_is_what_prometheus_reads() {
@@ -221,6 +246,21 @@ mod tests {
         dbcalm_jobs_failed_total{kind="restore",reason="records"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="other"} 0
         "#);
+    }
+
+    #[test]
+    fn what_was_told_before_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dbcalm.prom");
+        assert_eq!(told(&path), Failures::default());
+        let mut failures = Failures::from_counts(|_, reason| reason as u64);
+        failures.add(Kind::Restore, Reason::Other);
+        let facts =
+            Facts { flavour: Flavour::MariaDb, digest: &Digest::default(), running: [(Kind::Backup, 0); 2], failures };
+        replace(&path, &render(&facts)).unwrap();
+        assert_eq!(told(&path), failures);
+        fs::write(&path, "dbcalm_jobs_failed_total{kind=\"backup\",reason=\"tool\"} -1\n\u{0}").unwrap();
+        assert_eq!(told(&path), Failures::default());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a monitor is told: the file as things are after a success, a failure, a kill, and where it cannot be written.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::process::Signal;
 
@@ -68,6 +69,33 @@ fn a_success_and_a_failure_are_told_and_outlast_a_restart() {
     env.metric("build_info");
     assert_eq!(env.metrics(), before, "it is all in the records");
     assert_eq!(env.listing("metrics"), "dbcalm.prom");
+}
+
+#[test]
+fn a_counter_does_not_go_back_when_rows_are_removed() {
+    let env = with_metrics();
+    env.start_daemon();
+    for _ in 0..2 {
+        env.script("mariabackup", r#"{"fault":"partial"}"#);
+        env.full("full-1");
+        env.expect_log("backup failed");
+    }
+    env.metric("jobs_failed_total{kind=\"backup\",reason=\"tool\"} 2");
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
+    // As the API does when it cleans up.
+    env.database().execute("DELETE FROM process", []).unwrap();
+    let former = fs::metadata(env.path("metrics/dbcalm.prom")).unwrap();
+    env.start_daemon();
+    wait_for("the file of the new daemon", || {
+        let there = fs::metadata(env.path("metrics/dbcalm.prom")).ok()?;
+        (there.ino() != former.ino() || there.mtime_nsec() != former.mtime_nsec()).then_some(())
+    });
+    env.metric("jobs_failed_total{kind=\"backup\",reason=\"tool\"} 2");
+    env.script("mariabackup", r#"{"fault":"partial"}"#);
+    env.full("full-1");
+    env.expect_log("backup failed");
+    env.metric("jobs_failed_total{kind=\"backup\",reason=\"tool\"} 3");
 }
 
 #[test]

@@ -118,6 +118,21 @@ impl Failures {
         }
     }
 
+    /// Each kind and reason with the number that is known for it.
+    pub fn from_counts(known: impl Fn(Kind, Reason) -> u64) -> Self {
+        let mut failures = Self::default();
+        for ((kind, reason, _), count) in Self::default().each().zip(failures.0.as_flattened_mut()) {
+            *count = known(kind, reason);
+        }
+        failures
+    }
+
+    /// The larger of each and another's.
+    #[must_use]
+    pub fn at_least(self, other: &Self) -> Self {
+        self.with(other, u64::max)
+    }
+
     /// These and others.
     #[must_use]
     pub fn plus(self, other: &Self) -> Self {
@@ -184,5 +199,8 @@ mod tests {
         assert_eq!(failures.each().count(), 14);
         assert_eq!(failures.plus(&failures).minus(&failures), failures);
         assert_eq!(Failures::default().minus(&failures), Failures::default());
+        let one_each = Failures::from_counts(|_, _| 1);
+        assert_eq!(one_each.at_least(&failures).at_least(&one_each), failures.at_least(&one_each));
+        assert_eq!(one_each.at_least(&failures).each().map(|(_, _, count)| count).sum::<u64>(), 15);
     }
 }
