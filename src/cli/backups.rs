@@ -107,12 +107,12 @@ impl Verified<'_> {
 impl Backups {
     /// Reads the records and looks at `backup_dir`.
     pub(super) fn look(config: &Config) -> Result<Self, Failure> {
-        Self::of(&records(config)?, config)
+        Self::of(&records(config)?, config, false)
     }
 
-    /// The same, with the records open already.
-    pub(super) fn of(reader: &Reader, config: &Config) -> Result<Self, Failure> {
-        let rows = reader.backups().map_err(|why| unread(&why))?;
+    /// The same, with the records open already; `with_requests` also which request made each.
+    pub(super) fn of(reader: &Reader, config: &Config, with_requests: bool) -> Result<Self, Failure> {
+        let rows = reader.backups(with_requests).map_err(|why| unread(&why))?;
         // One look at the directory finds what is gone; a folder is looked into once.
         let names = names(&config.backup_dir);
         let state = |row: &BackupRow| match (&names, row.id.parse::<BackupId>()) {

@@ -76,7 +76,7 @@ fn is_recent(args: &ListArgs, start: Option<&str>, now: Moment) -> bool {
 }
 
 fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
-    let (all, now) = (Backups::look(config)?, Moment::now());
+    let (all, now) = (Backups::of(&records(config)?, config, args.output.json)?, Moment::now());
     let mut nodes = all.chains.tree();
     if let Some(id) = &args.chain {
         let Some(place) = nodes.iter().position(|node| node.row.id == *id) else {
@@ -163,7 +163,6 @@ fn restores(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
 }
 
 fn processes(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
-    let mut rows = records(config)?.processes(args.failed).map_err(|why| unread(&why))?;
     let now = Moment::now();
     let kind = match args.what {
         What::Backups => Some("backup"),
@@ -175,12 +174,13 @@ fn processes(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         let named = [row.args.get("id"), row.args.get("from_backup_id")].into_iter().flatten();
         named.chain(listed).any(|named| named.as_str() == Some(id))
     };
-    rows.retain(|row| {
+    let is_wanted = |row: &ProcessRow| {
         kind.is_none_or(|kind| row.kind == kind)
             && is_recent(args, row.start_time.as_deref(), now)
             && args.chain.as_ref().is_none_or(|id| is_of(row, id))
-    });
-    rows.truncate(args.limit.unwrap_or(usize::MAX));
+    };
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let rows = records(config)?.processes(args.failed, limit, is_wanted).map_err(|why| unread(&why))?;
     args.output.say(&BTreeMap::from([("processes", &rows)]), || {
         if rows.is_empty() {
             return "no processes\n".to_owned();

@@ -34,7 +34,7 @@ struct Whole<'a> {
 
 pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     let reader = records(config)?;
-    let all = Backups::of(&reader, config)?;
+    let all = Backups::of(&reader, config, true)?;
     let Some(row) = all.find(&args.id) else {
         let (status, _) = Status::read(&reader, &args.id).map_err(|why| match why.exit {
             Exit::NotFound => Failure::because(

@@ -24,10 +24,9 @@ pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
         return bounded(there.iter().map(|id| unrecorded(config, id)).collect(), "without a record");
     }
     let Ok(reader) = Reader::open(&config.database_path) else { return Vec::new() };
-    let Ok(processes) = reader.processes(false) else { return Vec::new() };
-    let running: BTreeSet<_> =
-        processes.iter().filter(|row| row.status == "running").filter_map(|row| row.args.get("id")?.as_str()).collect();
-    let Ok(all) = Backups::of(&reader, config) else { return Vec::new() };
+    let Ok(running) = reader.running() else { return Vec::new() };
+    let running: BTreeSet<_> = running.iter().filter_map(|row| row.args.get("id")?.as_str()).collect();
+    let Ok(all) = Backups::of(&reader, config, false) else { return Vec::new() };
     let is_stray = |id: &&BackupId| {
         !running.contains(id.as_str())
             && all.chains.get(id.as_str()).is_none()

@@ -297,7 +297,7 @@ fn keep(config: &Config, results: &mut kept::All) {
     let new = std::mem::take(results);
     // The records as they are by then: a backup may have been removed meanwhile.
     let recorded = || {
-        let rows = super::output::records(config).ok()?.backups().ok()?;
+        let rows = super::output::records(config).ok()?.backups(false).ok()?;
         Some(rows.into_iter().map(|row| row.id).collect())
     };
     if let Err(why) = kept::keep(&config.database_path, new, recorded) {

@@ -28,7 +28,7 @@ pub struct BackupRow {
     pub end_time: Option<String>,
     /// How much it takes, in bytes, where the table says so.
     pub size: Option<u64>,
-    /// The request that made it.
+    /// The request that made it, where it was asked for.
     pub command_id: Option<String>,
 }
 
@@ -83,6 +83,9 @@ pub struct ProcessRow {
     pub error: Option<String>,
 }
 
+/// Where a row's request is not named.
+const NO_REQUESTS: (&str, String) = ("NULL", String::new());
+
 /// The records, open for reading.
 #[derive(Debug)]
 pub struct Reader {
@@ -107,8 +110,8 @@ impl Reader {
         Ok(Self { connection })
     }
 
-    /// All backups, oldest first.
-    pub fn backups(&self) -> Result<Vec<BackupRow>, StoreError> {
+    /// All backups, oldest first; `with_requests` also which request made each, for which each one's process is looked up.
+    pub fn backups(&self, with_requests: bool) -> Result<Vec<BackupRow>, StoreError> {
         // A column that this layout lacks, or a table that is not there yet, is read as nothing.
         if !self.connection.table_exists(None, "backup")? {
             return Ok(Vec::new());
@@ -118,12 +121,12 @@ impl Reader {
             Ok(if there { format!("b.{name}") } else { "NULL".to_owned() })
         };
         let (schedule, size) = (column("schedule_id")?, column("size")?);
-        let (requests, join) = self.requests("b")?;
+        let (requests, join) = if with_requests { self.requests("b")? } else { NO_REQUESTS };
         let query = format!(
             "SELECT b.id, b.from_backup_id, {schedule}, b.start_time, b.end_time, {size}, {requests}
              FROM backup b {join} ORDER BY b.start_time, b.id"
         );
-        self.rows(&query, &[], |row| {
+        self.rows(&query, |row| {
             Ok(BackupRow {
                 id: text(row, 0)?.unwrap_or_default(),
                 from: text(row, 1)?.filter(|from| !from.is_empty()),
@@ -146,7 +149,7 @@ impl Reader {
             "SELECT r.id, r.target, r.target_path, r.backup_id, r.backup_timestamp, r.start_time, r.end_time, {requests}
              FROM restore r {join} ORDER BY r.id DESC"
         );
-        self.rows(&query, &[], |row| {
+        self.rows(&query, |row| {
             Ok(RestoreRow {
                 id: integer(row, 0)?.unwrap_or_default(),
                 target: text(row, 1)?.unwrap_or_default().to_lowercase(),
@@ -160,10 +163,20 @@ impl Reader {
         })
     }
 
-    /// The newest external commands, newest first: of any outcome, or those that failed.
-    pub fn processes(&self, failed: bool) -> Result<Vec<ProcessRow>, StoreError> {
+    /// External commands, newest first, of any outcome or those that failed: the first `limit` that are `wanted`. No more are read.
+    pub fn processes(
+        &self,
+        failed: bool,
+        limit: usize,
+        wanted: impl Fn(&ProcessRow) -> bool,
+    ) -> Result<Vec<ProcessRow>, StoreError> {
         let condition = if failed { "status = 'failed'" } else { "1" };
-        self.process_rows(&format!("{condition} ORDER BY id DESC"), &[])
+        self.process_rows(&format!("{condition} ORDER BY id DESC"), &[], limit, wanted)
+    }
+
+    /// The external commands that run.
+    pub fn running(&self) -> Result<Vec<ProcessRow>, StoreError> {
+        self.process_rows("status = 'running'", &[], usize::MAX, |_| true)
     }
 
     /// Of the backups that this daemon took as streams, whether each was forwarded: by the command that took it.
@@ -175,7 +188,7 @@ impl Reader {
         }
         let query = "SELECT b.id, p.command FROM backup b JOIN process p ON p.id = b.process_id
              WHERE p.command LIKE '% | dbcalm-db-cmd store %'";
-        let found = self.rows(query, &[], |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
+        let found = self.rows(query, |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
         let stage = |command: &str| {
             let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
             Some(stored.split(' ').any(|argument| argument == "--forward"))
@@ -185,10 +198,16 @@ impl Reader {
 
     /// The external commands of one request, in order.
     pub fn request(&self, command_id: &str) -> Result<Vec<ProcessRow>, StoreError> {
-        self.process_rows("command_id = ?1 ORDER BY id", &[command_id])
+        self.process_rows("command_id = ?1 ORDER BY id", &[command_id], usize::MAX, |_| true)
     }
 
-    fn process_rows(&self, condition: &str, values: &[&str]) -> Result<Vec<ProcessRow>, StoreError> {
+    fn process_rows(
+        &self,
+        condition: &str,
+        values: &[&str],
+        limit: usize,
+        wanted: impl Fn(&ProcessRow) -> bool,
+    ) -> Result<Vec<ProcessRow>, StoreError> {
         if !self.connection.table_exists(None, "process")? {
             return Ok(Vec::new());
         }
@@ -196,7 +215,8 @@ impl Reader {
             "SELECT id, command_id, command, type, status, pid, return_code, start_time, end_time, args, output, error
              FROM process WHERE {condition}"
         );
-        self.rows(&query, values, |row| {
+        let mut statement = self.connection.prepare(&query)?;
+        let rows = statement.query_map(params_from_iter(values), |row| {
             Ok(ProcessRow {
                 id: integer(row, 0)?.unwrap_or_default(),
                 command_id: text(row, 1)?.unwrap_or_default(),
@@ -211,7 +231,9 @@ impl Reader {
                 output: text(row, 10)?,
                 error: text(row, 11)?,
             })
-        })
+        })?;
+        let is_wanted = |row: &rusqlite::Result<ProcessRow>| row.as_ref().map_or(true, &wanted);
+        Ok(rows.filter(is_wanted).take(limit).collect::<rusqlite::Result<_>>()?)
     }
 
     /// How a row's request is named: its column, and the join that brings it.
@@ -219,18 +241,13 @@ impl Reader {
         Ok(if self.connection.table_exists(None, "process")? {
             ("p.command_id", format!("LEFT JOIN process p ON p.id = {table}.process_id"))
         } else {
-            ("NULL", String::new())
+            NO_REQUESTS
         })
     }
 
-    fn rows<T>(
-        &self,
-        query: &str,
-        values: &[&str],
-        make: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, StoreError> {
+    fn rows<T>(&self, query: &str, make: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
         let mut statement = self.connection.prepare(query)?;
-        let rows = statement.query_map(params_from_iter(values), make)?;
+        let rows = statement.query_map([], make)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }

@@ -36,7 +36,7 @@ fn every_layout_is_read_and_nothing_is_left() {
             }
             let look = || {
                 let reader = Reader::open(&path).unwrap();
-                let backups = reader.backups().unwrap();
+                let backups = reader.backups(true).unwrap();
                 let shown: Vec<_> = backups.iter().map(|b| (b.id.as_str(), b.from.as_deref(), b.size)).collect();
                 let size = (layout == "go").then_some(99);
                 assert_eq!(shown, [("b", Some("a"), size), ("a", None, size)], "{layout} {mode}: a number sorts first");
@@ -45,7 +45,10 @@ fn every_layout_is_read_and_nothing_is_left() {
                 assert_eq!(backups[1].schedule_id, (layout == "go").then_some(3));
                 let steps = reader.request("c-1").unwrap();
                 assert_eq!((steps[0].args["id"].as_str(), steps[0].output.as_deref()), (Some("a"), Some("\u{fffd}")));
-                assert!(reader.restores().unwrap().is_empty() && reader.processes(true).unwrap().is_empty());
+                assert!(
+                    reader.restores().unwrap().is_empty()
+                        && reader.processes(true, usize::MAX, |_| true).unwrap().is_empty()
+                );
             };
             // While somebody writes, and when nobody has the file open.
             look();
@@ -62,8 +65,8 @@ fn what_is_not_there_is_not_made() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Reader::open(&dir.path().join("none")).is_err());
     fs::write(dir.path().join("empty"), "").unwrap();
-    assert!(Reader::open(&dir.path().join("empty")).unwrap().backups().unwrap().is_empty());
+    assert!(Reader::open(&dir.path().join("empty")).unwrap().backups(true).unwrap().is_empty());
     fs::write(dir.path().join("text"), "this is no database, whatever one may think of it").unwrap();
-    assert!(Reader::open(&dir.path().join("text")).unwrap().backups().is_err());
+    assert!(Reader::open(&dir.path().join("text")).unwrap().backups(true).is_err());
     assert_eq!(names(dir.path()), ["empty", "text"]);
 }
