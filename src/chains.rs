@@ -112,6 +112,26 @@ impl Chains {
         Ok(chain)
     }
 
+    /// All that cannot be restored, and why: what [`Self::chain`] says of each, at one look at each.
+    pub fn broken(&self) -> HashMap<&str, Broken> {
+        let (mut broken, mut seen) = (HashMap::new(), HashSet::new());
+        for Node { row, .. } in self.tree() {
+            let base = row.from.as_deref();
+            // A base comes before what was taken from it, but in a loop.
+            let why = match base.map(|base| (seen.contains(base), broken.get(base))) {
+                _ if self.is_gone(&row.id) => Some(Broken::Missing(row.id.clone())),
+                None | Some((true, None)) => None,
+                Some((true, Some(why @ (Broken::Missing(_) | Broken::BaseUnknown(_) | Broken::Unknown(_))))) => {
+                    Some(why.clone())
+                }
+                Some((false, _) | (true, Some(Broken::Loop(_)))) => self.chain(&row.id).err(),
+            };
+            seen.insert(row.id.as_str());
+            broken.extend(why.map(|why| (row.id.as_str(), why)));
+        }
+        broken
+    }
+
     /// The backups that could not be restored any more if this one were removed: all that descend from it.
     pub fn needed_by(&self, id: &str) -> Vec<&BackupRow> {
         let Some(start) = self.index.get(id) else { return Vec::new() };
@@ -132,7 +152,7 @@ impl Chains {
 
 #[cfg(test)]
 mod tests {
-    use super::{Broken, Chains};
+    use super::{Broken, Chains, Node};
     use crate::store::reader::BackupRow;
 
     /// Backups as `id<base`, and which of them are gone.
@@ -172,6 +192,22 @@ mod tests {
         assert_eq!(all.chain("p"), Err(Broken::Loop("p".to_owned())));
         assert_eq!(all.chain("none"), Err(Broken::Unknown("none".to_owned())));
         assert_eq!(chains("a b<a c<b", "b").chain("c"), Err(Broken::Missing("b".to_owned())));
+    }
+
+    #[test]
+    fn all_that_is_broken_is_what_each_chain_says() {
+        for (backups, gone) in [
+            ("a b<a c<b x<gone y<x p<q q<p r<q d<a", ""),
+            ("a b<a c<b d<c e<a", "b d"),
+            ("p<q q<p r<q s<r", "q"),
+            ("a<a", ""),
+        ] {
+            let all = chains(backups, gone);
+            let broken = all.broken();
+            for Node { row, .. } in all.tree() {
+                assert_eq!(broken.get(row.id.as_str()), all.chain(&row.id).err().as_ref(), "{} of {backups}", row.id);
+            }
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) struct Backups {
     states: HashMap<String, State>,
     verified: kept::All,
     forwarded: HashMap<String, bool>,
+    broken: HashMap<String, String>,
 }
 
 /// A backup as JSON has it; docs/reference.md says what the fields are.
@@ -75,7 +76,7 @@ pub(super) struct Shown<'a> {
     pub(super) size: Option<u64>,
     pub(super) state: State,
     pub(super) restorable: bool,
-    pub(super) problem: Option<String>,
+    pub(super) problem: Option<&'a str>,
     pub(super) verified: Option<Verified<'a>>,
     pub(super) command_id: Option<&'a str>,
 }
@@ -131,7 +132,9 @@ impl Backups {
             }
         }
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
-        Ok(Self { chains: Chains::new(rows, gone), states, verified: kept::read(&config.database_path), forwarded })
+        let chains = Chains::new(rows, gone);
+        let broken = chains.broken().into_iter().map(|(id, why)| (id.to_owned(), why.to_string())).collect();
+        Ok(Self { chains, states, verified: kept::read(&config.database_path), forwarded, broken })
     }
 
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
@@ -156,7 +159,7 @@ impl Backups {
 
     /// All that is known of a backup but what has to be measured.
     pub(super) fn shown<'a>(&'a self, row: &'a BackupRow, now: Moment) -> Shown<'a> {
-        let problem = self.chains.chain(&row.id).err();
+        let problem = self.broken.get(&row.id);
         Shown {
             id: &row.id,
             kind: if row.from.is_some() { "incremental" } else { "full" },
@@ -169,7 +172,7 @@ impl Backups {
             size: row.size,
             state: self.state(&row.id),
             restorable: problem.is_none(),
-            problem: problem.map(|why| why.to_string()),
+            problem: problem.map(String::as_str),
             verified: self.verified(row),
             command_id: row.command_id.as_deref(),
         }

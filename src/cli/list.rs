@@ -111,7 +111,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
             shown.state.as_str().to_owned(),
             or_dash(shown.verified.map(|verified| verified.text(now))),
             from.to_owned(),
-            shown.problem.as_ref().map(|why| format!("broken: {why}")).unwrap_or_default(),
+            shown.problem.map(|why| format!("broken: {why}")).unwrap_or_default(),
         ]);
         listed.push(shown);
     }

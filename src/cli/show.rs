@@ -85,7 +85,7 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ("schedule", backup.schedule_id.map(|id| id.to_string())),
         ("command", backup.command_id.map(str::to_owned)),
         ("chain", Some(whole.chain.join(" → ") + &chain_size).filter(|_| !whole.chain.is_empty())),
-        ("broken", backup.problem.clone()),
+        ("broken", backup.problem.map(str::to_owned)),
         ("needed by", Some(if whole.needed_by.is_empty() { "nothing".to_owned() } else { needed_by() })),
     ])
 }

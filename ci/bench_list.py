@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures what a person waits for `list`: bench-list.py BINARY DIRECTORY [BACKUPS]
+"""Measures what a person waits for `list`: bench_list.py BINARY DIRECTORY [BACKUPS]
 
 Makes records and folders of 10,000 backups in DIRECTORY, weeks of a full backup and six incrementals, each taken from the one
 before it, and prints for each command the median and the range of its runs, from fork to the end of its output, in milliseconds.
