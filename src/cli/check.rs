@@ -4,8 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
 use tokio::runtime;
 
+use super::output::Output;
 use crate::config::Config;
 use crate::config::credentials::{self, Exposure};
 use crate::disk;
@@ -14,57 +18,80 @@ use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
 use crate::plan::tool;
 use crate::plan::version::Version;
 
+/// Look whether backups would work, and say what to do if not
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  setpriv --reuid=mysql --regid=dbcalm --init-groups dbcalm-db-cmd check")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    output: Output,
+}
+
+/// One thing that was looked at, as JSON has it; docs/reference.md says what the fields are.
+#[derive(Serialize)]
+struct Finding {
+    level: &'static str,
+    text: String,
+    hint: Option<String>,
+}
+
 /// What has been found.
-#[derive(Default)]
 struct Findings {
-    problems: usize,
+    output: Output,
+    all: Vec<Finding>,
 }
 
 impl Findings {
-    fn say(word: &str, text: &str, hint: Option<&str>) {
-        let hint = hint.map(|hint| format!("         hint: {hint}\n")).unwrap_or_default();
-        // Whoever reads it may have read enough; the exit status says the rest.
-        let _closed = write!(io::stdout(), "{word:<8} {text}\n{hint}");
+    fn say(&mut self, level: &'static str, text: &str, hint: Option<&str>) {
+        if !self.output.json && !self.output.quiet {
+            let hint = hint.map(|hint| format!("         hint: {hint}\n")).unwrap_or_default();
+            // Whoever reads it may have read enough; the exit status says the rest.
+            let _closed = write!(io::stdout(), "{level:<8} {text}\n{hint}");
+        }
+        self.all.push(Finding { level, text: text.to_owned(), hint: hint.map(str::to_owned) });
     }
 
-    fn good(text: impl AsRef<str>) {
-        Self::say("ok", text.as_ref(), None);
+    fn good(&mut self, text: impl AsRef<str>) {
+        self.say("ok", text.as_ref(), None);
     }
 
-    fn warning(text: impl AsRef<str>, hint: impl AsRef<str>) {
-        Self::say("warning", text.as_ref(), Some(hint.as_ref()));
+    fn warning(&mut self, text: impl AsRef<str>, hint: impl AsRef<str>) {
+        self.say("warning", text.as_ref(), Some(hint.as_ref()));
     }
 
     fn problem(&mut self, text: impl AsRef<str>, hint: impl AsRef<str>) {
-        self.problems += 1;
-        Self::say("problem", text.as_ref(), Some(hint.as_ref()));
+        self.say("problem", text.as_ref(), Some(hint.as_ref()));
     }
 }
 
 /// Looks at everything a backup needs; success only if it would work.
-pub(super) fn check(config_path: &Path) -> ExitCode {
-    let mut findings = Findings::default();
+pub(super) fn check(args: &CheckArgs, config_path: &Path) -> ExitCode {
+    let mut findings = Findings { output: args.output, all: Vec::new() };
     match Config::load(config_path) {
         Err(why) => findings.problem(crate::chain(&why), why.hint()),
         Ok(config) => {
-            Findings::good(format!("settings from '{}'", config_path.display()));
+            findings.good(format!("settings from '{}'", config_path.display()));
             match runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(look(&config, &mut findings)),
                 Err(why) => findings.problem(why.to_string(), "the system has no resources left"),
             }
         }
     }
-    match findings.problems {
-        0 => Findings::say("ok", "backups would work", None),
-        1 => Findings::say("problem", "backups would not work: 1 problem", None),
-        count => Findings::say("problem", &format!("backups would not work: {count} problems"), None),
+    let problems = findings.all.iter().filter(|finding| finding.level == "problem").count();
+    if args.output.json {
+        args.output.say(&json!({"works": problems == 0, "findings": findings.all}), String::new);
+    } else {
+        match problems {
+            0 => findings.good("backups would work"),
+            1 => findings.say("problem", "backups would not work: 1 problem", None),
+            count => findings.say("problem", &format!("backups would not work: {count} problems"), None),
+        }
     }
-    if findings.problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn look(config: &Config, findings: &mut Findings) {
     if config.access.is_limited() {
-        Findings::good(format!("commands are taken from {}", config.access.describe()));
+        findings.good(format!("commands are taken from {}", config.access.describe()));
     }
     look_at_backup_dir(config, findings);
     let tools = config.flavour.tool();
@@ -90,15 +117,15 @@ async fn look(config: &Config, findings: &mut Findings) {
     look_at_database(config, findings);
     // No backup that is taken now minds them, but a restore may.
     for (text, hint) in super::strays::strays(config) {
-        Findings::warning(text, hint);
+        findings.warning(text, hint);
     }
-    look_at_metrics(config);
+    look_at_metrics(config, findings);
 }
 
 fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
     let dir = config.backup_dir.display();
     match disk::is_writable(&config.backup_dir) {
-        Ok(()) => Findings::good(format!("backup_dir '{dir}' is writable")),
+        Ok(()) => findings.good(format!("backup_dir '{dir}' is writable")),
         Err(why) => findings.problem(
             format!("backup_dir '{dir}' cannot be used: {why}"),
             format!("make it, for the user of the daemon: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
@@ -118,9 +145,9 @@ async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings)
             let text = words(&said);
             match Version::parse(&text) {
                 Some(version) if key == "backup_bin" => {
-                    Findings::good(format!("{what} '{bin}', version {version}: {text}"));
+                    findings.good(format!("{what} '{bin}', version {version}: {text}"));
                 }
-                Some(_) | None => Findings::good(format!("{what} '{bin}': {text}")),
+                Some(_) | None => findings.good(format!("{what} '{bin}': {text}")),
             }
         }
     }
@@ -140,14 +167,14 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
         );
         return false;
     }
-    Findings::good(format!("credentials in '{path}'"));
+    findings.good(format!("credentials in '{path}'"));
     match credentials::exposure(&config.credentials) {
         None => {}
         Some(exposure @ Exposure::Writable) => {
             findings.problem(format!("'{path}' {exposure}"), format!("chmod 0640 '{path}'"));
         }
         Some(exposure @ Exposure::Readable) => {
-            Findings::warning(format!("'{path}' {exposure}"), format!("chmod 0640 '{path}'"));
+            findings.warning(format!("'{path}' {exposure}"), format!("chmod 0640 '{path}'"));
         }
     }
     true
@@ -156,7 +183,7 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
 async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
     match probe::ping(&LocalExecutor, config).await {
         Err(_already_said) => return,
-        Ok(Ping::Up) => Findings::good("the server answers"),
+        Ok(Ping::Up) => findings.good("the server answers"),
         Ok(Ping::Down) => {
             return findings
                 .problem("no server answers", "start the server, or set socket or host in the credentials file");
@@ -167,7 +194,7 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
     }
     // A ping is content with a wrong password; a backup is not.
     match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials), ANSWER_WITHIN).await {
-        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => Findings::good("the server accepts the credentials"),
+        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => findings.good("the server accepts the credentials"),
         Ok(Some(said)) => {
             let text = said.stderr();
             let text = text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
@@ -181,12 +208,12 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
 }
 
 /// No backup needs them.
-fn look_at_metrics(config: &Config) {
+fn look_at_metrics(config: &Config, findings: &mut Findings) {
     let Some(path) = &config.metrics_file else { return };
     let dir = path.parent().unwrap_or(Path::new("/"));
     match disk::is_writable(dir) {
-        Ok(()) => Findings::good(format!("metrics '{}' can be written", path.display())),
-        Err(why) => Findings::warning(
+        Ok(()) => findings.good(format!("metrics '{}' can be written", path.display())),
+        Err(why) => findings.warning(
             format!("metrics '{}' cannot be written: {why}", path.display()),
             format!("make '{}', writable for the user of the daemon", dir.display()),
         ),
@@ -199,7 +226,7 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
     if !path.exists() {
         let parent = path.parent().unwrap_or(Path::new("/"));
         return match disk::is_writable(parent) {
-            Ok(()) => Findings::good(format!("database '{}' will be made", path.display())),
+            Ok(()) => findings.good(format!("database '{}' will be made", path.display())),
             Err(why) => findings.problem(
                 format!("database '{}' cannot be made: {why}", path.display()),
                 format!("make '{}', writable for the user of the daemon", parent.display()),
@@ -207,7 +234,7 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
         };
     }
     match crate::store::try_write(path) {
-        Ok(()) => Findings::good(format!("database '{}' can be written", path.display())),
+        Ok(()) => findings.good(format!("database '{}' can be written", path.display())),
         Err(why) => findings.problem(
             format!("database '{}': {}", path.display(), crate::chain(&why)),
             "it must be an SQLite file, writable for the user of the daemon, as its directory must be",

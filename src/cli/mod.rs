@@ -58,9 +58,7 @@ enum Subcommands {
     /// Run the daemon (also without a subcommand)
     #[command(after_help = "Example:\n  systemctl start dbcalm-db-cmd")]
     Serve,
-    /// Look whether backups would work, and say what to do if not
-    #[command(after_help = "Example:\n  setpriv --reuid=mysql --regid=dbcalm --init-groups dbcalm-db-cmd check")]
-    Check,
+    Check(check::CheckArgs),
     /// Take a backup, and follow it to its end
     #[command(subcommand, after_help = "Example:\n  dbcalm-db-cmd backup full")]
     Backup(backup::BackupArgs),
@@ -93,7 +91,7 @@ pub fn run() -> ExitCode {
     let socket = &cli.socket;
     let done = match cli.command.unwrap_or(Subcommands::Serve) {
         Subcommands::Serve => serve::serve(&cli.config, socket).map(|()| Exit::Done),
-        Subcommands::Check => return check::check(&cli.config),
+        Subcommands::Check(args) => return check::check(&args, &cli.config),
         Subcommands::Backup(args) => config().and_then(|config| backup::backup(&args, &config, socket)),
         Subcommands::Restore(args) => config().and_then(|config| restore::restore(&args, &config, socket)),
         Subcommands::List(args) => config().and_then(|config| list::list(&args, &config)),

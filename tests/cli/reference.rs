@@ -92,6 +92,7 @@ fn every_field_and_exit_status_is_in_the_reference() {
     for what in ["list", "list restores", "list processes", "show latest"] {
         add(&json(&env, 0, what));
     }
+    add(&json(&env, 0, "check"));
     let page = fs::read_to_string(PAGE).unwrap();
     let fields = page.split_once("## JSON").unwrap().1;
     for key in &found {

@@ -186,6 +186,31 @@ fn check_names_folders_without_a_record_and_records_without_a_folder() {
 }
 
 #[test]
+fn check_says_as_json_what_it_says_to_a_person() {
+    let env = chain(&[]);
+    fs::rename(env.backup("inc-2"), env.backup("moved")).unwrap();
+    let lines = |said: &str| said.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+    let as_lines = |said: &serde_json::Value| {
+        let found = said["findings"].as_array().unwrap().iter().flat_map(|finding| {
+            let line = format!("{:<8} {}", finding["level"].as_str().unwrap(), finding["text"].as_str().unwrap());
+            std::iter::once(line).chain(finding["hint"].as_str().map(|hint| format!("hint: {hint}")))
+        });
+        found.collect::<Vec<_>>()
+    };
+    let (said, text) = (json(&env, 0, "check"), lines(&stdout(&env, 0, "check")));
+    assert_eq!(said["works"], true);
+    assert_eq!(as_lines(&said), text[..text.len() - 1]);
+    assert!(as_lines(&said).iter().any(|line| line.starts_with("warning ")), "{said}");
+    assert_eq!(stdout(&env, 0, "check --quiet"), "");
+    fs::remove_file(env.path("credentials.cnf")).unwrap();
+    let (said, text) = (json(&env, 1, "check"), lines(&stdout(&env, 1, "check")));
+    assert_eq!(said["works"], false);
+    assert_eq!(as_lines(&said), text[..text.len() - 1]);
+    assert_eq!(stdout(&env, 1, "check --quiet"), "");
+    assert_eq!(run(&env, "serve --json").status, 2);
+}
+
+#[test]
 fn a_folder_that_a_running_backup_fills_is_no_stray() {
     let env = TestEnv::start();
     env.full("full-1");
