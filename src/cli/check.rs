@@ -119,6 +119,12 @@ async fn look(config: &Config, findings: &mut Findings) {
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);
     }
+    for left in super::leftover::left(config) {
+        findings.warning(
+            format!("'{}' is what a verification that was killed has left", left.folder.display()),
+            "the next one removes it, with its server: dbcalm-db-cmd verify latest --quick",
+        );
+    }
     look_at_metrics(config, findings);
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod exit;
 mod follow;
+mod leftover;
 mod list;
 mod logs;
 mod output;

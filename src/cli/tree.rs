@@ -53,7 +53,7 @@ mod tests {
         };
         let rows: Vec<_> = backups.split_whitespace().map(row).collect();
         let branches = branches(&rows.iter().collect::<Vec<_>>());
-        branches.iter().zip(&rows).map(|(branch, row)| format!("{branch}{}\n", row.id)).collect()
+        branches.iter().zip(&rows).map(|(branch, row)| format!("{branch}{}", row.id)).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

@@ -65,6 +65,7 @@ struct Report<'a> {
 }
 
 pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+    super::leftover::clear(config);
     let all = Backups::look(config)?;
     let rows = chosen(args, &all)?;
     let verifier = Verifier {

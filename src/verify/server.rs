@@ -48,6 +48,9 @@ pub enum NotChecked {
     /// The server ended, or never answered.
     #[error("no server runs on what was restored: {0}")]
     NoServer(String),
+    /// It was told to stop.
+    #[error("interrupted: nothing can be said of it")]
+    Interrupted,
     /// A question was not answered.
     #[error("the server does not say which tables it has: {0}")]
     NoTables(String),
@@ -83,8 +86,8 @@ impl Drop for Scratch {
 
 impl Scratch {
     /// A new one, for this user alone.
-    fn make(uid: u32, gid: u32) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("dbcalm-verify-{}", CommandId::random()));
+    fn make(id: CommandId, uid: u32, gid: u32) -> io::Result<Self> {
+        let path = scratch(id);
         DirBuilder::new().mode(0o700).create(&path)?;
         let scratch = Self(path);
         if rustix::process::getuid().is_root() {
@@ -94,24 +97,40 @@ impl Scratch {
     }
 }
 
-/// Starts a server on `data`, checks all its tables, and stops it. Dropped before that, it kills the server.
-pub async fn check(data: &Path, flavour: Flavour, executor: &dyn CommandExecutor) -> Result<Checked, NotChecked> {
+/// The directory of the server that is started as `id`.
+pub fn scratch(id: CommandId) -> PathBuf {
+    std::env::temp_dir().join(format!("dbcalm-verify-{id}"))
+}
+
+/// Starts a server on `data`, checks all its tables, and stops it; at `stop` it does so at once. It is known by `id`, in its
+/// environment too. Dropped before that, it kills the server.
+pub async fn check(
+    data: &Path,
+    flavour: Flavour,
+    executor: &dyn CommandExecutor,
+    id: CommandId,
+    stop: &CancellationToken,
+) -> Result<Checked, NotChecked> {
     let (servers, clients) = programs(flavour);
     let server = probe::find(None, servers).ok_or(NotChecked::NoProgram("server"))?;
     let client = probe::find(None, clients).ok_or(NotChecked::NoProgram("client"))?;
     let temporary = |why| NotChecked::Scratch(std::env::temp_dir(), why);
     let owner = fs::metadata(data).map_err(temporary)?;
-    let scratch = Scratch::make(owner.uid(), owner.gid()).map_err(temporary)?;
+    let scratch = Scratch::make(id, owner.uid(), owner.gid()).map_err(temporary)?;
     let terms =
-        Terms { command_id: None, cancel: CancellationToken::new(), grace: END_WITHIN, watch: None, heard: None };
+        Terms { command_id: Some(id), cancel: CancellationToken::new(), grace: END_WITHIN, watch: None, heard: None };
     let invocation = Invocation::new(server, options(data, &scratch.0, owner.uid(), flavour));
     let mut running = executor.start(&invocation.into(), terms)?;
     let asking = Asking { client, socket: scratch.0.join("sock"), executor };
-    asking.until_it_answers(&mut running).await?;
-    let checked = asking.tables().await;
-    // It takes TERM as the word to end well; should it not, it is killed when it is dropped.
+    let checked = tokio::select! {
+        checked = asking.all(&mut running) => checked,
+        () = stop.cancelled() => Err(NotChecked::Interrupted),
+    };
+    // It takes TERM as the word to end well; should it not, it is killed when it is dropped. While it starts it may not hear it, and
+    // whoever interrupts does not wait: nobody needs its files.
+    let word = if matches!(checked, Err(NotChecked::Interrupted)) { Signal::KILL } else { Signal::TERM };
     if let Some(pid) = i32::try_from(running.pid).ok().and_then(Pid::from_raw) {
-        let _ended_already = kill_process(pid, Signal::TERM);
+        let _ended_already = kill_process(pid, word);
     }
     let _ended = timeout(END_WITHIN, running.finished).await;
     checked
@@ -163,6 +182,11 @@ impl Asking<'_> {
             Some(said) => Err(said.stderr()),
             None => Err(format!("no answer within {} s", within.as_secs())),
         })
+    }
+
+    async fn all(&self, running: &mut Running) -> Result<Checked, NotChecked> {
+        self.until_it_answers(running).await?;
+        self.tables().await
     }
 
     async fn until_it_answers(&self, running: &mut Running) -> Result<(), NotChecked> {
