@@ -65,7 +65,7 @@ fn every_test_that_is_named_exists() {
         }
     }
     let mut named = 0;
-    for readme in ["README.md", "SECURITY.md", "tests/README.md"] {
+    for readme in ["README.md", "SECURITY.md", "tests/README.md", "docs/safety.md"] {
         let text = std::fs::read_to_string(root.join(readme)).unwrap();
         for name in text.split('`').filter(|word| word.contains("::") && !word.contains([' ', '\n', '<', '…'])) {
             let function = name.rsplit("::").next().unwrap();
