@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::disk::below;
 use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
+use crate::disk::stored;
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
 use crate::exec::probe;
@@ -107,7 +108,13 @@ async fn take_away(
             if store.known(vec![id.to_string()], Instant::now() + GRACE).await?.contains_key(id.as_str()) {
                 return Ok(Err(left(&dir).into()));
             }
-            Ok(remove(config.backup_dir.clone(), dir).await.map_err(Left::from))
+            let removed = remove(config.backup_dir.clone(), dir).await;
+            // The Go daemon wrote over what lay in its stream's place: whether it is this row's, nobody can tell.
+            let (root, look) = (config.backup_dir.clone(), id.clone());
+            let beside =
+                blocking(move || Ok::<_, String>(stored::look(&root, &look).ok().flatten())).await.ok().flatten();
+            let kept = beside.map_or(Ok(()), |stored| Err(left(stored.path())));
+            Ok(removed.and(kept).map_err(Left::from))
         }
         Remains::Elsewhere { dir, data_dir } => {
             let why = format!(

@@ -100,6 +100,19 @@ async fn what_a_row_does_not_tell_is_not_taken_away() {
 }
 
 #[tokio::test]
+async fn a_stream_in_the_go_daemons_place_is_left_and_named() {
+    let past = Past::new();
+    let (folder, stream) = (past.path("backups/mine"), past.path("backups/backup-mine.xbstream.gz"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&stream, "half").unwrap();
+    let command = format!("/bin/tool --backup --target-dir={} --stream=xbstream | gzip > x", folder.display());
+    past.row("backup", &command, r#"{"id": "mine"}"#);
+    let rows = past.recover(&[]).await;
+    assert!(rows.ends_with("; '~/backups/backup-mine.xbstream.gz' was left as it is"), "{rows}");
+    assert!(!folder.exists() && stream.exists());
+}
+
+#[tokio::test]
 async fn a_directory_that_no_restore_gives_is_left_in_its_place() {
     let past = Past::new();
     let mine = past.path("backups/restores/my-own-copy-of-all-that");
