@@ -6,7 +6,7 @@
 pub mod kept;
 pub mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -112,7 +112,9 @@ impl Verifier<'_> {
         if let Some(other) = tree.others.first() {
             found.problem(CopyError::NoFile(other.clone()).to_string());
         }
-        if let Some(widow) = widow(&tree.files) {
+        let consumed = widow(&tree.files);
+        let is_consumed = consumed.is_some();
+        if let Some(widow) = consumed {
             found.problem(CopyError::Consumed(widow).to_string());
         }
         match sealed(&source)? {
@@ -122,6 +124,11 @@ impl Verifier<'_> {
                 found.is_sealed = true;
                 if let Some(name) = stream {
                     named.remove(Path::new(name));
+                }
+                if is_consumed {
+                    // What goes with an apply is told already, in one line.
+                    let there: BTreeSet<_> = tree.files.iter().map(|entry| &entry.path).collect();
+                    named.retain(|path, _| there.contains(path) || !is_taken_by_an_apply(path));
                 }
                 self.files(&source, &tree, &named, found)?;
             }
@@ -202,6 +209,11 @@ impl Verifier<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether it is of the kind that an apply removes from the incremental, or moves (seen with mariadb-backup 10.11.19).
+fn is_taken_by_an_apply(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "delta" || extension == "new")
 }
 
 /// What a folder's manifest says.

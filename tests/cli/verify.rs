@@ -116,6 +116,25 @@ fn a_missing_file_and_a_damaged_manifest_are_seen_at_a_glance() {
     assert_eq!(said["backups"][0]["sealed"], false);
 }
 
+/// As a predecessor's restore leaves it: every delta is gone, which is one misfortune and not as many as there are tables.
+#[test]
+fn an_incremental_that_was_consumed_is_told_in_a_line() {
+    let env = chain(&[]);
+    for delta in env
+        .fingerprint("backups/inc-1")
+        .into_keys()
+        .filter(|path| Path::new(path).extension() == Some("delta".as_ref()))
+    {
+        fs::remove_file(env.backup("inc-1").join(delta)).unwrap();
+    }
+    let consumed = "the incremental has been consumed, since 'ibdata1.meta' has lost its delta: an earlier restore applied it in place";
+    let wanted = ["full-1 ok", &format!("inc-1 damaged: {consumed}"), "inc-2 broken: its base 'inc-1' is damaged"];
+    assert_eq!(outcomes(&env, 1, "verify --all"), wanted);
+    fs::remove_file(env.backup("inc-1/xtrabackup_info")).unwrap();
+    let said = outcomes(&env, 1, "verify inc-1 --quick");
+    assert!(said[1].contains(consumed) && said[1].contains("'xtrabackup_info' is missing"), "{said:?}");
+}
+
 #[test]
 fn swapped_folders_do_not_fit_into_the_chain() {
     let env = chain(&[]);
