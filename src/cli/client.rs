@@ -68,6 +68,9 @@ pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
 fn refused(code: u16, status: &str) -> Failure {
     let hint = match code {
         403 => "allowed_users and allowed_groups in the settings say who may",
+        404 if status.starts_with("Base") => {
+            "dbcalm-db-cmd list shows what is there; a stream of the Go daemon is no base: dbcalm-db-cmd backup full"
+        }
         404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
         409 => "leave the id out and one is made from the time",
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
