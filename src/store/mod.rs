@@ -166,10 +166,20 @@ impl Store {
     }
 }
 
-/// Finds out whether the database at `path` could be written: takes the lock of a writer, and changes nothing.
-pub fn try_write(path: &Path) -> Result<(), StoreError> {
+/// Opens a file that is there. One that this user may only read SQLite opens all the same (sqlite.org/c3ref/open.html), and a
+/// `BEGIN IMMEDIATE` then ends well (seen with the bundled one): here that is an error.
+fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    if connection.is_readonly("main")? {
+        return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
+    }
+    Ok(connection)
+}
+
+/// Finds out whether the database at `path` could be written: takes the lock of a writer, and changes nothing.
+pub fn try_write(path: &Path) -> Result<(), StoreError> {
+    let connection = open_to_write(path)?;
     connection.busy_timeout(START_WITHIN)?;
     connection.execute_batch("BEGIN IMMEDIATE; SELECT count(*) FROM sqlite_schema; ROLLBACK")?;
     Ok(())
