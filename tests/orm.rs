@@ -67,9 +67,7 @@ impl Layout {
     }
 
     fn try_orm(&self, python: &Path, env: &TestEnv, more: &[&str]) -> Output {
-        let mut orm = program(python);
-        orm.arg("-B").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/orm/records.py"));
-        orm.arg(self.models).arg(env.path("lib/db.sqlite3")).args(more).output().unwrap()
+        ask(python, self.models, &env.path("lib/db.sqlite3"), more)
     }
 
     /// What a word of the records becomes: in Go's layout, an enum by its value; in Python's, a text.
@@ -78,8 +76,15 @@ impl Layout {
     }
 }
 
+/// Runs the ORM's program over a database.
+pub(crate) fn ask(python: &Path, models: &str, database: &Path, more: &[&str]) -> Output {
+    let mut orm = program(python);
+    orm.arg("-B").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/orm/records.py"));
+    orm.arg(models).arg(database).args(more).output().unwrap()
+}
+
 /// The Python that has SQLAlchemy: the one that `DBCALM_TEST_PYTHON` names, or that of `ci/setup python`.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python/bin/python");
     let python = std::env::var_os("DBCALM_TEST_PYTHON").map_or(beside, PathBuf::from);
     let look = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('sqlalchemy'))";

@@ -25,6 +25,7 @@ mod json;
 mod lifecycle;
 mod live;
 mod metrics;
+mod migration;
 mod orm;
 mod packaging;
 mod paths;

@@ -32,7 +32,7 @@ pub(crate) fn is_installed() -> bool {
 const SERVER: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
 
 /// A fresh data directory, made once for each version of the server and copied for each test.
-fn template() -> &'static Path {
+pub(crate) fn template() -> &'static Path {
     static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
         let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();

@@ -4,13 +4,13 @@ use super::Content;
 
 /// Whose SQL a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(crate) enum Flavour {
     MariaDb,
     MySql,
 }
 
 /// A server that can be asked.
-pub(super) trait Sql {
+pub(crate) trait Sql {
     /// Runs statements with a semicolon after each; gives the rows, a line each.
     fn sql(&self, statements: &str) -> String;
     /// Runs one statement that has semicolons in it.
@@ -18,11 +18,11 @@ pub(super) trait Sql {
 }
 
 /// The password of the account that the daemon has, which has the privileges of a backup and no more.
-pub(super) const PASSWORD: &str = "s3cret-of-the-test";
+pub(crate) const PASSWORD: &str = "s3cret-of-the-test";
 
 /// The first data: `InnoDB` in several shapes, Aria, `MyISAM`, partitions, virtual columns, a view, a trigger, an event, routines, names
 /// and texts in utf8mb4, blobs; and what [`write_on`] writes to.
-pub(super) fn seed(server: &dyn Sql, flavour: Flavour) {
+pub(crate) fn seed(server: &dyn Sql, flavour: Flavour) {
     let privileges = match flavour {
         Flavour::MariaDb => "RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR",
         Flavour::MySql => "RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT, BACKUP_ADMIN",
@@ -90,7 +90,7 @@ pub(super) fn seed(server: &dyn Sql, flavour: Flavour) {
 }
 
 /// What changes in a round.
-pub(super) fn change(server: &dyn Sql, round: u32) {
+pub(crate) fn change(server: &dyn Sql, round: u32) {
     let before = round.saturating_sub(1);
     server.sql(&format!(
         "USE shop;
@@ -113,13 +113,13 @@ pub(super) fn change(server: &dyn Sql, round: u32) {
 }
 
 /// Tells the server to stop what `write_on` does.
-pub(super) const STOP_WRITING: &str = "UPDATE shop.told SET stop = 1";
+pub(crate) const STOP_WRITING: &str = "UPDATE shop.told SET stop = 1";
 
 /// How many rounds have been written.
-pub(super) const WRITTEN: &str = "SELECT written FROM shop.told";
+pub(crate) const WRITTEN: &str = "SELECT written FROM shop.told";
 
 /// Checks that every round is there as a whole.
-pub(super) fn check_written(server: &dyn Sql) {
+pub(crate) fn check_written(server: &dyn Sql) {
     let said = server
         .sql("SELECT written, (SELECT count(*) FROM shop.noise_a), (SELECT count(*) FROM shop.noise_b) FROM shop.told");
     let numbers: Vec<u64> = said.split_whitespace().map(|number| number.parse().unwrap()).collect();
@@ -127,7 +127,7 @@ pub(super) fn check_written(server: &dyn Sql) {
 }
 
 /// Everything that is there, but for what `write_on` writes; and that it is sound.
-pub(super) fn content(server: &dyn Sql, flavour: Flavour) -> Content {
+pub(crate) fn content(server: &dyn Sql, flavour: Flavour) -> Content {
     let own = "('mysql', 'sys', 'information_schema', 'performance_schema')";
     let tables = server.sql(&format!(
         "SELECT concat('`', table_schema, '`.`', table_name, '`') FROM information_schema.tables WHERE table_type = 'BASE TABLE'

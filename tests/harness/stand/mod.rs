@@ -5,7 +5,7 @@
 //! it. Its [`Content`] is what an operator would miss: equal content before a backup and after its restore is the proof.
 
 mod container;
-mod data;
+pub(crate) mod data;
 mod fakes;
 mod local;
 

@@ -1,0 +1,272 @@
+//! docs/migrate.md, as it is written: its commands are typed on a machine where a predecessor has worked, then on the way back.
+//!
+//! The machine is this one's root with its writes kept apart (`migration/machine`): real MariaDB, real mariabackup, real accounts and
+//! paths. There is no systemd on it: `migration/systemctl` starts and stops what the page asks for, the daemon as its unit would. Nor is
+//! there a predecessor: `migration/old-daemon` has its place at the socket, and its backups and restores are the recorded commands. The
+//! package is not installed; its program is there, and its own script after the installation is run.
+
+mod machine;
+mod page;
+mod predecessor;
+
+use std::collections::BTreeMap;
+
+use machine::Machine;
+use predecessor::{Kind, Predecessor};
+use serde_json::{Value, json};
+
+use crate::harness::redact;
+use crate::harness::stand::Content;
+use crate::harness::stand::data::{self, Flavour};
+use crate::orm;
+
+/// The page, and who types it.
+struct Page<'a> {
+    machine: &'a Machine,
+    blocks: BTreeMap<&'static str, String>,
+}
+
+impl<'a> Page<'a> {
+    fn open(machine: &'a Machine) -> Self {
+        Self { machine, blocks: page::blocks() }
+    }
+
+    /// Types a block, in a shell that knows the old unit's name; it must end well.
+    fn type_in(&self, name: &str) -> String {
+        self.machine.sh(&format!("{}\n{}", self.blocks["old"], self.blocks[name]))
+    }
+
+    /// From the old daemon to this one.
+    fn go_over(&self, is_whole: usize) {
+        assert!(self.type_in("units").contains("dbcalm-cmd"));
+        // What the package does after its files are in place, for the first time.
+        std::fs::write(self.machine.path("/stand/postinst"), include_str!("../packaging/scripts/postinst")).unwrap();
+        self.machine.sh("sh /stand/postinst configure");
+        let looked = self.type_in("look");
+        assert!(looked.contains("backup   running"), "{looked}");
+        assert_eq!(looked.matches("\nok       ").count(), is_whole, "{looked}");
+        assert_eq!(self.type_in("stop-old"), "nothing is at work\n");
+        self.type_in("hand-over");
+        // Records that the daemon may only read are told before the start, and by it.
+        self.machine.sh("chmod g-w /var/lib/dbcalm/db.sqlite3; chown root /var/lib/dbcalm/db.sqlite3");
+        let said = self.machine.fails(&self.blocks["check"]).stdout;
+        assert!(said.contains("problem  database '/var/lib/dbcalm/db.sqlite3'"), "{said}");
+        let said = self.machine.fails("systemctl start dbcalm-db-cmd").stderr;
+        assert!(
+            said.contains("hint: '/var/lib/dbcalm/db.sqlite3' and its directory must be writable for this user"),
+            "{said}"
+        );
+        self.machine.sh("chmod g+w /var/lib/dbcalm/db.sqlite3");
+        self.type_in("check");
+        self.type_in("start");
+        assert!(self.type_in("prove").contains("restored, "));
+        assert!(self.type_in("first").contains("hashed in"));
+        let ghosts = asked(self.machine, "list processes --failed --limit 1");
+        assert_eq!(ghosts["processes"][0]["args"]["id"], "ghost-1", "{ghosts:#}");
+        self.machine.sh("! test -e /var/backups/dbcalm/ghost-1");
+    }
+
+    /// From this one to the old daemon.
+    fn go_back(&self) {
+        self.type_in("stop-ours");
+        self.type_in("copy-first");
+        self.type_in("start-old");
+    }
+}
+
+fn content(machine: &Machine) -> Content {
+    data::content(machine, Flavour::MariaDb)
+}
+
+fn asked(machine: &Machine, order: &str) -> Value {
+    serde_json::from_str(&machine.sh(&format!("dbcalm-db-cmd {order} --json"))).unwrap()
+}
+
+/// Restores into the data directory by this daemon; gives what the server then holds.
+fn restored(machine: &Machine, id: &str) -> Content {
+    machine.lose_everything();
+    machine.sh(&format!("dbcalm-db-cmd restore {id} --target database --yes"));
+    machine.sh("systemctl start mariadb");
+    content(machine)
+}
+
+/// The same by the old one.
+fn restored_by(old: &Predecessor<'_>, chain: &[&str]) -> Content {
+    old.machine.lose_everything();
+    old.restore(chain);
+    // Where the daemon was root, its files are.
+    old.machine.sh("chown -R mysql:mysql /var/lib/mysql; systemctl start mariadb");
+    content(old.machine)
+}
+
+/// What `verify --all` says of each backup.
+fn verified(machine: &Machine) -> String {
+    let said: Value = serde_json::from_str(&machine.run("dbcalm-db-cmd verify --all --json").stdout).unwrap();
+    let one = |backup: &Value| format!("{} {}", backup["id"].as_str().unwrap(), backup["outcome"].as_str().unwrap());
+    redact(&said["backups"].as_array().unwrap().iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// Every stored byte of some backups.
+fn fingerprint(machine: &Machine, files: &str) -> String {
+    machine.sh(&format!("cd /var/backups/dbcalm && find {files} -type f -print0 | sort -z | xargs -0 sha256sum"))
+}
+
+#[test]
+fn from_the_python_daemon_and_back() {
+    let Some(machine) = Machine::start() else { return };
+    let old = Predecessor::set_up(&machine, Kind::Python);
+    for (round, exchange) in (1..).zip(["03-full-backup", "06-incremental-backup", "07-incremental-of-an-incremental"])
+    {
+        data::change(&machine, round);
+        old.repeat(exchange);
+    }
+    old.repeat("11-folder-restore-of-a-full-backup");
+    old.repeat("17-full-backup-with-a-wrong-password");
+    old.repeat_as("03-full-backup", &[("full-1", "ghost-1"), ("cad1f48d", "cad1f499")], 98, "");
+    old.die_in("ghost-1");
+    let theirs = fingerprint(&machine, "full-1 inc-1 inc-2");
+
+    let page = Page::open(&machine);
+    page.go_over(3);
+    // Ours on theirs.
+    data::change(&machine, 4);
+    machine.sh("dbcalm-db-cmd backup incremental ours-3 --from inc-2");
+    let at_ours_3 = content(&machine);
+    assert_eq!(asked(&machine, "show ours-3")["chain"], json!(["full-1", "inc-1", "inc-2", "ours-3"]));
+    assert_eq!(restored(&machine, "ours-3"), at_ours_3);
+    assert_eq!(fingerprint(&machine, "full-1 inc-1 inc-2"), theirs);
+    machine.sh("dbcalm-db-cmd backup full ours-full");
+    let ours = fingerprint(&machine, "ours-full");
+
+    // What a killed daemon leaves at its socket is in the old one's way.
+    machine.sh("kill -KILL $(cat /stand/dbcalm-db-cmd.pid); test -L /run/dbcalm/mariadb-cmd.sock");
+    page.go_back();
+    // Theirs on ours.
+    data::change(&machine, 5);
+    old.repeat_as(
+        "06-incremental-backup",
+        &[("inc-1", "theirs-2"), ("full-1", "ours-full"), ("6ad146b8", "6ad146b9")],
+        300,
+        "",
+    );
+    let at_theirs_2 = content(&machine);
+    assert_eq!(restored_by(&old, &["full-1", "inc-1", "inc-2", "ours-3"]), at_ours_3);
+    machine.sh("! test -e /var/lib/mysql/dbcalm.sha256");
+    machine.sh("cp -a /var/backups/dbcalm/theirs-2 /var/backups/dbcalm.copy/");
+    assert_eq!(restored_by(&old, &["ours-full", "theirs-2"]), at_theirs_2);
+    machine.sh("test -e /var/lib/mysql/dbcalm.sha256");
+    page.type_in("remove-manifest");
+    machine.sh("! test -e /var/lib/mysql/dbcalm.sha256");
+    assert_eq!(fingerprint(&machine, "ours-full"), ours);
+    // Their restores have destroyed the incrementals, and none of the full ones.
+    let wanted = "full-1 ok, inc-1 damaged, inc-2 damaged, ours-3 damaged, theirs-2 damaged, ours-full ok, [TIME] ok";
+    assert_eq!(sorted(&verified(&machine)), sorted(wanted));
+    page.type_in("put-back");
+    let wanted = "full-1 ok, inc-1 ok, inc-2 ok, ours-3 ok, theirs-2 damaged, ours-full ok, [TIME] ok";
+    assert_eq!(sorted(&verified(&machine)), sorted(wanted));
+    read_by_the_python_api(&machine);
+
+    // And over once more.
+    machine.sh("cp -a /var/backups/dbcalm.copy/theirs-2/. /var/backups/dbcalm/theirs-2/");
+    page.type_in("stop-old");
+    machine.sh("systemctl enable --now dbcalm-db-cmd");
+    assert_eq!(restored(&machine, "theirs-2"), at_theirs_2);
+    assert_eq!(restored(&machine, "ours-3"), at_ours_3);
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut words: Vec<_> = text.split(", ").collect();
+    words.sort_unstable();
+    words
+}
+
+/// Every row, theirs and ours.
+fn read_by_the_python_api(machine: &Machine) {
+    let Some(python) = orm::python() else { return };
+    let said = orm::ask(&python, "python", &machine.records(), &["read"]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let read: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let ids: Vec<_> = read["backup"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    for id in ["full-1", "inc-1", "inc-2", "theirs-2", "ours-3", "ours-full"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    let targets: Vec<_> = read["restore"].as_array().unwrap().iter().map(|row| &row["target"]).collect();
+    assert_eq!(targets, ["Target.DATABASE", "Target.FOLDER", "Target.FOLDER"]);
+}
+
+#[test]
+fn from_the_go_daemon_and_back() {
+    let Some(machine) = Machine::start() else { return };
+    let old = Predecessor::set_up(&machine, Kind::Go);
+    data::change(&machine, 1);
+    old.repeat("03-full-backup");
+    data::change(&machine, 2);
+    old.repeat("06-incremental-backup");
+    old.repeat("11-folder-restore-of-a-full-backup");
+    let mut at = BTreeMap::new();
+    let streams = [("stream-gz", "gzip", ".gz"), ("stream-zst", "zstd - -c -T0", ".zst"), ("ghost-1", "gzip", ".gz")];
+    for (round, (id, compressor, ending)) in (3..).zip(streams) {
+        data::change(&machine, round);
+        at.insert(id, content(&machine));
+        let more = format!(" --stream=xbstream | {compressor} > /var/backups/dbcalm/backup-{id}.xbstream{ending}");
+        let names =
+            [("full-1", id), ("cad1f48d", &format!("cad1f48{round}")), ("09:03:21", &format!("09:05:0{round}"))];
+        old.repeat_as("03-full-backup", &names, 20 + i64::from(round), &more);
+    }
+    old.die_in("ghost-1");
+    let theirs = fingerprint(&machine, "full-1 inc-1 *.xbstream.*");
+    assert_eq!(theirs.matches(".xbstream").count(), 3);
+
+    let page = Page::open(&machine);
+    page.go_over(4);
+    // Of a stream in that place it cannot be told whose it is; the row says that it stayed, and `check` what to do about it.
+    let ghost = &asked(&machine, "list processes --failed")["processes"][0];
+    assert!(ghost["error"].as_str().unwrap().ends_with("backup-ghost-1.xbstream.gz' was left as it is"), "{ghost:#}");
+    assert!(
+        machine
+            .sh("dbcalm-db-cmd check")
+            .contains("backup-ghost-1.xbstream.gz' is in backup_dir, and no record names it")
+    );
+    for id in ["stream-gz", "stream-zst"] {
+        assert_eq!(restored(&machine, id), at[id], "{id}");
+    }
+    let full = asked(&machine, "show full-1");
+    assert!(
+        (full["duration_seconds"].as_f64().unwrap() - 0.347).abs() < 0.001 && full["age_seconds"].is_number(),
+        "{full:#}"
+    );
+    let restores = asked(&machine, "list restores")["restores"].clone();
+    let targets: Vec<_> = restores.as_array().unwrap().iter().map(|row| row["target"].as_str().unwrap()).collect();
+    assert_eq!(targets, ["database", "database", "folder", "folder"], "{restores:#}");
+    let refused = machine.fails("dbcalm-db-cmd backup incremental of-stream --from stream-gz");
+    assert!(refused.stderr.contains("a stream of the Go daemon is no base"), "{}", refused.stderr);
+
+    // Ours on theirs, and a stream.
+    data::change(&machine, 6);
+    machine.sh("dbcalm-db-cmd backup incremental ours-2 --from inc-1");
+    let at_ours_2 = content(&machine);
+    assert_eq!(restored(&machine, "ours-2"), at_ours_2);
+    machine
+        .sh("printf 'stream: true\\ncompression: zstd\\n' >>/etc/dbcalm/config.yml; systemctl restart dbcalm-db-cmd");
+    machine.sh("dbcalm-db-cmd backup full 2026-11-25-02-00-00");
+    assert_eq!(fingerprint(&machine, "full-1 inc-1 *.xbstream.*"), theirs);
+
+    page.go_back();
+    assert_eq!(restored_by(&old, &["full-1", "inc-1", "ours-2"]), at_ours_2);
+    // Theirs on our stream, which their commands do not restore as it lies there.
+    data::change(&machine, 7);
+    let names = [("inc-1", "theirs-2"), ("full-1", "2026-11-25-02-00-00"), ("6ad146b8", "6ad146b9")];
+    old.repeat_as("06-incremental-backup", &names, 300, "");
+    let at_theirs_2 = content(&machine);
+    old.cannot_prepare("2026-11-25-02-00-00");
+    page.type_in("unpack");
+    assert_eq!(restored_by(&old, &["2026-11-25-02-00-00", "theirs-2"]), at_theirs_2);
+}
+
+#[test]
+fn every_block_of_the_page_is_typed() {
+    let source = include_str!("migration.rs");
+    for name in page::blocks().into_keys().filter(|name| *name != "old") {
+        assert!(source.contains(&format!("type_in(\"{name}\")")), "no test types the block {name}");
+    }
+}
