@@ -57,7 +57,10 @@ struct Common {
 
 pub(super) fn backup(args: &BackupArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let (BackupArgs::Full(FullArgs { common }) | BackupArgs::Incremental(IncrementalArgs { common, .. })) = args;
-    let id = common.id.as_ref().map_or_else(|| Moment::now().directory_name(), BackupId::to_string);
+    let id = match &common.id {
+        Some(id) => id.to_string(),
+        None => free(config),
+    };
     let (command_id, what) = match args {
         BackupArgs::Full(_) => (order(socket, FULL_BACKUP, &json!({ "id": id }))?, format!("full backup {id}")),
         BackupArgs::Incremental(IncrementalArgs { from, .. }) => {
@@ -70,6 +73,18 @@ pub(super) fn backup(args: &BackupArgs, config: &Config, socket: &Path) -> Resul
         }
     };
     see_to(&Order { command_id: &command_id, what: &what }, common.detach, config, socket, common.output)
+}
+
+/// An id made from the time that no backup has: there may be several in a second.
+fn free(config: &Config) -> String {
+    let now = Moment::now().directory_name();
+    // Without records there are none, or the daemon will say what is wrong.
+    let all = Backups::look(config).ok();
+    let is_free = |id: &String| {
+        all.as_ref().is_none_or(|all| all.chains.get(id).is_none()) && !config.backup_dir.join(id).exists()
+    };
+    let later = (2..).map(|number: u32| format!("{now}-{number}"));
+    std::iter::once(now.clone()).chain(later).find(is_free).unwrap_or(now)
 }
 
 fn newest(config: &Config) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 //! A request followed to its end by its records, with what can be seen of its progress on stderr.
 //!
-//! The phase is told by the running row; the bytes by the directory that grows. On a terminal it is one line, rewritten; elsewhere a line
+//! How far it is the running row tells, where the daemon writes it there (`progress` in the settings); elsewhere the phase is told by the
+//! row's command, and the bytes by the directory that grows. On a terminal it is one line, rewritten; elsewhere a line
 //! a phase, and one now and then.
 
 use std::collections::BTreeMap;
@@ -66,6 +67,7 @@ struct Progress {
     measured: Option<Instant>,
     said: Option<Instant>,
     phase: String,
+    told: Option<String>,
     grown: u64,
 }
 
@@ -81,6 +83,7 @@ impl Progress {
             measured: None,
             said: None,
             phase: String::new(),
+            told: None,
             grown: 0,
         }
     }
@@ -94,7 +97,7 @@ impl Progress {
         let is_new = phase != self.phase;
         if self.is_time_to_measure() {
             self.measured = Some(Instant::now());
-            if self.is_shown {
+            if self.is_shown && status.progress.is_none() {
                 // What is applied is removed again: the most there was is how far it has come.
                 self.grown = places(&status.args, config).iter().map(|dir| grown(dir)).sum::<u64>().max(self.grown);
                 if self.expected.is_none() {
@@ -107,6 +110,7 @@ impl Progress {
             return;
         }
         self.phase = phase;
+        self.told.clone_from(&status.progress);
         self.said = Some(Instant::now());
         let line = self.line();
         let said = if self.is_terminal { format!("\r{line}\x1b[K") } else { format!("{line}\n") };
@@ -114,6 +118,9 @@ impl Progress {
     }
 
     fn line(&self) -> String {
+        if let Some(told) = &self.told {
+            return told.clone();
+        }
         let mut line = self.phase.clone();
         if self.grown > 0 {
             let of = self.expected.map(|expected| format!(" of about {}", bytes(expected))).unwrap_or_default();

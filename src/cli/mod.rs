@@ -20,6 +20,7 @@ mod step;
 mod strays;
 mod tree;
 mod verify;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -21,6 +21,8 @@ pub(super) struct Status {
     pub(super) step: usize,
     pub(super) steps: usize,
     pub(super) phase: String,
+    /// What the daemon says there of how far it is, while it runs.
+    pub(super) progress: Option<String>,
     pub(super) start_time: Option<String>,
     pub(super) end_time: Option<String>,
     pub(super) duration_seconds: Option<f64>,
@@ -50,12 +52,8 @@ impl Status {
             status: last.status.clone(),
             step: rows.len(),
             steps,
-            // While it runs the daemon may say there how far it is.
-            phase: last
-                .output
-                .clone()
-                .filter(|said| !is_over && !said.is_empty())
-                .unwrap_or_else(|| phase(&last.command)),
+            phase: phase(&last.command),
+            progress: last.output.clone().filter(|said| !is_over && !said.is_empty()),
             start_time: first.start_time.clone(),
             end_time: last.end_time.clone().filter(|_| is_over),
             duration_seconds: took(first.start_time.as_deref(), end).map(seconds),
@@ -99,6 +97,7 @@ impl Status {
                 Some(format!("{} of {}: {}", self.step, self.steps, self.phase))
                     .filter(|_| is_failed || self.is_running()),
             ),
+            ("progress", self.progress.clone()),
             ("begun", self.start_time.as_ref().map(|at| format!("{at} UTC"))),
             ("ended", self.end_time.as_ref().map(|at| format!("{at} UTC"))),
             ("took", length),

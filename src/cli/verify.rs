@@ -12,6 +12,7 @@ use super::backups::{Backups, State};
 use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, seconds};
 use super::print_error;
+use super::watched::watched;
 use crate::command::BackupId;
 use crate::config::Config;
 use crate::store::reader::BackupRow;
@@ -73,13 +74,17 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Resul
         flavour: config.flavour,
         depth: if args.quick { Depth::Quick } else { Depth::Content },
         threads: usize::from(config.parallel),
+        count: None,
     };
     let (mut reports, mut results, mut kept_at) = (BTreeMap::new(), kept::All::new(), Instant::now());
     for row in &rows {
         let report = if args.restore {
             restored(row, &all, config, socket, args.output)?
         } else {
-            one(row, &all, &verifier, &reports)?
+            let expected = (!args.quick).then(|| all.size(row, config)).flatten();
+            watched(&format!("verifying {}", row.id), expected, args.output, |count| {
+                one(row, &all, &Verifier { count, ..verifier }, &reports)
+            })?
         };
         if !args.output.json && !args.output.quiet {
             // Whoever reads it may have read enough; the exit status says the rest.

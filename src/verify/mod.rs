@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub struct Verifier<'a> {
     pub depth: Depth,
     /// How many threads read.
     pub threads: usize,
+    /// Where the bytes are counted that were read, for whoever watches.
+    pub count: Option<&'a AtomicU64>,
 }
 
 /// What was found.
@@ -167,7 +169,7 @@ impl Verifier<'_> {
         // The longest first: what is begun last is soon done.
         there.sort_by_key(|(path, _)| std::cmp::Reverse(sizes.get(path)));
         found.bytes += there.iter().filter_map(|(path, _)| sizes.get(path)).sum::<u64>();
-        let mut changed = changed(source, &there, self.threads)?;
+        let mut changed = self.changed(source, &there)?;
         changed.sort();
         found.problems.extend(changed);
         Ok(())
@@ -192,7 +194,7 @@ impl Verifier<'_> {
         let extract =
             Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
         let length = file.as_ref().map_or(0, |file| file.metadata().map_or(0, |file| file.len()));
-        match file.and_then(|file| extract.run(file)) {
+        match file.and_then(|file| extract.run(self.counted(file))) {
             Err(why) => found.problem(crate::chain(&why)),
             Ok(extracted) => {
                 found.bytes += length;
@@ -208,6 +210,50 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Hashes files on several threads; says which are not what they were.
+    fn changed(&self, source: &Source, named: &[(&PathBuf, &Hash)]) -> io::Result<Vec<String>> {
+        let (next, stop) = (AtomicUsize::new(0), CancellationToken::new());
+        let work = || -> io::Result<Vec<String>> {
+            let mut said = Vec::new();
+            while let Some((path, wanted)) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
+                    Ok(hash) if hash == **wanted => {}
+                    Ok(_) => said.push(CopyError::Damaged((*path).clone()).to_string()),
+                    Err(why) if is_denied(&why) => return Err(why),
+                    Err(why) => said.push(format!("'{}' cannot be read: {why}", path.display())),
+                }
+            }
+            Ok(said)
+        };
+        let parts = thread::scope(|scope| {
+            let workers = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect::<Vec<_>>();
+            let broke_off = || Err(io::Error::other("hashing broke off"));
+            let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| broke_off());
+            workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
+        })?;
+        Ok(parts.concat())
+    }
+
+    fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {
+        Counted { input, count: self.count }
+    }
+}
+
+/// A reader whose bytes are counted.
+struct Counted<'a, R> {
+    input: R,
+    count: Option<&'a AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(bytes)?;
+        if let Some(count) = self.count {
+            count.fetch_add(read as u64, Ordering::Relaxed);
+        }
+        Ok(read)
     }
 }
 
@@ -231,30 +277,6 @@ fn sealed(source: &Source) -> io::Result<Sealed> {
         Err(why) if is_denied(&why) => Err(why),
         Err(_unreadable) => Ok(Sealed::Damaged),
     }
-}
-
-/// Hashes files on several threads; says which are not what they were.
-fn changed(source: &Source, named: &[(&PathBuf, &Hash)], threads: usize) -> io::Result<Vec<String>> {
-    let (next, stop) = (AtomicUsize::new(0), CancellationToken::new());
-    let work = || -> io::Result<Vec<String>> {
-        let mut said = Vec::new();
-        while let Some((path, wanted)) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match source.file(path).and_then(|file| manifest::hash_of(file, &stop)) {
-                Ok(hash) if hash == **wanted => {}
-                Ok(_) => said.push(CopyError::Damaged((*path).clone()).to_string()),
-                Err(why) if is_denied(&why) => return Err(why),
-                Err(why) => said.push(format!("'{}' cannot be read: {why}", path.display())),
-            }
-        }
-        Ok(said)
-    };
-    let parts = thread::scope(|scope| {
-        let workers = (0..threads.max(1)).map(|_| scope.spawn(work)).collect::<Vec<_>>();
-        let broke_off = || Err(io::Error::other("hashing broke off"));
-        let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| broke_off());
-        workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
-    })?;
-    Ok(parts.concat())
 }
 
 /// What this user may not read says nothing of the backup; all else is its damage.

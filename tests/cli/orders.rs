@@ -18,8 +18,11 @@ fn a_backup_is_followed_to_its_end() {
     assert!(full.stderr.contains("full backup monday: accepted as ") && !full.stderr.contains('\r'), "{}", full.stderr);
     assert_eq!(json(&env, 0, "backup incremental tuesday")["args"]["from_backup_id"], "monday");
     assert_eq!(json(&env, 0, "backup incremental other --from monday")["args"]["from_backup_id"], "monday");
-    let unnamed = json(&env, 0, "backup full");
-    assert_eq!(env.redact(unnamed["args"]["id"].as_str().unwrap()), "[TIME]");
+    // Several in one second, each with an id of its own.
+    let unnamed = ["backup full", "backup incremental", "backup full", "backup full"]
+        .map(|command| json(&env, 0, command)["args"]["id"].as_str().unwrap().to_owned());
+    assert_eq!(env.redact(&unnamed[0]), "[TIME]");
+    assert_eq!(unnamed.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{unnamed:?}");
     let quiet = run(&env, "backup full quiet --quiet");
     assert_eq!((quiet.status, quiet.stdout.as_str(), quiet.stderr.as_str()), (0, "", ""));
 
