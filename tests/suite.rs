@@ -33,6 +33,7 @@ mod power_cut;
 mod progress;
 mod pythons;
 mod recorder;
+mod reflinks;
 mod relay;
 mod restore;
 mod scenarios;

@@ -12,9 +12,44 @@ use super::{not_here, program};
 /// The device's size, in bytes: room for a real server's backup.
 const SIZE: u64 = 1 << 30;
 
+/// What is made on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+
+    /// What makes it. Everything is laid out then: a device that is still being initialised in the background writes by itself.
+    fn make(self) -> &'static [&'static str] {
+        match self {
+            Self::Ext4 => &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+            Self::Xfs | Self::Btrfs => &["-q", "-f"],
+        }
+    }
+
+    /// Nothing is committed by the clock: what was not asked for does not happen.
+    fn options(self) -> &'static str {
+        match self {
+            Self::Ext4 => "loop,commit=3600",
+            Self::Xfs | Self::Btrfs => "loop",
+        }
+    }
+}
+
 /// A device with a mounted file system.
 #[derive(Debug)]
 pub(crate) struct Device {
+    kind: Kind,
     dir: tempfile::TempDir,
     at: PathBuf,
     /// Which copy of the image is mounted.
@@ -24,19 +59,20 @@ pub(crate) struct Device {
 impl Device {
     /// Makes one and mounts it at a directory. None, and said: this user may not do that, or not here.
     pub(crate) fn mount(at: &Path) -> Option<Self> {
-        let device = Self { dir: tempfile::tempdir().unwrap(), at: at.to_owned(), number: 0 };
+        Self::mount_as(Kind::Ext4, at)
+    }
+
+    /// The same, of a kind.
+    pub(crate) fn mount_as(kind: Kind, at: &Path) -> Option<Self> {
+        let device = Self { kind, dir: tempfile::tempdir().unwrap(), at: at.to_owned(), number: 0 };
         let image = device.image(0);
         File::create(&image).unwrap().set_len(SIZE).unwrap();
-        // Everything is laid out now: a device that is still being initialised in the background writes by itself.
-        let made = program("mkfs.ext4")
-            .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
-            .arg(&image)
-            .output();
+        let made = program(format!("mkfs.{}", kind.name())).args(kind.make()).arg(&image).output();
         let made = made.map_err(|why| why.to_string()).and_then(|said| {
             if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
         });
         if let Err(why) = made.and_then(|()| device.attach()) {
-            not_here(&format!("the right to mount an ext4 on a loop device ({})", why.trim()));
+            not_here(&format!("the right to mount {} on a loop device ({})", kind.name(), why.trim()));
             // Nothing is mounted.
             std::mem::forget(device);
             return None;
@@ -49,9 +85,8 @@ impl Device {
     }
 
     fn attach(&self) -> Result<(), String> {
-        // Nothing is committed by the clock: what was not asked for does not happen.
         let mut mount = program("mount");
-        mount.args(["-t", "ext4", "-o", "loop,commit=3600"]).arg(self.image(self.number)).arg(&self.at);
+        mount.args(["-t", self.kind.name(), "-o", self.kind.options()]).arg(self.image(self.number)).arg(&self.at);
         let said = mount.output().map_err(|why| why.to_string())?;
         if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
     }
