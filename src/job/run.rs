@@ -202,14 +202,16 @@ impl Job {
             let hashing = step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), &self.world.shutdown));
             let finished = Arc::new(running.finished.await);
             current.follow = None;
-            if let Some(hashing) = hashing {
-                self.hashed = hashing.end().await;
-            }
             if let Some(writing) = writing {
                 writing.end().await;
             }
             if let Err(reason) = self.check(&step, &finished).await {
+                // Nobody waits for the hashes of what is no backup.
+                drop(hashing);
                 return self.fail(current, Some(finished), reason).await;
+            }
+            if let Some(hashing) = hashing {
+                self.hashed = hashing.end().await;
             }
             let Some(next) = rest.next() else {
                 return self.complete(current, finished).await;
