@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::command::CommandId;
 use crate::config::Config;
+use crate::disk::below;
 use crate::exec::orphans;
 use crate::plan::RESTORES;
 use crate::store::reader::Reader;
@@ -92,12 +93,13 @@ pub(super) fn clear(config: &Config) {
     for Left { mark, id, scratch, folder, .. } in left(config) {
         let server = orphans::Mark { command_id: id, pid: 0, command: String::new() };
         let ended = orphans::end(&[server], Duration::ZERO).map(|_count| ());
-        let gone = |path: &Path| match fs::remove_dir_all(path) {
+        let gone = || below::remove(&config.backup_dir, &folder);
+        let scratch_gone = || match fs::remove_dir_all(&scratch) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
             Ok(()) | Err(_) => Ok(()),
         };
         let place = folder.display();
-        match ended.and_then(|()| gone(&folder)).and_then(|()| gone(&scratch)).and_then(|()| fs::remove_file(&mark)) {
+        match ended.and_then(|()| gone()).and_then(|()| scratch_gone()).and_then(|()| fs::remove_file(&mark)) {
             Ok(()) => super::print_error(&format!("removed '{place}', which a verification that was killed had left")),
             Err(why) => super::print_error(&format!(
                 "warning: '{place}', which a verification that was killed had left, cannot be removed: {why}\nhint: run this as root or as the daemon's user"

@@ -1,6 +1,5 @@
 //! `verify --restore`: the chain restored to a folder by the daemon, a throw-away server over it, and the folder removed again.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -18,18 +17,22 @@ use super::output::Output;
 use crate::command::CommandId;
 use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
+use crate::disk::below;
 use crate::exec::LocalExecutor;
 use crate::plan::RESTORES;
 use crate::store::reader::BackupRow;
 use crate::verify::server::{self, Checked};
 
 /// What was restored; it goes when it is done with.
-struct Folder(PathBuf);
+struct Folder<'a> {
+    root: &'a Path,
+    path: PathBuf,
+}
 
-impl Drop for Folder {
+impl Drop for Folder<'_> {
     fn drop(&mut self) {
-        if let Err(why) = fs::remove_dir_all(&self.0) {
-            super::print_error(&format!("warning: '{}' cannot be removed: {why}", self.0.display()));
+        if let Err(why) = below::remove(self.root, &self.path) {
+            super::print_error(&format!("warning: '{}' cannot be removed: {why}", self.path.display()));
         }
     }
 }
@@ -53,10 +56,10 @@ pub(super) fn check(chain: &[&BackupRow], config: &Config, socket: &Path, output
     let place = status.args.get("tmp_dir").and_then(Value::as_str).map(PathBuf::from);
     // Nothing else is removed on the word of a row.
     let place = place.filter(|place| place.parent() == Some(config.backup_dir.join(RESTORES).as_path()));
-    let folder = place.map(Folder).ok_or_else(|| {
+    let folder = place.map(|path| Folder { root: &config.backup_dir, path }).ok_or_else(|| {
         Failure::because("the records do not say where the restore is", "dbcalm-db-cmd list restores --limit 1")
     })?;
-    let data = folder.0.join(first);
+    let data = folder.path.join(first);
     if signals.stop.is_cancelled() {
         return Err(interrupted());
     }

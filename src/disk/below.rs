@@ -336,4 +336,14 @@ mod tests {
         assert_eq!(sweep_empty(dir.path(), Path::new("restores"), &|_| true).unwrap(), 1);
         assert_eq!(names(&dir.path().join("restores")), ["a"]);
     }
+
+    #[test]
+    fn what_ends_in_two_dots_is_not_removed() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("restores/a")).unwrap();
+        for path in ["restores/..", "restores/a/..", "..", ""] {
+            assert!(remove(root.path(), &root.path().join(path)).is_err(), "{path}");
+        }
+        assert!(root.path().join("restores/a").is_dir());
+    }
 }
