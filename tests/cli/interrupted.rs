@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +33,14 @@ fn a_verification_that_is_interrupted_while_it_is_restored_leaves_nothing() {
     }
 }
 
+/// A directory for the throw-away servers' own, which anybody may write to.
+fn scratch(env: &TestEnv) -> PathBuf {
+    let scratch = env.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    fs::set_permissions(&scratch, fs::Permissions::from_mode(0o1777)).unwrap();
+    scratch
+}
+
 #[test]
 fn a_verification_that_is_interrupted_while_its_server_runs_leaves_nothing() {
     if !is_installed() {
@@ -43,9 +51,7 @@ fn a_verification_that_is_interrupted_while_its_server_runs_leaves_nothing() {
     env.start_daemon();
     stdout(&env, 0, "backup full full-1");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let scratch = env.path("scratch");
-        fs::create_dir(&scratch).unwrap();
-        fs::set_permissions(&scratch, fs::Permissions::from_mode(0o1777)).unwrap();
+        let scratch = scratch(&env);
         let mut verify = command(&env, "verify --restore full-1");
         let verify = verify.env("TMPDIR", &scratch).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = wait_for("the server", || {
@@ -71,9 +77,7 @@ fn what_a_verification_that_was_killed_has_left_is_named_and_removed() {
     let env = TestEnv::real(&server);
     env.start_daemon();
     stdout(&env, 0, "backup full full-1");
-    let scratch = env.path("scratch");
-    fs::create_dir(&scratch).unwrap();
-    fs::set_permissions(&scratch, fs::Permissions::from_mode(0o1777)).unwrap();
+    let scratch = scratch(&env);
     let mut verify = command(&env, "verify --restore full-1");
     let mut verify = verify.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = wait_for("the server", || {
