@@ -36,7 +36,7 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
         tool.log.note(0, &format!("incremental backup from {} is enabled.", base.to_lsn));
     }
     tool.log.note(0, "uses posix_fadvise().");
-    tool.log.note(0, &format!("cd to {}/", data.display()));
+    tool.log.note(0, &format!("cd to {}/", tool.world.named_data().display()));
     let lsns = tool.world.lsns_of_a_backup()?;
     let target = PathBuf::from(tool.options.get("target-dir").unwrap_or(DEFAULT_TARGET));
     streaming::make_lsn_dir(tool)?;

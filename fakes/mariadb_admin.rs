@@ -1,4 +1,4 @@
-//! A fake of `mariadb-admin` and `mysqladmin` for the tests: `ping`, `status` and `--version`.
+//! A fake of `mariadb-admin` and `mysqladmin` for the tests: `ping`, `status`, `variables` and `--version`.
 //!
 //! In: argv, the fake server beside it ([`world`]), and a script of faults ([`player`]). Out: messages and exit codes as
 //! seen with mariadb-admin 10.11.19; there a refused login still counts as a server that answers a ping.
@@ -68,9 +68,27 @@ fn run() -> Step<()> {
             "Uptime: 40  Threads: 4  Questions: 306  Slow queries: 0  Opens: 21  Open tables: 0  \
              Queries per second avg: 7.650",
         ),
+        "variables" => print(&table(&world.variables(&version))),
         other => return Err(Stop::because(1, &format!("{}: Unknown command: '{other}'", call.program))),
     }
     Ok(())
+}
+
+/// A table of two columns as the client draws it, each cell padded to the longest.
+fn table(rows: &[(String, String)]) -> String {
+    let head = ("Variable_name".to_owned(), "Value".to_owned());
+    let all = || std::iter::once(&head).chain(rows);
+    let (name, value) = all().fold((0, 0), |(name, value), row| (name.max(row.0.len()), value.max(row.1.len())));
+    let rule = format!("+{}+{}+", "-".repeat(name + 2), "-".repeat(value + 2));
+    let mut lines = vec![rule.clone()];
+    for (index, row) in all().enumerate() {
+        lines.push(format!("| {:name$} | {:value$} |", row.0, row.1));
+        if index == 0 {
+            lines.push(rule.clone());
+        }
+    }
+    lines.push(rule);
+    lines.join("\n")
 }
 
 /// The line with name and version, as seen with MariaDB 10.5, 10.11 and 11.8 and with MySQL 9.7.

@@ -4,6 +4,8 @@
 //! - `up`: there while the server runs.
 //! - `version`: the server's version, one line.
 //! - `data/`: the data directory as the server sees it.
+//! - `variables`: settings of the server, `name=value` a line. It calls `data/` what its `datadir` says: `BIN/../data`, where a daemon of
+//!   a test restores to, unless that is set.
 //! - `lsn.json`: the log sequence number of the server, and those at which each file was created and last changed.
 //! - `live`: there where the server is a real one; holds the path of its data directory. Then whether it is up is what its
 //!   socket says, its LSN is a counter that each backup moves on, and every file counts as changed since the last one.
@@ -124,6 +126,10 @@ impl World {
 
     /// Whether the file goes into a backup; the server's logs, sockets and the like do not.
     pub(crate) fn backs_up(&self, path: &str) -> bool {
+        // A schema's directory is copied by the files' endings, and a file without one is in no backup.
+        if path.contains('/') && Path::new(path).extension().is_none() {
+            return false;
+        }
         let is = |extensions: &[&str]| {
             Path::new(path).extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
         };
@@ -159,6 +165,35 @@ impl World {
     /// The version set, if one is.
     pub(crate) fn version(&self) -> Option<String> {
         fs::read_to_string(self.root.join("version")).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Sets a variable of the server.
+    pub(crate) fn set_variable(&self, name: &str, value: &str) -> io::Result<()> {
+        let path = self.root.join("variables");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, format!("{text}{name}={value}\n"))
+    }
+
+    /// Its data directory, as the server calls it.
+    pub(crate) fn named_data(&self) -> PathBuf {
+        self.live().unwrap_or_else(|| {
+            let named = self.variables("").into_iter().find(|(name, _)| name == "datadir");
+            named.map_or_else(|| self.data(), |(_, value)| PathBuf::from(value.trim_end_matches('/')))
+        })
+    }
+
+    /// The server's variables, by their names.
+    pub(crate) fn variables(&self, version: &str) -> Vec<(String, String)> {
+        let data_dir = self.root.parent().and_then(Path::parent).unwrap_or(Path::new("/")).join("data");
+        let mut all = BTreeMap::from([
+            ("datadir".to_owned(), format!("{}/", data_dir.display())),
+            ("version".to_owned(), version.to_owned()),
+        ]);
+        let set = fs::read_to_string(self.root.join("variables")).unwrap_or_default();
+        all.extend(
+            set.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())),
+        );
+        all.into_iter().collect()
     }
 
     /// Creates or changes a file of the data directory; the LSN grows by the length of `bytes` and 100.

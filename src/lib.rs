@@ -16,6 +16,8 @@
 //! - [`exec`]: external programs, and those that a dead daemon left.
 //! - [`witness`]: what proves that a program did what it says.
 //! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
+//! - [`server`]: a server as it describes itself.
+//! - [`repository`]: what a backup says of itself, and the history of the data that it was taken of.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`store`]: the records.
 //! - [`metrics`]: what of all that a monitor is told.
@@ -45,6 +47,8 @@ pub mod json;
 pub mod logging;
 pub mod metrics;
 pub mod plan;
+pub mod repository;
+pub mod server;
 pub mod store;
 pub mod stream;
 pub mod verify;

@@ -16,7 +16,7 @@ fn a_full_backup_is_taken_and_recorded() {
     env.settled();
     assert_snapshot!(env.records(), @"1 success 0 | backups: full-1 | restores: none");
     assert_snapshot!(env.listing("backups"), @"full-1/");
-    assert_snapshot!(env.calls("mariabackup").join("\n"), @"--defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=~/backups/full-1 --host=localhost");
+    assert_snapshot!(env.calls("mariabackup").join("\n"), @"--defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=~/backups/full-1");
     let mode = fs::metadata(env.backup("full-1")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
@@ -32,7 +32,7 @@ fn an_incremental_is_taken_from_its_base_and_keeps_its_schedule() {
         env.rows("process", "id = 2")[0]["args"],
         r#"{"id": "inc-1", "from_backup_id": "full-1", "schedule_id": 7}"#
     );
-    assert_snapshot!(env.commands(env.rows("process", "id = 2")[0]["command_id"].as_str().unwrap())[0], @"~/bin/mariabackup --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=~/backups/inc-1 --host=localhost --incremental-basedir=~/backups/full-1");
+    assert_snapshot!(env.commands(env.rows("process", "id = 2")[0]["command_id"].as_str().unwrap())[0], @"~/bin/mariabackup --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=~/backups/inc-1 --incremental-basedir=~/backups/full-1");
 }
 
 #[test]

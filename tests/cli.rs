@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::harness::TestEnv;
 
 /// What the program said, and how it ended.
-struct Said {
-    status: i32,
+pub(crate) struct Said {
+    pub(crate) status: i32,
     stdout: String,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 fn said(output: &Output) -> Said {
@@ -31,7 +31,7 @@ fn command(env: &TestEnv, args: &str) -> Command {
 }
 
 /// Runs a subcommand to its end.
-fn run(env: &TestEnv, args: &str) -> Said {
+pub(crate) fn run(env: &TestEnv, args: &str) -> Said {
     said(&command(env, args).output().unwrap())
 }
 

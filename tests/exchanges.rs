@@ -62,6 +62,8 @@ fn name_of(path: &Path) -> &str {
 
 /// Says all exchanges of a directory again, each by its name; gives how many there were. All that differ are told at the end.
 pub(crate) fn replay(stand: &mut dyn Stand, dir: &Path) -> usize {
+    // The Python daemon always said where the server is, and this was its default.
+    stand.env_mut().set("host", "localhost");
     stand.env().start_daemon();
     let paths = files(dir);
     let mut differ = Vec::new();

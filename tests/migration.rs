@@ -241,7 +241,10 @@ fn from_the_go_daemon_and_back() {
     let refused = machine.fails("dbcalm-db-cmd backup incremental of-stream --from stream-gz");
     assert!(refused.stderr.contains("a stream of the Go daemon is no base"), "{}", refused.stderr);
 
-    // Ours on theirs, and a stream.
+    // Ours on theirs, and a stream. The server was restored from another chain, of which that is no continuation.
+    let refused = machine.fails("dbcalm-db-cmd backup incremental ours-2 --from inc-1");
+    assert!(refused.stderr.contains("do not descend from backup inc-1"), "{}", refused.stderr);
+    restored(&machine, "inc-1");
     data::change(&machine, 6);
     machine.sh("dbcalm-db-cmd backup incremental ours-2 --from inc-1");
     let at_ours_2 = content(&machine);

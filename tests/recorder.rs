@@ -52,6 +52,7 @@ fn what_is_recorded_of_this_daemon_is_replayed() {
     let chain = json!({"id_list": ["full-1", "inc-1"], "target": "folder"});
     let stopped = json!({"server": "stopped", "data_dir": "empty", "backups": ["full-1", "inc-1"]});
     let mut stand = stand::fakes();
+    stand.env_mut().set("host", "localhost");
     stand.env().start_daemon();
     give(stand.as_mut(), &json!({"server": "running"}));
     // A file of requests, and one after the other on the command line.
@@ -141,7 +142,7 @@ fn a_file_says_what_was_given_asked_answered_and_recorded() {
         "process": [
           {
             "args": "{\"id\": \"full-1\", \"schedule_id\": 7}",
-            "command": "/usr/bin/mariabackup --defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=/var/backups/dbcalm/full-1 --host=localhost",
+            "command": "/usr/bin/mariabackup --defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm --backup --target-dir=/var/backups/dbcalm/full-1",
             "command_id": "[ID]",
             "end_time": "[end_time]",
             "error": null,

@@ -39,6 +39,7 @@ fn a_relay_does_what_the_real_tool_does_and_records_it() {
     assert_snapshot!(env.calls("mariabackup").len(), @"3");
     assert_snapshot!(env.calls("mariadb-admin").join("\n"), @"
     --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm ping
+    --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm variables
     --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm ping
     --defaults-file=~/credentials.cnf --defaults-group-suffix=-dbcalm ping
     ");

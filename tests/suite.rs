@@ -20,6 +20,7 @@ mod exchanges;
 mod faults;
 mod full_disks;
 mod fuzz;
+mod histories;
 mod hostile;
 mod json;
 mod lifecycle;

@@ -199,7 +199,7 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
         }
     }
     // A ping is content with a wrong password; a backup is not.
-    match probe::run(&LocalExecutor, &tool::status(bin, &config.credentials), ANSWER_WITHIN).await {
+    match probe::run(&LocalExecutor, &tool::status(bin, config), ANSWER_WITHIN).await {
         Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => findings.good("the server accepts the credentials"),
         Ok(Some(said)) => {
             let text = said.stderr();

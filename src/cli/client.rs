@@ -67,6 +67,7 @@ pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
 /// What the daemon said no to; its own words, and what they ask for.
 fn refused(code: u16, status: &str) -> Failure {
     let hint = match code {
+        400 if status.contains("do not descend") => "dbcalm-db-cmd backup full",
         403 => "allowed_users and allowed_groups in the settings say who may",
         404 if status.starts_with("Base") => {
             "dbcalm-db-cmd list shows what is there; a stream of the Go daemon is no base: dbcalm-db-cmd backup full"

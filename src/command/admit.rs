@@ -5,6 +5,7 @@
 //! directory; and last, whether there plainly is no room. Nothing is recorded and no backup is touched.
 
 mod memory;
+mod origin;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -28,6 +29,9 @@ use crate::job::Claim;
 use crate::plan::stored::{Compression, Stored};
 use crate::plan::version::Version;
 use crate::plan::{Ground, Member, Plan};
+use crate::repository::Origin;
+use crate::repository::card::Card;
+use crate::repository::history::Mark;
 use crate::store::Known;
 use crate::store::time::Moment;
 use crate::world::World;
@@ -44,6 +48,8 @@ pub struct Admitted {
     pub claim: Claim,
     /// What must not appear in its records.
     pub secrets: Secrets,
+    /// What a backup is taken of.
+    pub origin: Origin,
 }
 
 /// Holds a command against the world.
@@ -100,13 +106,14 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         }
     }
     let bin = backup_bin(config)?;
-    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets })
+    let origin = origin::origin(wanted, world, config, until).await?;
+    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets, origin })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
-    let chain = find_chain(wanted, &known, config, until).await?;
+    let (chain, marks) = find_chain(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
@@ -162,23 +169,44 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         moves: wanted.target == Target::Database && ground != room::Ground::Apart,
         memory: memory::for_prepare(config.use_memory.min(size)),
         timestamp,
+        marks: &marks,
     };
-    Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets })
+    Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets, origin: Origin::default() })
 }
 
-/// Where each backup of a chain is, and as what.
+/// Where each backup of a chain is, and as what; and the marks by which data that are restored from it are known.
 async fn find_chain(
     wanted: &Restore,
     known: &HashMap<String, Known>,
     config: &Config,
     until: Instant,
-) -> Result<Vec<Member>, Rejection> {
+) -> Result<(Vec<Member>, Vec<Mark>), Rejection> {
     let (dir, ids) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>());
     let look = move || {
-        let each = ids.into_iter().map(|id| stored::look(&dir, &id).map(|found| (id, found)));
+        let each = ids.into_iter().map(|id| {
+            // What a newer program wrote, or what is damaged, stands in the way of no restore: the data prove themselves.
+            let card = Card::read(&dir.join(id.as_str())).ok().flatten();
+            stored::look(&dir, &id).map(|found| (id, found, card))
+        });
         each.collect::<io::Result<Vec<_>>>()
     };
     let found = on_disk(&config.backup_dir, until, look).await?.map_err(|why| broken(&why))?;
+    let (found, cards): (Vec<_>, Vec<_>) = found.into_iter().map(|(id, found, card)| ((id, found), card)).unzip();
+    let mut base: Option<&Card> = None;
+    for card in &cards {
+        if let Some(card) = card
+            && let Some(from) = &card.from
+            && let Some(base) = base
+            && from.uuid.as_ref().is_some_and(|uuid| *uuid != base.uuid)
+        {
+            return Err(Rejection::Malformed(format!(
+                "id_list is no chain: {} was taken from another backup that had the id {}",
+                card.id, from.id
+            )));
+        }
+        base = card.as_ref();
+    }
+    let marks = cards.iter().flatten().map(Card::mark).collect();
     let member = |(id, found): (BackupId, Option<Stored>)| {
         let stored = found.ok_or_else(|| Rejection::BackupNotFound(id.clone()))?;
         if matches!(stored, Stored::Forwarded(_)) && config.fetch.is_none() {
@@ -188,7 +216,7 @@ async fn find_chain(
         let base = base.and_then(|base| base.parse().ok());
         Ok(Member { id, base, stored })
     };
-    found.into_iter().map(member).collect()
+    Ok((found.into_iter().map(member).collect::<Result<_, _>>()?, marks))
 }
 
 /// What the records know of these backups.

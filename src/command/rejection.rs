@@ -3,6 +3,8 @@
 //! Some texts are frozen, since users and test suites of the APIs match on them; they are marked. Every text names what the
 //! person who reads it can change.
 
+use std::path::PathBuf;
+
 use super::id::BackupId;
 use crate::disk::room::Shortage;
 
@@ -41,6 +43,28 @@ pub enum Rejection {
     /// Frozen. A backup needs a server that answers.
     #[error("cannot create backup, MySQL/MariaDB server is not running")]
     ServerNotRunning,
+    /// The server that answers is not that of the settings: a backup of it would be one of other data.
+    #[error(
+        "cannot create backup, the server that answers has its data in '{}' and data_dir is '{}': set data_dir to that, or let socket, host or port in the credentials file lead to the other server",
+        server.display(), data_dir.display()
+    )]
+    OtherServer {
+        /// Where it has its data.
+        server: PathBuf,
+        /// What the settings say.
+        data_dir: PathBuf,
+    },
+    /// The server's data do not descend from the base: an incremental would lack what they have of their own.
+    #[error(
+        "cannot create backup, the data in '{}' do not descend from backup {base}: they were restored, copied or made anew since. Take a full backup",
+        data_dir.display()
+    )]
+    OtherHistory {
+        /// The base.
+        base: BackupId,
+        /// Where the server has its data.
+        data_dir: PathBuf,
+    },
     /// Frozen. A database restore needs a server that is surely stopped.
     #[error("cannot restore to database, MySQL/MariaDb server is not stopped")]
     ServerNotStopped,
@@ -68,13 +92,14 @@ impl Rejection {
     /// The code of the reply, after HTTP's.
     pub fn code(&self) -> u16 {
         match self {
-            Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) => 400,
+            Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) | Self::OtherHistory { .. } => 400,
             Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,
             Self::AlreadyExists(_) => 409,
             Self::Broken(_) => 500,
             Self::Credentials
             | Self::ServerNotRunning
+            | Self::OtherServer { .. }
             | Self::ServerNotStopped
             | Self::DataDirNotEmpty
             | Self::DataDirBusy

@@ -92,13 +92,13 @@ impl Raw<'_> {
         }
     }
 
-    fn host(&self) -> Result<String, Problem> {
-        let host = self.text("host", "localhost")?.unwrap_or_else(|| "localhost".to_owned());
+    fn host(&self) -> Result<Option<String>, Problem> {
+        let Some(host) = self.text("host", "localhost")? else { return Ok(None) };
         if host.contains(|c: char| c.is_whitespace() || c.is_control()) {
             let text = format!("host '{}' holds white space", host.escape_debug());
             return Err(self.problem("host", text, "write 'host: localhost' or another host name or address"));
         }
-        Ok(host)
+        Ok(Some(host))
     }
 
     fn access(&self) -> Result<Access, Problem> {
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/var/lib/mysql"));
         assert!(config.progress);
         assert_eq!(config.metrics_file, None);
-        assert_eq!(config.host, "localhost");
+        assert_eq!(config.host, None);
         assert_eq!(config.database_path, Path::new("/var/lib/dbcalm/db.sqlite3"));
         assert_eq!(config.log_file, Path::new("/var/log/dbcalm/dbcalm.log"));
         assert_eq!(config.log_level, LevelFilter::INFO);

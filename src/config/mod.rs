@@ -49,8 +49,8 @@ pub struct Config {
     pub backup_options: Vec<String>,
     /// `progress`: whether a running row's output says how far it is.
     pub progress: bool,
-    /// `host`: where the backup tool finds the server.
-    pub host: String,
+    /// `host`: where every tool finds the server. None if the credentials file says so, or nothing does.
+    pub host: Option<String>,
     /// `database_path`: the records, shared with the API.
     pub database_path: PathBuf,
     /// `metrics_file`: what a monitor reads; none, where nobody does.
@@ -77,7 +77,7 @@ pub struct Streaming {
 impl Config {
     /// Whether the server is on this host, so that its data directory is here.
     pub fn is_local(&self) -> bool {
-        matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "::1")
+        self.host.as_deref().is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "::1"))
     }
 
     /// Reads and checks the settings in the file at `path`.

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use source::{Entry, Source};
 use thiserror::Error;
 
+use crate::repository::card;
 use crate::witness::manifest::{self, Hash};
 
 /// How much is read at once, in bytes.
@@ -107,6 +108,8 @@ impl Copying<'_> {
         {
             return Err(CopyError::Damaged(gone.clone()));
         }
+        // What a backup says of itself is not the server's.
+        files.retain(|entry| entry.path.as_os_str() != card::NAME);
         if let Some(widow) = widow(&files) {
             return Err(CopyError::Consumed(widow));
         }

@@ -149,6 +149,16 @@ pub fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
 }
 
+/// Whether two paths lead to one directory, by whatever names. Paths that lead nowhere are compared as they are.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+        // `Path` takes no notice of a slash at the end.
+        (Err(_), Err(_)) => one == other,
+    }
+}
+
 /// Keeps other daemons from working in `dir` for as long as the answer is held.
 ///
 /// # Errors

@@ -52,10 +52,14 @@ impl Heard {
     }
 }
 
+/// Whether a line is kept. It has its line break, unless it is longer than a line may be, or the last one.
+pub type Select = fn(&[u8]) -> bool;
+
 /// Takes in output.
 #[derive(Debug, Default)]
 pub struct Capture {
     bounds: Bounds,
+    select: Option<Select>,
     heard: Option<Heard>,
     watch: Option<&'static str>,
     line: Vec<u8>,
@@ -93,6 +97,13 @@ impl Capture {
         self
     }
 
+    /// Keeps the lines that are selected, and no others.
+    #[must_use]
+    pub fn selecting(mut self, select: Option<Select>) -> Self {
+        self.select = select;
+        self
+    }
+
     /// Takes in the next bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -118,6 +129,9 @@ impl Capture {
             && contains(&line, watch.as_bytes())
         {
             self.watched.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        if self.select.is_some_and(|select| !select(&line)) {
+            return;
         }
         if self.tail.is_empty() && self.left_out == 0 && self.head.len() + line.len() <= self.bounds.head {
             self.head.extend_from_slice(&line);

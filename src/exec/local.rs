@@ -103,7 +103,7 @@ async fn finish(mut children: Vec<Child>, group: Option<Pid>, terms: Terms) -> F
             Capture::watching(terms.watch.filter(|_| is_first)).heard_by(heard)
         })
         .collect::<Vec<_>>();
-    let mut stdout = Capture::default();
+    let mut stdout = Capture::default().selecting(terms.select);
     let out = children.get_mut(last).and_then(|child| child.process.stdout.take());
     let errs = children.iter_mut().map(|child| child.process.stderr.take()).collect::<Vec<_>>();
     let outcomes = {

@@ -20,7 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use capture::{Capture, Captured, Heard};
+pub use capture::{Capture, Captured, Heard, Select};
 pub use invocation::{Invocation, Pipeline};
 pub use local::LocalExecutor;
 use thiserror::Error;
@@ -60,6 +60,8 @@ pub struct Terms {
     pub watch: Option<&'static str>,
     /// Who hears the first program's stderr while it runs.
     pub heard: Option<Heard>,
+    /// Which lines of the last program's stdout are kept. None for all of them.
+    pub select: Option<Select>,
 }
 
 /// A pipeline that runs.

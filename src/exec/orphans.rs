@@ -179,6 +179,7 @@ mod tests {
                 grace: Duration::ZERO,
                 watch: None,
                 heard: None,
+                select: None,
             };
             // A shell that was begun with INT ignored, as by a script that put it into the background, could not trap it.
             let shell = ["--default-signal=INT", "/bin/sh", "-c", &script].map(str::to_owned);

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandExecutor, Finished, Invocation, NotStarted, Outcome, Terms, orphans};
+use super::{CommandExecutor, Finished, Invocation, NotStarted, Outcome, Select, Terms, orphans};
 use crate::config::Config;
 use crate::plan::tool;
 use crate::plan::version::Version;
+use crate::server::{self, Server};
 
 /// How long an answer may take: 3 s, since a client waits 5.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -38,14 +39,38 @@ pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
 /// # Errors
 /// There is no admin tool, or it could not be started; the text names it.
 pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result<Ping> {
-    let bin = find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
-        .ok_or_else(|| io::Error::other("no admin tool is installed, and admin_bin is not set"))?;
-    let finished =
-        run(executor, &tool::ping(&bin, &config.credentials), ANSWER_WITHIN).await.map_err(io::Error::other)?;
+    let bin = admin_bin(config)?;
+    let finished = run(executor, &tool::ping(&bin, config), ANSWER_WITHIN).await.map_err(io::Error::other)?;
     Ok(match finished.map(|finished| finished.outcome()) {
         Some(Outcome::Exited(0)) => Ping::Up,
         Some(Outcome::Exited(_)) => Ping::Down,
         Some(Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown) | None => Ping::Unknown,
+    })
+}
+
+fn admin_bin(config: &Config) -> io::Result<String> {
+    find(config.admin_bin.as_deref(), config.flavour.tool().admin_candidates)
+        .ok_or_else(|| io::Error::other("no admin tool is installed, and admin_bin is not set"))
+}
+
+/// Asks the server what it is and where it keeps its files; where it does not say so `within` that time, the reason in the tool's words.
+///
+/// # Errors
+/// As [`ping`].
+pub async fn server(
+    executor: &dyn CommandExecutor,
+    config: &Config,
+    within: Duration,
+) -> io::Result<Result<Server, String>> {
+    let question = tool::variables(&admin_bin(config)?, config);
+    let said =
+        run_selecting(executor, &question, within, Some(server::is_asked_for)).await.map_err(io::Error::other)?;
+    Ok(match said {
+        None => Err(format!("no answer within {} s", within.as_secs())),
+        Some(said) if said.outcome() == Outcome::Exited(0) => {
+            Server::parse(&said.stdout.text).map_err(|name| format!("it names no {name}"))
+        }
+        Some(said) => Err(said.stderr().lines().next_back().unwrap_or_default().to_owned()),
     })
 }
 
@@ -83,8 +108,18 @@ pub async fn run(
     invocation: &Invocation,
     within: Duration,
 ) -> Result<Option<Finished>, NotStarted> {
+    run_selecting(executor, invocation, within, None).await
+}
+
+async fn run_selecting(
+    executor: &dyn CommandExecutor,
+    invocation: &Invocation,
+    within: Duration,
+    select: Option<Select>,
+) -> Result<Option<Finished>, NotStarted> {
     let cancel = CancellationToken::new();
-    let terms = Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None };
+    let terms =
+        Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None, select };
     let mut running = executor.start(&invocation.clone().into(), terms)?;
     if let Ok(finished) = timeout(within, &mut running.finished).await {
         return Ok(Some(finished));

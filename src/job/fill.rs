@@ -6,6 +6,7 @@ use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
 use crate::exec::probe;
 use crate::plan::{End, INVENTORY, Proof, Step};
+use crate::repository::history;
 
 impl Job {
     /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
@@ -30,10 +31,16 @@ impl Job {
 
     /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
     pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
-        let End::Restore { tmp_dir, work, data_dir, moves, .. } = self.plan.end.clone() else { return Ok(()) };
+        let End::Restore { tmp_dir, work, data_dir, moves, marks, .. } = self.plan.end.clone() else { return Ok(()) };
         if step.proof != Proof::Filled {
             return Ok(());
         }
+        let tree = work.clone();
+        // With the data, so that what undoes the one undoes the other.
+        blocking(move || {
+            history::lay(&tree, &marks).map_err(|why| format!("'{}' cannot be marked: {why}", tree.display()))
+        })
+        .await?;
         if moves {
             let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
             let inventory = blocking(move || {

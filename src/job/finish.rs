@@ -17,6 +17,7 @@ use crate::disk::data_dir::{self, Strangers};
 use crate::exec::Finished;
 use crate::metrics::Reason;
 use crate::plan::{End, INVENTORY};
+use crate::repository::history;
 use crate::store::{StoreError, Success};
 use crate::witness::manifest;
 
@@ -24,7 +25,11 @@ impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
     pub(super) async fn complete(mut self, mut current: Current, finished: Arc<Finished>) {
         current.follow = Some(self.follow_sealing(&current));
-        let success = match self.make_durable().await {
+        let success = match self.describe(&finished).await {
+            Ok(()) => self.make_durable().await,
+            Err(reason) => Err(reason),
+        };
+        let success = match success {
             Ok(success) => success,
             Err(reason) => return self.fail(current, Some(finished), reason).await,
         };
@@ -60,12 +65,12 @@ impl Job {
                 .await?;
                 Ok(Success::Backup { id, from: base, schedule_id, size })
             }
-            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _ } => {
+            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _, marks } => {
                 let target_path = tmp_dir.display().to_string();
                 let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
                 blocking(move || match target {
-                    Target::Folder => disk
-                        .sync_tree(&tmp_dir, &stop)
+                    Target::Folder => history::lay(&work, &marks)
+                        .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
                         .map(|_size| ())
                         .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
                     Target::Database => {

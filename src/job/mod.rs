@@ -4,6 +4,7 @@
 //! its records written: a step's row is there before its program is, and what it came to is written before it is forgotten.
 
 pub(crate) mod board;
+mod describe;
 mod fill;
 mod finish;
 mod follow;

@@ -18,6 +18,7 @@ use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
 use crate::exec::{Finished, Heard, Outcome, Running, Terms};
 use crate::plan::{End, Plan, Proof, Step};
+use crate::repository::Origin;
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
 use crate::witness::ahead::{Hashed, HashingAhead};
@@ -51,6 +52,8 @@ pub struct Job {
     copied: Option<Checkpoints>,
     /// What is known of a backup's files before it is sealed.
     pub(super) hashed: Hashed,
+    /// What a backup is taken of.
+    pub(super) origin: Origin,
     /// What is moved to the data directory, once that is about to begin.
     pub(super) inventory: Option<Arc<Inventory>>,
     pub(super) start: Moment,
@@ -98,7 +101,7 @@ impl Job {
         config: &Arc<Config>,
         until: Instant,
     ) -> Result<CommandId, Rejection> {
-        let Admitted { plan, claim, secrets } = admitted;
+        let Admitted { plan, claim, secrets, origin } = admitted;
         let command_id = CommandId::random();
         let written = match &plan.end {
             End::Restore { target: Target::Database, data_dir, .. } => data_dir,
@@ -124,6 +127,7 @@ impl Job {
             disk,
             copied: None,
             hashed: Hashed::default(),
+            origin,
             inventory: None,
             start: Moment::now(),
             begun_at: Instant::now(),
@@ -266,7 +270,7 @@ impl Job {
             Proof::Copied { .. } | Proof::Backup { .. } | Proof::Filled => None,
         };
         let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
-        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard };
+        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard, select: None };
         let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
         current.pid = running.pid;
         self.world.store.started(current.row, self.command_id.to_string(), running.pid);

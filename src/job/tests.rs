@@ -1,5 +1,6 @@
 //! Jobs over an executor of functions and real SQLite: what is written when, whatever the tools do.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::plan::stored::Stored;
 use crate::plan::{Ground, Member, Plan};
+use crate::repository::Origin;
+use crate::server::Server;
 use crate::store::Store;
 use crate::world::World;
 
@@ -80,12 +83,18 @@ impl Bench {
             moves,
             memory: None,
             timestamp: None,
+            marks: &[],
         };
         self.run(Plan::restore(&restore, ground, &self.config)).await
     }
 
     async fn run(&self, plan: Plan) -> Result<(), String> {
-        let admitted = Admitted { plan, claim: self.world.registry.claim_nothing(), secrets: Secrets::default() };
+        let admitted = Admitted {
+            plan,
+            claim: self.world.registry.claim_nothing(),
+            secrets: Secrets::default(),
+            origin: origin(),
+        };
         let until = Instant::now() + Duration::from_secs(5);
         let begun = Job::begin(admitted, &self.world, &self.config, until).await;
         self.world.tasks.close();
@@ -122,6 +131,12 @@ fn seeing(
         assert_eq!(rows(&root), expected, "when {invocation} starts");
         work(invocation)
     })
+}
+
+/// A server that has said what it is.
+fn origin() -> Origin {
+    let server = Server { version: "10.11.19".to_owned(), uid: None, data_dir: "/d".into(), places: BTreeMap::new() };
+    Origin { server: Some(server), ..Origin::default() }
 }
 
 /// Writes what a tool leaves beside the data.

@@ -27,11 +27,8 @@ impl Plan {
         let dir = config.backup_dir.join(backup.id.as_str());
         let base = backup.base.as_ref().map(|base| config.backup_dir.join(base.as_str()));
         let mut args = tool::login(&config.credentials).to_vec();
-        args.extend([
-            "--backup".to_owned(),
-            format!("--target-dir={}", dir.display()),
-            format!("--host={}", config.host),
-        ]);
+        args.extend(["--backup".to_owned(), format!("--target-dir={}", dir.display())]);
+        args.extend(tool::host(config));
         args.extend(base.as_ref().map(|base| format!("--incremental-basedir={}", base.display())));
         args.extend(tool::parallel(config.parallel));
         args.extend(config.backup_options.iter().cloned());

@@ -19,6 +19,7 @@ use crate::command::BackupId;
 use crate::command::Target;
 use crate::config::Config;
 use crate::exec::Pipeline;
+use crate::repository::history::Mark;
 
 /// One request's work: its steps in order, and what their success is recorded as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,5 +136,7 @@ pub enum End {
         data_dir: PathBuf,
         /// Whether the working copy becomes the data directory, and not a copy of it.
         moves: bool,
+        /// The marks by which the restored data are known.
+        marks: Vec<Mark>,
     },
 }

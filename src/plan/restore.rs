@@ -16,6 +16,7 @@ use crate::command::{BackupId, Restore, Target};
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
+use crate::repository::history::Mark;
 
 /// Folder under `backup_dir` for the working copies of database restores.
 pub const TMP: &str = "tmp";
@@ -45,6 +46,8 @@ pub struct Ground<'a> {
     pub memory: Option<u64>,
     /// When the last of the chain was begun.
     pub timestamp: Option<&'a str>,
+    /// The marks of the chain's backups, by which the restored data are known.
+    pub marks: &'a [Mark],
 }
 
 /// A backup of a chain.
@@ -109,6 +112,7 @@ impl Plan {
                 work,
                 data_dir: config.data_dir.clone(),
                 moves: ground.moves,
+                marks: ground.marks.to_vec(),
             },
         }
     }

@@ -29,8 +29,9 @@ fn id(text: &str) -> BackupId {
 /// The settings under which a server's commands were recorded.
 fn config(case: &Value) -> Config {
     let family = if text(case, "server").starts_with("mysql") { "mysql" } else { "mariadb" };
-    let mut lines =
-        vec![format!("db_type: {family}"), "backup_dir: /var/backups/dbcalm".to_owned(), "parallel: 1".to_owned()];
+    // The Python daemon always said where the server is, and this was its default.
+    let mut lines = vec![format!("db_type: {family}"), "backup_dir: /var/backups/dbcalm".to_owned()];
+    lines.extend(["host: localhost", "parallel: 1"].map(str::to_owned));
     lines
         .extend(case["config"].as_object().unwrap().keys().map(|key| format!("{key}: {}", text(&case["config"], key))));
     let dir = tempfile::tempdir().unwrap();
@@ -118,6 +119,7 @@ fn the_plans_are_the_recorded_commands() {
                 version: Version::parse(server.split('-').nth(1).unwrap()),
                 tmp_dir: Path::new(text(wanted, "tmp_dir")),
                 timestamp: None,
+                marks: &[],
             };
             let plan = Plan::restore(&restore, ground, &config);
             assert_eq!(argvs(&plan), expected(wanted, &config), "{kind} of {server}");
@@ -150,10 +152,10 @@ fn a_streamed_backup_is_one_pipeline() {
     let incremental = Backup { id: id("b"), base: Some(id("a")), schedule_id: None };
     let plan = |lines: &str| Plan::backup(&incremental, "/bin/tool", &settings(lines));
     let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
-    let tool = format!(
-        "/bin/tool {login} --backup --target-dir=/b/b --host=localhost --incremental-basedir=/b/a --parallel=2"
-    );
+    let tool = format!("/bin/tool {login} --backup --target-dir=/b/b --incremental-basedir=/b/a --parallel=2");
     assert_eq!(commands(&plan("")), [tool.as_str()]);
+    let elsewhere = tool.replace(" --incremental", " --host=db.example --incremental");
+    assert_eq!(commands(&plan("host: db.example\n")), [elsewhere], "only where the settings say so");
     assert_eq!(
         commands(&plan("backup_options: [--throttle=9, --galera-info]")),
         [format!("{tool} --throttle=9 --galera-info")]
@@ -204,6 +206,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
         moves: true,
         memory: Some(1 << 30),
         timestamp: None,
+        marks: &[],
     };
     let own = "/d/.dbcalm-restore-t";
     assert_eq!(

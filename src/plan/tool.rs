@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::version::Version;
 use crate::command::BackupId;
+use crate::config::Config;
 use crate::exec::Invocation;
 
 /// Which family of servers: `db_type` in the settings.
@@ -105,19 +106,30 @@ impl Flavour {
 }
 
 /// The question whether the server answers; its exit status 0 says so even where the password is wrong.
-pub fn ping(bin: &str, credentials: &Path) -> Invocation {
-    admin(bin, credentials, "ping")
+pub fn ping(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "ping")
 }
 
 /// A question that only a login answers.
-pub fn status(bin: &str, credentials: &Path) -> Invocation {
-    admin(bin, credentials, "status")
+pub fn status(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "status")
 }
 
-fn admin(bin: &str, credentials: &Path, question: &str) -> Invocation {
-    let mut args = login(credentials).to_vec();
+/// The question what the server's settings are, all of them.
+pub fn variables(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "variables")
+}
+
+fn admin(bin: &str, config: &Config, question: &str) -> Invocation {
+    let mut args = login(&config.credentials).to_vec();
+    args.extend(host(config));
     args.push(question.to_owned());
     Invocation::new(bin, args)
+}
+
+/// Where every tool finds the server, if the settings say so: a ping of one server proves nothing of another.
+pub fn host(config: &Config) -> Option<String> {
+    config.host.as_ref().map(|host| format!("--host={host}"))
 }
 
 /// Arguments that every call to a server begins with.

@@ -98,6 +98,11 @@ impl Store {
         self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
     }
 
+    /// The chain, by its ids, of the last restore to the database that was recorded after the backup `id`. None if there was none.
+    pub async fn restored_since(&self, id: String, until: Instant) -> Result<Option<Vec<String>>, StoreError> {
+        self.worker.call(Patience::Until(until), move |connection| records::restored_since(connection, &id)).await
+    }
+
     /// What the records come to, for the metrics.
     pub async fn digest(&self, until: Instant) -> Result<Digest, StoreError> {
         self.worker.call(Patience::Until(until), |connection| digest::digest(connection)).await

@@ -52,6 +52,22 @@ pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> 
         .optional()
 }
 
+/// The chain of the last restore to the database whose command came after that of the backup `id`.
+pub(super) fn restored_since(connection: &Connection, id: &str) -> Result<Option<Vec<String>>> {
+    let args = connection
+        .prepare_cached(
+            "SELECT p.args FROM restore r JOIN process p ON p.id = r.process_id
+             WHERE lower(r.target) = 'database' AND r.process_id > (SELECT process_id FROM backup WHERE id = ?1)
+             ORDER BY r.process_id DESC LIMIT 1",
+        )?
+        .query_row([id], |row| text(row, 0))
+        .optional()?
+        .flatten();
+    let args = args.and_then(|args| serde_json::from_str::<serde_json::Value>(&args).ok());
+    let ids = args.as_ref().and_then(|args| args.get("id_list")?.as_array());
+    Ok(ids.map(|ids| ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect()))
+}
+
 /// The id of the full backup that was begun last.
 pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
     connection

@@ -117,8 +117,14 @@ pub async fn check(
     let temporary = |why| NotChecked::Scratch(std::env::temp_dir(), why);
     let owner = fs::metadata(data).map_err(temporary)?;
     let scratch = Scratch::make(id, owner.uid(), owner.gid()).map_err(temporary)?;
-    let terms =
-        Terms { command_id: Some(id), cancel: CancellationToken::new(), grace: END_WITHIN, watch: None, heard: None };
+    let terms = Terms {
+        command_id: Some(id),
+        cancel: CancellationToken::new(),
+        grace: END_WITHIN,
+        watch: None,
+        heard: None,
+        select: None,
+    };
     let invocation = Invocation::new(server, options(data, &scratch.0, owner.uid(), flavour));
     let mut running = executor.start(&invocation.into(), terms)?;
     let asking = Asking { client, socket: scratch.0.join("sock"), executor };

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::plan::tool::Tool;
@@ -100,10 +101,66 @@ impl Checkpoints {
     }
 }
 
+/// What an info file says of the backup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// The version of the tool.
+    pub tool_version: String,
+    /// The version of the server.
+    pub server_version: String,
+    /// What the tool calls the backup; no other has that name. None if it does not say so.
+    pub uuid: Option<String>,
+    /// The server's place in its binary log. None if it has none.
+    pub binlog: Option<Binlog>,
+}
+
+/// A place in a binary log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binlog {
+    /// The file's name.
+    pub file: String,
+    /// The offset in it, in bytes.
+    pub position: u64,
+    /// The GTID position. None if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtid: Option<String>,
+}
+
+impl Binlog {
+    /// Reads `filename 'b.000001', position '328', GTID of the last change '0-1-3'`, as mariadb-backup 10.11.19 writes it.
+    fn parse(text: &str) -> Option<Self> {
+        let quoted = |name: &str| text.split_once(name)?.1.split('\'').nth(1);
+        Some(Self {
+            file: quoted("filename ")?.to_owned(),
+            position: quoted("position ")?.parse().ok()?,
+            gtid: quoted("GTID of the last change ").filter(|gtid| !gtid.is_empty()).map(str::to_owned),
+        })
+    }
+}
+
 /// Reads the info file of the backup in `dir`: it must name the tool and the version of the server.
-pub(super) fn info(dir: &Path, tool: &Tool) -> Result<(), MetadataError> {
+pub(crate) fn info(dir: &Path, tool: &Tool) -> Result<Info, MetadataError> {
     let (path, text) = read_one(dir, tool.info)?;
-    check_info(&text).map_err(|field| MetadataError::Field { path, field })
+    check_info(&text).map_err(|field| MetadataError::Field { path, field })?;
+    let fields = fields(&text);
+    let get = |name: &str| fields.get(name).map(|value| (*value).to_owned()).unwrap_or_default();
+    Ok(Info {
+        tool_version: get("tool_version"),
+        server_version: get("server_version"),
+        uuid: uuid(&fields),
+        binlog: fields.get("binlog_pos").and_then(|text| Binlog::parse(text)),
+    })
+}
+
+fn uuid(fields: &HashMap<&str, &str>) -> Option<String> {
+    fields.get("uuid").filter(|uuid| !uuid.is_empty()).map(|uuid| (*uuid).to_owned())
+}
+
+/// What the tool calls the backup whose info file lies in `dir`. A restore brings that file into the data directory, and it is of the
+/// member that was applied last (seen with mariadb-backup 10.11.19). None if there is none.
+pub(crate) fn uuid_of(dir: &Path, tool: &Tool) -> Option<String> {
+    let (_, text) = read_one(dir, tool.info).ok()?;
+    uuid(&fields(&text))
 }
 
 /// Reads the text of an info file; the error is the first field that it should have and has not.
@@ -169,7 +226,7 @@ fn fields(text: &str) -> HashMap<&str, &str> {
 mod tests {
     use std::path::Path;
 
-    use super::Checkpoints;
+    use super::{Binlog, Checkpoints};
 
     const FULL: &str =
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\nrecover_binlog_info = 0\n";
@@ -182,6 +239,16 @@ mod tests {
         assert_eq!(of("--stream=xbstream --extra-lsndir=/b/b --host=x"), Some("b"));
         assert_eq!(of("--backup"), None);
         assert_eq!(of("--target-dir=/"), None);
+    }
+
+    #[test]
+    fn the_place_in_the_binary_log_is_read() {
+        let of = |text: &str| Binlog::parse(text).map(|found| (found.file, found.position, found.gtid));
+        let found = of("filename 'b.000002', position '328', GTID of the last change '0-1-3,1-2-9'");
+        assert_eq!(found, Some(("b.000002".to_owned(), 328, Some("0-1-3,1-2-9".to_owned()))));
+        let found = of("filename 'b.000002', position '328'");
+        assert_eq!(found, Some(("b.000002".to_owned(), 328, None)));
+        assert_eq!(of(""), None);
     }
 
     #[test]

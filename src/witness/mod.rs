@@ -15,8 +15,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use metadata::taken_into;
-pub use metadata::{Checkpoints, Lsn, MetadataError};
+pub use metadata::{Binlog, Checkpoints, Lsn, MetadataError};
+pub(crate) use metadata::{info, taken_into, uuid_of};
 use thiserror::Error;
 
 use crate::exec::{Finished, Outcome};
@@ -162,6 +162,12 @@ pub(crate) fn said_completed(log: &str) -> bool {
     log.trim_end().lines().next_back().is_some_and(|line| line.trim_end().ends_with(COMPLETED))
 }
 
+/// The directory that the tool says it copies from: `[00] 2026-11-28 14:34:47 cd to /var/lib/mysql/`, as seen with mariadb-backup 10.11.19. None
+/// if it does not say so.
+pub(crate) fn said_directory(log: &str) -> Option<&str> {
+    log.lines().find_map(|line| Some(line.split_once(" cd to ")?.1.trim()))
+}
+
 /// A stored backup: what it is, and whether it goes on where its base ended.
 fn backup(dir: &Path, base: Option<&Path>, stream: Option<&str>, tool: &Tool) -> Result<(), Doubt> {
     let found = described(dir, stream, tool)?;
@@ -243,7 +249,14 @@ fn prepared(
 
 #[cfg(test)]
 mod tests {
-    use super::said_completed;
+    use super::{said_completed, said_directory};
+
+    #[test]
+    fn the_tool_says_which_directory_it_copies() {
+        let log = "[00] 2026-11-28 14:34:47 open files limit requested 0, set to 1024\n[00] 2026-11-28 14:34:47 cd to /srv/my data/\nx\n";
+        assert_eq!(said_directory(log), Some("/srv/my data/"));
+        assert_eq!(said_directory("completed OK!\n"), None);
+    }
 
     #[test]
     fn the_last_word_must_be_the_last() {

@@ -134,6 +134,14 @@ impl MariaDb {
         }
     }
 
+    /// Lets the server die as in a power cut, but for the disk.
+    pub(crate) fn crash(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// Stops the server and removes all its data.
     pub(crate) fn lose_everything(&mut self) {
         self.stop();

@@ -80,7 +80,7 @@ proptest! {
             Ok(config) => {
                 prop_assert!(config.backup_dir.is_absolute() && config.data_dir.is_absolute());
                 prop_assert!(config.credentials.is_absolute() && config.database_path.is_absolute());
-                prop_assert!(!config.host.is_empty() && !config.host.contains(char::is_whitespace));
+                prop_assert!(config.host.is_none_or(|host| !host.is_empty() && !host.contains(char::is_whitespace)));
             }
             Err(problem) => {
                 prop_assert!(!problem.text.is_empty() && !problem.hint.is_empty());

@@ -1,0 +1,107 @@
+//! A backup whose tool has ended well: marked in the server's data directory, and described by its card.
+//!
+//! The mark comes first: a card that says so is only written when it is there. A mark without a backup proves nothing of anything.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::warn;
+use uuid::Uuid;
+
+use super::run::{Job, blocking};
+use crate::disk;
+use crate::exec::Finished;
+use crate::exec::probe::{self, ANSWER_WITHIN};
+use crate::plan::End;
+use crate::plan::stored::stream_name;
+use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
+use crate::repository::history;
+use crate::server::Server;
+use crate::store::time::Moment;
+use crate::witness::{self, Checkpoints, said_directory};
+
+impl Job {
+    /// Marks and describes a backup; a restore has nothing to be described.
+    pub(super) async fn describe(&mut self, finished: &Arc<Finished>) -> Result<(), String> {
+        let End::Backup { id, schedule_id, dir, is_stream, .. } = self.plan.end.clone() else { return Ok(()) };
+        let server = self.server().await?;
+        let data_dir = self.config.data_dir.clone();
+        let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);
+        let streaming = self.config.streaming.as_ref().filter(|_| is_stream);
+        let form = streaming.map_or(Form::Directory, |streaming| Form::Stream {
+            name: stream_name(&id, streaming.compression),
+            compression: streaming.compression.name().to_owned(),
+            forwarded: streaming.forward.is_some(),
+        });
+        let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
+        let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);
+        blocking(move || {
+            // The tool asks the server itself, and may have reached another one by an option of its own.
+            if let Some(said) = said.filter(|said| !disk::is_same(said, &data_dir)) {
+                return Err(format!(
+                    "the tool copied '{}' and data_dir is '{}': another server was backed up",
+                    said.display(),
+                    data_dir.display()
+                ));
+            }
+            let unreadable = |why: witness::MetadataError| crate::chain(&why);
+            let checkpoints = Checkpoints::read(&dir, tool).map_err(unreadable)?;
+            let info = witness::info(&dir, tool).map_err(unreadable)?;
+            let redo_begins_at = history::redo_begins_at(&server.redo_dir());
+            let mut card = Card {
+                format: FORMAT,
+                id: id.to_string(),
+                uuid: Uuid::new_v4().to_string(),
+                kind: if base.is_some() { Kind::Incremental } else { Kind::Full },
+                from: base,
+                schedule_id,
+                start: start.to_string(),
+                end: Moment::now().to_string(),
+                db_type: flavour.name().to_owned(),
+                server,
+                tool_version: info.tool_version,
+                tool_uuid: info.uuid,
+                lsn: Lsns { from: checkpoints.from_lsn, to: checkpoints.to_lsn, last: checkpoints.last_lsn },
+                binlog: info.binlog,
+                form,
+                history: Trace { marked: false, redo_begins_at },
+            };
+            card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
+            card.write(&dir).map_err(|why| format!("'{}' cannot be described: {why}", dir.display()))
+        })
+        .await
+    }
+
+    /// The server that was backed up; asked now, if it did not say so before.
+    async fn server(&mut self) -> Result<Server, String> {
+        if let Some(server) = self.origin.server.take() {
+            return Ok(server);
+        }
+        let said = probe::server(self.world.executor.as_ref(), &self.config, ANSWER_WITHIN).await;
+        let said = said.unwrap_or_else(|why| Err(why.to_string()));
+        let server = said.map_err(|why| format!("the server does not say where its data are: {why}"))?;
+        let (its, own) = (server.data_dir.clone(), self.config.data_dir.clone());
+        let is_same = blocking(move || Ok(disk::is_same(&its, &own))).await?;
+        if is_same {
+            Ok(server)
+        } else {
+            Err(format!(
+                "the server has its data in '{}' and data_dir is '{}'",
+                server.data_dir.display(),
+                self.config.data_dir.display()
+            ))
+        }
+    }
+}
+
+/// Leaves the backup's mark. Where that cannot be, the backup is good all the same, and what is taken from it is known less surely.
+fn is_marked(history: &history::History, card: &Card, data_dir: &Path) -> bool {
+    match history.add(card.mark()) {
+        Ok(()) => true,
+        Err(why) => {
+            let data_dir = data_dir.display();
+            warn!(%data_dir, reason = %why, "the backup's mark cannot be left in the data directory: an incremental from it is not held against the server's history");
+            false
+        }
+    }
+}

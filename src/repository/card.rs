@@ -1,0 +1,226 @@
+//! `backup.json`: what a backup says of itself, beside its data and covered by its manifest.
+//!
+//! In: what is known of a backup when it is whole. Out: a document with which, and the data alone, its chain can be found, understood and
+//! checked. It holds no secret and no table's name. A field that is not known is passed over; a format that is not known is refused. What a
+//! predecessor took, or this daemon before there were cards, has none.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::history::{Descent, Left, Mark};
+use crate::server::Server;
+use crate::witness::{Binlog, Lsn};
+
+/// Its name in a backup's folder.
+pub const NAME: &str = "backup.json";
+
+/// The format that this program writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// A card is smaller than this, in bytes.
+const MAX_SIZE: u64 = 1024 * 1024;
+
+/// Why a card is not believed.
+#[derive(Debug, Error)]
+pub enum CardError {
+    /// It is there and cannot be read.
+    #[error("'{}' cannot be read", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said, or what is wrong in it.
+        #[source]
+        source: io::Error,
+    },
+    /// It is of a format that came later.
+    #[error("'{}' has format {format}, and this program knows up to {FORMAT}: a newer dbcalm-db-cmd reads it", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+}
+
+/// What a backup says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// How this document is laid out: 1.
+    pub format: u32,
+    /// The backup's id, which may be used again once it is removed.
+    pub id: String,
+    /// The backup's own, which no other ever has.
+    pub uuid: String,
+    /// What kind of backup it is.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// What an incremental was taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Base>,
+    /// The schedule that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_id: Option<i64>,
+    /// When it was begun: UTC, as in the records.
+    pub start: String,
+    /// When its tool had ended: UTC, as in the records.
+    pub end: String,
+    /// `mariadb` or `mysql`.
+    pub db_type: String,
+    /// The server, as it described itself.
+    pub server: Server,
+    /// The version of the tool that took it.
+    pub tool_version: String,
+    /// What the tool calls the backup in its own metadata. None if it does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_uuid: Option<String>,
+    /// Its log sequence numbers.
+    pub lsn: Lsns,
+    /// The server's place in its binary log at the backup's end. None if it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binlog: Option<Binlog>,
+    /// In which form it lies here.
+    pub form: Form,
+    /// What it left in the server's data directory.
+    pub history: Trace,
+}
+
+/// What kind a backup is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// All data.
+    Full,
+    /// What has changed since its base.
+    Incremental,
+}
+
+/// The base of an incremental.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its id.
+    pub id: String,
+    /// Its own uuid. None if it has no card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Whether its mark was found in the server's data directory, so that the server's data descend from it.
+    pub proven: bool,
+}
+
+/// Log sequence numbers, as in the checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lsns {
+    /// 0 for a full backup, the base's `to` for an incremental.
+    pub from: Lsn,
+    /// Up to which pages were copied.
+    pub to: Lsn,
+    /// Up to which redo log was copied.
+    pub last: Lsn,
+}
+
+/// In which form a backup lies in its folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Form {
+    /// The files themselves.
+    Directory,
+    /// One file, or one that was forwarded.
+    Stream {
+        /// Its name.
+        name: String,
+        /// `none`, `gzip` or `zstd`.
+        compression: String,
+        /// Whether it was forwarded, and lies elsewhere.
+        forwarded: bool,
+    },
+}
+
+/// What a backup left in the server's data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Whether its mark could be left there.
+    pub marked: bool,
+    /// At which LSN the server's redo log began. None if its head is of a kind that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo_begins_at: Option<Lsn>,
+}
+
+impl Card {
+    /// Reads the card in a backup's folder. None if it has none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, or is of a newer format.
+    pub fn read(folder: &Path) -> Result<Option<Self>, CardError> {
+        let path = folder.join(NAME);
+        let unreadable = |source: io::Error| CardError::Unreadable { path: path.clone(), source };
+        // One that was put there to be waited for, or to lead elsewhere, is not.
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let custom = i32::try_from(flags.bits()).unwrap_or_default();
+        let file = match OpenOptions::new().read(true).custom_flags(custom).open(&path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(unreadable(why)),
+        };
+        let there = file.metadata().map_err(unreadable)?;
+        if !there.is_file() || there.len() > MAX_SIZE {
+            return Err(unreadable(io::Error::other("it is no plain file, or a very large one")));
+        }
+        let mut text = Vec::new();
+        file.take(MAX_SIZE).read_to_end(&mut text).map_err(unreadable)?;
+        Self::parse(&text).map(Some).map_err(|why| match why {
+            Ok(format) => CardError::Newer { path: path.clone(), format },
+            Err(why) => unreadable(why.into()),
+        })
+    }
+
+    /// Reads the text of a card.
+    ///
+    /// # Errors
+    /// A newer format than is known, or what is wrong in the text.
+    fn parse(text: &[u8]) -> Result<Self, Result<u32, serde_json::Error>> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let head: Head = serde_json::from_slice(text).map_err(Err)?;
+        if head.format > FORMAT {
+            return Err(Ok(head.format));
+        }
+        serde_json::from_slice(text).map_err(Err)
+    }
+
+    /// Writes it into a backup's folder; it is the caller's to sync.
+    ///
+    /// # Errors
+    /// The system's; there is one already.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(io::Error::other)? + "\n";
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(folder.join(NAME))?;
+        file.write_all(text.as_bytes())
+    }
+
+    /// The mark that stands for it in a data directory.
+    pub fn mark(&self) -> Mark {
+        Mark { uuid: self.uuid.clone(), to_lsn: self.lsn.to, id: self.id.clone() }
+    }
+
+    /// What its history is known by.
+    pub fn left(&self) -> Left<'_> {
+        Left {
+            uuid: &self.uuid,
+            tool_uuid: self.tool_uuid.as_deref(),
+            is_marked: self.history.marked,
+            to_lsn: self.lsn.to,
+            redo_begins_at: self.history.redo_begins_at,
+        }
+    }
+
+    /// It as the base of an incremental.
+    pub fn as_base(&self, descent: Descent) -> Base {
+        Base { id: self.id.clone(), uuid: Some(self.uuid.clone()), proven: descent == Descent::Proven }
+    }
+}

@@ -1,0 +1,176 @@
+//! A server as it describes itself: what it is, and where it keeps its files.
+//!
+//! In: what `mariadb-admin variables` prints. Out: a [`Server`]. Option files are not asked: a server may have its options from a file of
+//! its own, from its command line or from within a container, and what it then uses stands in no file that a tool reads.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The data directory.
+const DATA_DIR: &str = "datadir";
+/// The server's version.
+const VERSION: &str = "version";
+/// What tells servers apart: MariaDB's is made of the machine and the port (`server_uid`, from 10.5), MySQL's lies in `auto.cnf`.
+const IDENTITIES: [&str; 2] = ["server_uid", "server_uuid"];
+/// The directory of the redo log.
+const REDO: &str = "innodb_log_group_home_dir";
+
+/// Where a server may keep files outside its data directory, by the names of its options (mariadb.com, "InnoDB System Variables",
+/// "Aria System Variables", "`MyRocks` System Variables"; dev.mysql.com, "InnoDB Startup Options and System Variables").
+const PLACES: [&str; 6] = [
+    "aria_log_dir_path",
+    "innodb_data_file_path",
+    "innodb_data_home_dir",
+    REDO,
+    "innodb_undo_directory",
+    "rocksdb_datadir",
+];
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its version, as it says it.
+    pub version: String,
+    /// Its name for itself. None if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// What it says of each place where it may keep files elsewhere, by the name of the option.
+    #[serde(default)]
+    pub places: BTreeMap<String, String>,
+}
+
+/// Whether a line of `variables` is one that [`Server::parse`] reads.
+pub fn is_asked_for(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    row(&text).is_some_and(|(name, _)| {
+        name == DATA_DIR || name == VERSION || IDENTITIES.contains(&name) || PLACES.contains(&name)
+    })
+}
+
+/// A row of the table: `| datadir | /var/lib/mysql/ |`, each cell padded with blanks. The end of a very long row may be missing.
+fn row(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.strip_prefix("| ")?.split_once('|')?;
+    let value = value.trim_end();
+    Some((name.trim(), value.strip_suffix('|').unwrap_or(value).trim()))
+}
+
+impl Server {
+    /// Reads what `mariadb-admin variables` printed, as seen with 10.11.19.
+    ///
+    /// # Errors
+    /// The name of the variable that is not there.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let said: BTreeMap<_, _> = text.lines().filter_map(row).filter(|(_, value)| !value.is_empty()).collect();
+        let get = |name: &'static str| said.get(name).map(|value| (*value).to_owned());
+        Ok(Self {
+            version: get(VERSION).ok_or(VERSION)?,
+            uid: IDENTITIES.into_iter().find_map(get),
+            data_dir: get(DATA_DIR).map(|dir| plain(&dir)).ok_or(DATA_DIR)?,
+            places: PLACES.into_iter().filter_map(|name| Some((name.to_owned(), get(name)?))).collect(),
+        })
+    }
+
+    /// The directory of its redo log.
+    pub fn redo_dir(&self) -> PathBuf {
+        self.places
+            .get(REDO)
+            .map_or_else(|| self.data_dir.clone(), |dir| plain(&self.data_dir.join(dir).display().to_string()))
+    }
+
+    /// The places that it has outside its data directory: the name of the option, and the directory or file.
+    pub fn outside(&self) -> Vec<(&str, PathBuf)> {
+        let home = self.places.get("innodb_data_home_dir").map_or("", String::as_str);
+        let mut found = Vec::new();
+        for (name, value) in &self.places {
+            // A list of files of the system tablespace, each with its size behind it: `ibdata1:12M:autoextend`.
+            let is_list = name == "innodb_data_file_path";
+            let values = if is_list { value.split(';').collect() } else { vec![value.as_str()] };
+            for value in values {
+                let file = if is_list { value.split(':').next().unwrap_or_default() } else { value };
+                let below = if is_list { Path::new(home).join(file) } else { PathBuf::from(file) };
+                let path = plain(&self.data_dir.join(below).display().to_string());
+                if !path.starts_with(&self.data_dir) {
+                    found.push((name.as_str(), path));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A path without `.` in it and `/` behind it.
+fn plain(path: &str) -> PathBuf {
+    Path::new(path).components().filter(|part| !matches!(part, std::path::Component::CurDir)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Server, is_asked_for};
+
+    const SAID: &str = "\
++-------------------------------+--------------------------------+
+| Variable_name                 | Value                          |
++-------------------------------+--------------------------------+
+| aria_log_dir_path             | /srv/db/data/                  |
+| basedir                       | /usr                           |
+| datadir                       | /srv/db/data/                  |
+| innodb_data_file_path         | ibdata1:12M:autoextend         |
+| innodb_data_home_dir          |                                |
+| innodb_log_group_home_dir     | ./                             |
+| innodb_undo_directory         | ./                             |
+| server_uid                    | fXdYp7ZWAMMBm0PUMZFJoAcM0o0=   |
+| version                       | 10.11.19-MariaDB-0+deb12u1     |
+| version_comment               | Debian 12                      |
++-------------------------------+--------------------------------+
+";
+
+    fn server(place: &str, value: &str) -> Server {
+        Server::parse(&format!("{SAID}| {place} | {value} |\n")).unwrap()
+    }
+
+    #[test]
+    fn a_server_says_what_it_is() {
+        let found = Server::parse(SAID).unwrap();
+        assert_eq!(found.version, "10.11.19-MariaDB-0+deb12u1");
+        assert_eq!(found.data_dir, Path::new("/srv/db/data"));
+        assert_eq!(found.uid.as_deref(), Some("fXdYp7ZWAMMBm0PUMZFJoAcM0o0="));
+        assert_eq!(found.redo_dir(), Path::new("/srv/db/data"));
+        assert_eq!(found.outside(), []);
+        assert_eq!(Server::parse(""), Err("version"));
+        assert_eq!(Server::parse("| version | 8.0.35 |\n"), Err("datadir"));
+    }
+
+    #[test]
+    fn the_lines_that_are_read_are_those_that_are_kept() {
+        let kept: Vec<_> = SAID.lines().filter(|line| is_asked_for(line.as_bytes())).collect();
+        assert_eq!(kept.len(), 8);
+        assert_eq!(Server::parse(&kept.join("\n")), Server::parse(SAID));
+        // A row whose end was cut off, since another value made it very long.
+        assert!(is_asked_for(b"| datadir       | /srv/db/data/        "));
+        assert!(!is_asked_for(b"datadir"));
+    }
+
+    #[test]
+    fn places_outside_the_data_directory_are_named() {
+        let outside = |place: &str, value: &str| {
+            let found = server(place, value);
+            let found = found.outside();
+            found.into_iter().map(|(name, path)| (name.to_owned(), path)).collect::<Vec<_>>()
+        };
+        for place in ["innodb_undo_directory", "innodb_log_group_home_dir", "aria_log_dir_path", "rocksdb_datadir"] {
+            assert_eq!(outside(place, "/fast/logs/"), [(place.to_owned(), PathBuf::from("/fast/logs"))]);
+            assert_eq!(outside(place, "./own"), []);
+        }
+        assert_eq!(server("innodb_log_group_home_dir", "/fast/logs").redo_dir(), Path::new("/fast/logs"));
+        let files = outside("innodb_data_file_path", "ibdata1:12M;/big/ibdata2:12M:autoextend");
+        assert_eq!(files, [("innodb_data_file_path".to_owned(), PathBuf::from("/big/ibdata2"))]);
+        let home = outside("innodb_data_home_dir", "/big");
+        assert_eq!(home.len(), 2, "the directory, and the file in it: {home:?}");
+    }
+}
