@@ -4,16 +4,19 @@
 
 pub(crate) mod crash;
 mod growth;
+mod history;
 mod moves;
 mod outcome;
 mod processes;
 mod promises;
 mod report;
 mod request;
+pub(crate) mod site;
 mod status;
 mod stored;
 mod strike;
 
+use crate::harness;
 use crate::harness::stand::Place;
 
 /// What `--on` calls a stand.
@@ -56,5 +59,12 @@ fn no_poll_of_fifty_restores_sees_a_status_that_lies() {
 fn two_hundred_jobs_leave_nothing_in_the_daemon() {
     if let Some(report) = growth::run(200, 4) {
         assert_eq!(report.jobs(), 200, "{report}");
+    }
+}
+
+#[test]
+fn of_four_histories_no_good_incremental_is_refused_and_no_bad_one_taken() {
+    if let Some(report) = history::sweep(2, 4, &mut |_| {}) {
+        assert!(report.taken > 0 && report.refused > 0, "{report}");
     }
 }

@@ -16,12 +16,14 @@ mod crash;
 mod growth;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod history;
 mod moves;
 mod outcome;
 mod processes;
 mod promises;
 mod report;
 mod request;
+mod site;
 mod status;
 mod stored;
 mod strike;
@@ -51,6 +53,7 @@ const REPEAT: &str = "The figures of the README:
   ci/torture crash --on mariadb --kills 100 --seed 1 --streams
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
+  ci/torture histories --runs 200 --seed 1
 
 What fails says how to repeat it, and keeps its directory with a case file, case.txt. Everything lies in memory (/dev/shm) where
 there is room for it, else in TMPDIR. The daemon is built with debug assertions, in target/torture, so that no other build
@@ -81,6 +84,12 @@ enum Mode {
         /// How many.
         #[arg(long, default_value_t = 1000)]
         restores: u32,
+    },
+    /// Random histories of a real server's data, as many without a step back as with one; then incrementals from every base.
+    Histories {
+        /// How many of each kind.
+        #[arg(long, default_value_t = 20)]
+        runs: u32,
     },
     /// Threads, descriptors and memory of the daemon before, during and after many jobs over fakes.
     Growth {
@@ -118,6 +127,10 @@ fn main() -> ExitCode {
             crash::sweep(terms, &mut progress(kills)).map(|report| Box::new(report) as Box<dyn Display>)
         }
         Mode::Status { restores } => status::watch(restores, seed).map(|report| Box::new(report) as Box<dyn Display>),
+        Mode::Histories { runs } => {
+            let mut tell = |report: &history::Report| println!("{report}");
+            history::sweep(runs, seed, &mut tell).map(|report| Box::new(report) as Box<dyn Display>)
+        }
         Mode::Growth { jobs } => growth::run(jobs, seed).map(|report| Box::new(report) as Box<dyn Display>),
     };
     let Some(report) = report else {
