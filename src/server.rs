@@ -14,19 +14,15 @@ const DATA_DIR: &str = "datadir";
 const VERSION: &str = "version";
 /// What tells servers apart: MariaDB's is made of the machine and the port (`server_uid`, from 10.5), MySQL's lies in `auto.cnf`.
 const IDENTITIES: [&str; 2] = ["server_uid", "server_uuid"];
+/// The directory of the system tablespace, and its files.
+const HOME: &str = "innodb_data_home_dir";
+const FILES: &str = "innodb_data_file_path";
 /// The directory of the redo log.
 const REDO: &str = "innodb_log_group_home_dir";
 
 /// Where a server may keep files outside its data directory, by the names of its options (mariadb.com, "InnoDB System Variables",
 /// "Aria System Variables", "`MyRocks` System Variables"; dev.mysql.com, "InnoDB Startup Options and System Variables").
-const PLACES: [&str; 6] = [
-    "aria_log_dir_path",
-    "innodb_data_file_path",
-    "innodb_data_home_dir",
-    REDO,
-    "innodb_undo_directory",
-    "rocksdb_datadir",
-];
+const PLACES: [&str; 6] = ["aria_log_dir_path", FILES, HOME, REDO, "innodb_undo_directory", "rocksdb_datadir"];
 
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,24 +77,86 @@ impl Server {
             .map_or_else(|| self.data_dir.clone(), |dir| plain(&self.data_dir.join(dir).display().to_string()))
     }
 
-    /// The places that it has outside its data directory: the name of the option, and the directory or file.
-    pub fn outside(&self) -> Vec<(&str, PathBuf)> {
-        let home = self.places.get("innodb_data_home_dir").map_or("", String::as_str);
+    /// The places that it has outside its data directory.
+    pub fn outside(&self) -> Vec<Outside> {
         let mut found = Vec::new();
-        for (name, value) in &self.places {
-            // A list of files of the system tablespace, each with its size behind it: `ibdata1:12M:autoextend`.
-            let is_list = name == "innodb_data_file_path";
-            let values = if is_list { value.split(';').collect() } else { vec![value.as_str()] };
-            for value in values {
-                let file = if is_list { value.split(':').next().unwrap_or_default() } else { value };
-                let below = if is_list { Path::new(home).join(file) } else { PathBuf::from(file) };
-                let path = plain(&self.data_dir.join(below).display().to_string());
-                if !path.starts_with(&self.data_dir) {
-                    found.push((name.as_str(), path));
-                }
+        for (option, value) in &self.places {
+            let names = match option.as_str() {
+                "aria_log_dir_path" => Names::Aria,
+                REDO => Names::Redo,
+                "innodb_undo_directory" => Names::Undo,
+                "rocksdb_datadir" => Names::All,
+                // The files of the system tablespace say where they are, with it or without.
+                _ => continue,
+            };
+            found.push(Outside { option: option.clone(), dir: self.path(value), names });
+        }
+        let home = self.places.get(HOME).map_or("", String::as_str);
+        // Each file has its size behind it: `ibdata1:12M:autoextend`.
+        for file in self.places.get(FILES).map_or("", String::as_str).split(';') {
+            let file = self.path(&Path::new(home).join(file.split(':').next().unwrap_or_default()).to_string_lossy());
+            if let (Some(dir), Some(name)) = (file.parent(), file.file_name()) {
+                let names = Names::One(name.to_string_lossy().into_owned());
+                found.push(Outside { option: FILES.to_owned(), dir: dir.to_owned(), names });
             }
         }
+        found.retain(|place| !place.dir.starts_with(&self.data_dir));
         found
+    }
+
+    /// What a tool has to be told so that it puts files where this server looks for them: it reads option files, which may say nothing of
+    /// that, and never those of a backup (seen with mariadb-backup 10.11.19).
+    pub fn restore_options(&self) -> Vec<String> {
+        let outside = self.outside();
+        let has = |name: &str| outside.iter().any(|place| place.option == name);
+        let is_told = |name: &str| has(name) || (name == HOME && has(FILES));
+        let told = self.places.iter().filter(|(name, _)| is_told(name));
+        told.map(|(name, value)| format!("--{}={value}", name.replace('_', "-"))).collect()
+    }
+
+    fn path(&self, value: &str) -> PathBuf {
+        plain(&self.data_dir.join(value).to_string_lossy())
+    }
+}
+
+/// A place outside a data directory where a server keeps files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// The option that leads there.
+    pub option: String,
+    /// The directory.
+    pub dir: PathBuf,
+    /// Which files of it are the server's.
+    pub names: Names,
+}
+
+/// Names of a server's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Names {
+    /// Aria's log and its control file.
+    Aria,
+    /// The redo log.
+    Redo,
+    /// Undo tablespaces.
+    Undo,
+    /// This file.
+    One(String),
+    /// Whatever lies there.
+    All,
+}
+
+impl Names {
+    /// Whether a file of this name is one of them.
+    pub fn have(&self, name: &str) -> bool {
+        match self {
+            Self::Aria => name.starts_with("aria_log"),
+            Self::Redo => name.starts_with("ib_logfile") || name == "#innodb_redo",
+            Self::Undo => {
+                name.strip_prefix("undo").is_some_and(|rest| rest.starts_with(|c: char| c == '_' || c.is_ascii_digit()))
+            }
+            Self::One(own) => name == own,
+            Self::All => true,
+        }
     }
 }
 
@@ -111,7 +169,7 @@ fn plain(path: &str) -> PathBuf {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Server, is_asked_for};
+    use super::{Names, Server, is_asked_for};
 
     const SAID: &str = "\
 +-------------------------------+--------------------------------+
@@ -159,18 +217,36 @@ mod tests {
     #[test]
     fn places_outside_the_data_directory_are_named() {
         let outside = |place: &str, value: &str| {
-            let found = server(place, value);
-            let found = found.outside();
-            found.into_iter().map(|(name, path)| (name.to_owned(), path)).collect::<Vec<_>>()
+            let found = server(place, value).outside();
+            found.into_iter().map(|found| (found.option, found.dir)).collect::<Vec<_>>()
         };
         for place in ["innodb_undo_directory", "innodb_log_group_home_dir", "aria_log_dir_path", "rocksdb_datadir"] {
             assert_eq!(outside(place, "/fast/logs/"), [(place.to_owned(), PathBuf::from("/fast/logs"))]);
             assert_eq!(outside(place, "./own"), []);
+            let told = [format!("--{}=/fast/logs", place.replace('_', "-"))];
+            assert_eq!(server(place, "/fast/logs").restore_options(), told);
         }
         assert_eq!(server("innodb_log_group_home_dir", "/fast/logs").redo_dir(), Path::new("/fast/logs"));
-        let files = outside("innodb_data_file_path", "ibdata1:12M;/big/ibdata2:12M:autoextend");
-        assert_eq!(files, [("innodb_data_file_path".to_owned(), PathBuf::from("/big/ibdata2"))]);
-        let home = outside("innodb_data_home_dir", "/big");
-        assert_eq!(home.len(), 2, "the directory, and the file in it: {home:?}");
+        let two = "ibdata1:12M;/big/ibdata2:12M:autoextend";
+        assert_eq!(outside("innodb_data_file_path", two), [("innodb_data_file_path".to_owned(), "/big".into())]);
+        assert_eq!(outside("innodb_data_home_dir", "/big"), [("innodb_data_file_path".to_owned(), "/big".into())]);
+        let told = ["--innodb-data-file-path=ibdata1:12M:autoextend", "--innodb-data-home-dir=/big"];
+        assert_eq!(server("innodb_data_home_dir", "/big").restore_options(), told);
+    }
+
+    #[test]
+    fn the_files_of_a_place_are_known_by_their_names() {
+        for (names, own, others) in [
+            (Names::Aria, &["aria_log.00000001", "aria_log_control"][..], &["aria", "ib_logfile0"][..]),
+            (Names::Redo, &["ib_logfile0", "ib_logfile101", "#innodb_redo"], &["ibdata1"]),
+            (Names::Undo, &["undo001", "undo_001"], &["undo", "undoing"]),
+            (Names::One("ibdata2".to_owned()), &["ibdata2"], &["ibdata1"]),
+            (Names::All, &["000004.sst"], &[]),
+        ] {
+            assert!(
+                own.iter().all(|name| names.have(name)) && !others.iter().any(|name| names.have(name)),
+                "{names:?}"
+            );
+        }
     }
 }

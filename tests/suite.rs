@@ -30,6 +30,7 @@ mod migration;
 mod orm;
 mod packaging;
 mod paths;
+mod places;
 mod power_cut;
 mod progress;
 mod pythons;

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
 use crate::disk::data_dir::RESTORING;
 use crate::disk::room::{self, Room, Shortage};
-use crate::disk::{self, below, data_dir, stored};
+use crate::disk::{self, below, data_dir, places, stored};
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
 use crate::plan::stored::{Compression, Stored};
@@ -31,7 +31,7 @@ use crate::plan::version::Version;
 use crate::plan::{Ground, Member, Plan};
 use crate::repository::Origin;
 use crate::repository::card::Card;
-use crate::repository::history::Mark;
+use crate::server::Server;
 use crate::store::Known;
 use crate::store::time::Moment;
 use crate::world::World;
@@ -113,7 +113,9 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
-    let (chain, marks) = find_chain(wanted, &known, config, until).await?;
+    let (chain, cards) = find_chain(wanted, &known, config, until).await?;
+    let marks: Vec<_> = cards.iter().flatten().map(Card::mark).collect();
+    let server = cards.last().and_then(Option::as_ref).map(|card| &card.server);
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
@@ -130,6 +132,10 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
                 info!(reason = %crate::chain(&why), "the data directory does not count as empty");
                 Rejection::DataDirNotEmpty
             })?;
+            let outside = server.map(Server::outside).unwrap_or_default();
+            on_disk(&config.data_dir, until, move || places::check_free(&outside))
+                .await?
+                .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
             (claim, secrets)
         }
     };
@@ -170,17 +176,18 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         memory: memory::for_prepare(config.use_memory.min(size)),
         timestamp,
         marks: &marks,
+        server,
     };
     Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets, origin: Origin::default() })
 }
 
-/// Where each backup of a chain is, and as what; and the marks by which data that are restored from it are known.
+/// Where each backup of a chain is, and as what; and what it says of itself.
 async fn find_chain(
     wanted: &Restore,
     known: &HashMap<String, Known>,
     config: &Config,
     until: Instant,
-) -> Result<(Vec<Member>, Vec<Mark>), Rejection> {
+) -> Result<(Vec<Member>, Vec<Option<Card>>), Rejection> {
     let (dir, ids) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>());
     let look = move || {
         let each = ids.into_iter().map(|id| {
@@ -206,7 +213,6 @@ async fn find_chain(
         }
         base = card.as_ref();
     }
-    let marks = cards.iter().flatten().map(Card::mark).collect();
     let member = |(id, found): (BackupId, Option<Stored>)| {
         let stored = found.ok_or_else(|| Rejection::BackupNotFound(id.clone()))?;
         if matches!(stored, Stored::Forwarded(_)) && config.fetch.is_none() {
@@ -216,7 +222,7 @@ async fn find_chain(
         let base = base.and_then(|base| base.parse().ok());
         Ok(Member { id, base, stored })
     };
-    Ok((found.into_iter().map(member).collect::<Result<_, _>>()?, marks))
+    Ok((found.into_iter().map(member).collect::<Result<_, _>>()?, cards))
 }
 
 /// What the records know of these backups.

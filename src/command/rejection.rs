@@ -71,6 +71,9 @@ pub enum Rejection {
     /// Frozen. The data directory holds something.
     #[error("cannot restore to database, mysql/mariadb data directory is not empty (usually /var/lib/mysql)")]
     DataDirNotEmpty,
+    /// A place outside the data directory, where the server that was backed up keeps files, is not free.
+    #[error("cannot restore to database, {0}")]
+    PlaceTaken(String),
     /// Another database restore is under way.
     #[error("cannot restore to database, another restore holds the data directory")]
     DataDirBusy,
@@ -102,6 +105,7 @@ impl Rejection {
             | Self::OtherServer { .. }
             | Self::ServerNotStopped
             | Self::DataDirNotEmpty
+            | Self::PlaceTaken(_)
             | Self::DataDirBusy
             | Self::NoRoomForBackup(_)
             | Self::NoRoomForRestore(_)

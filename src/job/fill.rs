@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
+use crate::disk::places::{self, Awaited};
 use crate::exec::probe;
 use crate::plan::{End, INVENTORY, Proof, Step};
 use crate::repository::history;
@@ -31,7 +32,9 @@ impl Job {
 
     /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
     pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
-        let End::Restore { tmp_dir, work, data_dir, moves, marks, .. } = self.plan.end.clone() else { return Ok(()) };
+        let End::Restore { tmp_dir, work, data_dir, moves, marks, outside, .. } = self.plan.end.clone() else {
+            return Ok(());
+        };
         if step.proof != Proof::Filled {
             return Ok(());
         }
@@ -41,6 +44,12 @@ impl Job {
             history::lay(&tree, &marks).map_err(|why| format!("'{}' cannot be marked: {why}", tree.display()))
         })
         .await?;
+        let tree = work.clone();
+        let awaited = blocking(move || {
+            let free = places::check_free(&outside).and_then(|()| Awaited::of(&tree, &outside));
+            free.map_err(|why| crate::chain(&why))
+        });
+        self.awaited = awaited.await?;
         if moves {
             let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
             let inventory = blocking(move || {

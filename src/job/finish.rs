@@ -65,20 +65,23 @@ impl Job {
                 .await?;
                 Ok(Success::Backup { id, from: base, schedule_id, size })
             }
-            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _, marks } => {
+            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _, marks, outside: _ } => {
                 let target_path = tmp_dir.display().to_string();
                 let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
+                let awaited = self.awaited.clone();
                 blocking(move || match target {
                     Target::Folder => history::lay(&work, &marks)
                         .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
                         .map(|_size| ())
                         .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
                     Target::Database => {
+                        let elsewhere = awaited.elsewhere();
+                        awaited.check_and_sync().map_err(|why| crate::chain(&why))?;
                         match inventory {
-                            Some(moved) => {
-                                moved.check_arrived(&data_dir).and_then(|()| moved.sync(&disk, &data_dir, &stop))
-                            }
-                            None => data_dir::check_filled(&data_dir, &work)
+                            Some(moved) => moved
+                                .check_arrived(&data_dir, &elsewhere)
+                                .and_then(|()| moved.sync(&disk, &data_dir, &stop)),
+                            None => data_dir::check_filled(&data_dir, &work, &elsewhere)
                                 .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
                         }
                         .map_err(|why| crate::chain(&why))?;
@@ -120,8 +123,14 @@ impl Job {
     async fn undo(&self, current: &Current) -> Result<(), String> {
         match self.plan.end.clone() {
             End::Restore { tmp_dir, work, data_dir, moves, .. } if current.fills_data_dir => {
-                let inventory = self.inventory.clone();
+                let (inventory, awaited) = (self.inventory.clone(), self.awaited.clone());
                 blocking(move || {
+                    // Of a restore that is complete nothing is undone.
+                    let is_complete =
+                        if moves { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
+                    if !is_complete {
+                        awaited.undo().map_err(|why| crate::chain(&why))?;
+                    }
                     let undone = match inventory {
                         // Once it is removed the restore is complete, whatever failed after that.
                         Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&data_dir, Strangers::Spare),

@@ -16,6 +16,7 @@ use crate::disk::Disk;
 use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
+use crate::disk::places::Awaited;
 use crate::exec::{Finished, Heard, Outcome, Running, Terms};
 use crate::plan::{End, Plan, Proof, Step};
 use crate::repository::Origin;
@@ -56,6 +57,8 @@ pub struct Job {
     pub(super) origin: Origin,
     /// What is moved to the data directory, once that is about to begin.
     pub(super) inventory: Option<Arc<Inventory>>,
+    /// What comes outside the data directory, once it is about to be filled.
+    pub(super) awaited: Awaited,
     pub(super) start: Moment,
     begun_at: Instant,
 }
@@ -129,6 +132,7 @@ impl Job {
             hashed: Hashed::default(),
             origin,
             inventory: None,
+            awaited: Awaited::default(),
             start: Moment::now(),
             begun_at: Instant::now(),
         };

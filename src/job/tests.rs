@@ -84,6 +84,7 @@ impl Bench {
             memory: None,
             timestamp: None,
             marks: &[],
+            server: None,
         };
         self.run(Plan::restore(&restore, ground, &self.config)).await
     }

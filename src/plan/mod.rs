@@ -20,6 +20,7 @@ use crate::command::Target;
 use crate::config::Config;
 use crate::exec::Pipeline;
 use crate::repository::history::Mark;
+use crate::server::Outside;
 
 /// One request's work: its steps in order, and what their success is recorded as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,5 +139,7 @@ pub enum End {
         moves: bool,
         /// The marks by which the restored data are known.
         marks: Vec<Mark>,
+        /// Where the server keeps files outside its data directory.
+        outside: Vec<Outside>,
     },
 }

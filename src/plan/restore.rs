@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
 use crate::repository::history::Mark;
+use crate::server::Server;
 
 /// Folder under `backup_dir` for the working copies of database restores.
 pub const TMP: &str = "tmp";
@@ -48,6 +49,8 @@ pub struct Ground<'a> {
     pub timestamp: Option<&'a str>,
     /// The marks of the chain's backups, by which the restored data are known.
     pub marks: &'a [Mark],
+    /// The server that was backed up last. None if that is not known.
+    pub server: Option<&'a Server>,
 }
 
 /// A backup of a chain.
@@ -113,6 +116,7 @@ impl Plan {
                 data_dir: config.data_dir.clone(),
                 moves: ground.moves,
                 marks: ground.marks.to_vec(),
+                outside: ground.server.map(Server::outside).unwrap_or_default(),
             },
         }
     }
@@ -181,6 +185,7 @@ fn fill(work: &Path, ground: &Ground<'_>, config: &Config) -> Step {
         text(work),
         format!("--datadir={}", config.data_dir.display()),
     ];
+    args.extend(ground.server.map(Server::restore_options).unwrap_or_default());
     args.extend(tool::parallel(config.parallel).filter(|_| !ground.moves));
     Step { pipeline: Invocation::new(ground.bin, args).into(), proof: Proof::Filled }
 }

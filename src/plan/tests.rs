@@ -120,6 +120,7 @@ fn the_plans_are_the_recorded_commands() {
                 tmp_dir: Path::new(text(wanted, "tmp_dir")),
                 timestamp: None,
                 marks: &[],
+                server: None,
             };
             let plan = Plan::restore(&restore, ground, &config);
             assert_eq!(argvs(&plan), expected(wanted, &config), "{kind} of {server}");
@@ -207,6 +208,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
         memory: Some(1 << 30),
         timestamp: None,
         marks: &[],
+        server: None,
     };
     let own = "/d/.dbcalm-restore-t";
     assert_eq!(

@@ -15,10 +15,12 @@ use crate::disk::{Disk, go_on};
 /// The tools' own files, `xtrabackup_*` and `mariadb_backup_*`, are left out or not as the tool sees fit.
 const NOT_COPIED: [&str; 2] = ["backup-my.cnf", "ib_buffer_pool"];
 
-/// Finds out whether each file of the prepared tree `work` has arrived in `dir` in its full size.
-pub fn check_filled(dir: &Path, work: &Path) -> Result<(), DataDirError> {
+/// Finds out whether each file of the prepared tree `work` has arrived in `dir` in its full size, but for what goes `elsewhere`.
+pub fn check_filled(dir: &Path, work: &Path, elsewhere: &BTreeSet<PathBuf>) -> Result<(), DataDirError> {
     for relative in files(work)? {
-        if is_looked_for(&relative, work.join(&relative).with_extension("isl").exists()) {
+        if !elsewhere.contains(&relative)
+            && is_looked_for(&relative, work.join(&relative).with_extension("isl").exists())
+        {
             let there = fs::symlink_metadata(work.join(&relative)).map_err(at(work))?;
             check_arrived(dir, &relative, there.len())?;
         }

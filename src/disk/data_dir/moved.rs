@@ -92,13 +92,15 @@ impl Inventory {
         }
     }
 
-    /// Finds out whether each file has arrived in `dir` in its full size, but for those that the tools leave out or put elsewhere.
-    pub fn check_arrived(&self, dir: &Path) -> Result<(), DataDirError> {
+    /// Finds out whether each file has arrived in `dir` in its full size, but for those that the tools leave out or put elsewhere, among
+    /// them what is known to go `elsewhere`.
+    pub fn check_arrived(&self, dir: &Path, elsewhere: &BTreeSet<PathBuf>) -> Result<(), DataDirError> {
         let links =
             self.files.iter().map(|entry| &entry.path).filter(|path| path.extension().is_some_and(|end| end == "isl"));
         let links = links.collect::<BTreeSet<_>>();
         for entry in &self.files {
-            if filled::is_looked_for(&entry.path, links.contains(&entry.path.with_extension("isl"))) {
+            let is_here = !elsewhere.contains(&entry.path);
+            if is_here && filled::is_looked_for(&entry.path, links.contains(&entry.path.with_extension("isl"))) {
                 filled::check_arrived(dir, &entry.path, entry.size)?;
             }
         }
@@ -166,6 +168,7 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::PathBuf;
 
@@ -285,7 +288,7 @@ mod tests {
     fn each_file_must_have_arrived_but_those_that_may_be_elsewhere() {
         let bench = Bench::new();
         bench.move_first(3);
-        let check = || bench.inventory.check_arrived(&bench.data());
+        let check = || bench.inventory.check_arrived(&bench.data(), &BTreeSet::new());
         assert!(matches!(check(), Err(DataDirError::NotCopied(name)) if name == "other/t.MYD"));
         bench.move_first(0);
         fs::create_dir_all(bench.data().join("other")).unwrap();
