@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::exit::Failure;
-use super::output::{age, records, seconds, span, took, unread};
+use super::output::{Age, age, records, seconds, took, unread};
 use crate::chains::Chains;
 use crate::command::BackupId;
 use crate::config::Config;
@@ -93,7 +93,7 @@ pub(super) struct Verified<'a> {
 impl Verified<'_> {
     /// For a person: what is wrong, or how long ago all was well.
     pub(super) fn text(&self, now: Moment) -> String {
-        let ago = age(Some(self.when), now).map(|age| format!("{} ago", span(age))).unwrap_or_default();
+        let ago = age(Some(self.when), now).map(Age::ago).unwrap_or_default();
         match (self.outcome, self.depth) {
             (Outcome::Ok, Depth::Content) => ago,
             (Outcome::Ok, Depth::Quick) => format!("{ago}, quick"),
@@ -167,7 +167,7 @@ impl Backups {
             schedule_id: row.schedule_id,
             start_time: row.start_time.as_deref(),
             end_time: row.end_time.as_deref(),
-            age_seconds: age(row.start_time.as_deref(), now).map(seconds),
+            age_seconds: age(row.start_time.as_deref(), now).map(Age::seconds),
             duration_seconds: took(row.start_time.as_deref(), row.end_time.as_deref()).map(seconds),
             size: row.size,
             state: self.state(&row.id),

@@ -68,7 +68,7 @@ fn verified_text(verified: &Verified<'_>, now: Moment) -> String {
 
 fn text(whole: &Whole<'_>, now: Moment) -> String {
     let backup = &whole.backup;
-    let ago = age(backup.start_time, now).map(|age| format!(" ({} ago)", span(age))).unwrap_or_default();
+    let ago = age(backup.start_time, now).map(|age| format!(" ({})", age.ago())).unwrap_or_default();
     let chain_size = whole.chain_size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
     let needed_by = || format!("{}: removing this one breaks them", whole.needed_by.join(", "));
     facts(&[

@@ -93,14 +93,14 @@ impl Store {
         self.worker.note(note);
     }
 
-    /// The id of the full backup that was taken last, if there is one.
+    /// The id of the full backup that was recorded last, if there is one.
     pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, StoreError> {
         self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
     }
 
     /// What the records come to, for the metrics.
     pub async fn digest(&self, until: Instant) -> Result<Digest, StoreError> {
-        self.worker.call(Patience::Until(until), |connection| digest::digest(connection)).await
+        self.worker.call(Patience::Until(until), |connection| digest::digest(connection, Moment::now())).await
     }
 
     /// How many jobs failed, as far back as the records go.

@@ -13,6 +13,8 @@ pub struct Known {
     pub from: Option<String>,
     /// When it was begun.
     pub start_time: Option<String>,
+    /// Its place in the order of the records: that of [`BackupRow`](super::reader::BackupRow).
+    pub place: i64,
 }
 
 /// What the success of a whole request adds to the records.
@@ -47,15 +49,15 @@ pub enum Success {
 /// What is known of the backup with this id.
 pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
-        .prepare_cached("SELECT from_backup_id, start_time FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)? }))
+        .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
+        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
         .optional()
 }
 
-/// The id of the full backup that was begun last.
+/// The id of the full backup that was recorded last.
 pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
     connection
-        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY start_time DESC LIMIT 1")?
+        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY rowid DESC LIMIT 1")?
         .query_row([], |row| text(row, 0))
         .optional()
         .map(Option::flatten)
