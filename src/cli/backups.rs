@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use super::output::{Age, age, records, seconds, took, unread};
-use crate::chains::Chains;
+use crate::chains::{Broken, Chains};
 use crate::command::BackupId;
 use crate::config::Config;
 use crate::disk::{self, stored};
@@ -17,6 +17,7 @@ use crate::plan::stored::{Compression, Stored, stream_name};
 use crate::store::reader::{BackupRow, Reader};
 use crate::store::time::Moment;
 use crate::verify::Depth;
+use crate::verify::glance::{self, Glance};
 use crate::verify::kept::{self, Outcome};
 
 /// A file of each backup whose files themselves are stored (mariadb.com, "Files Created by mariadb-backup"): one look at it, and a folder
@@ -132,7 +133,8 @@ impl Backups {
             }
         }
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
-        let chains = Chains::new(rows, gone);
+        let glance = glance(config);
+        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child) == Some(true));
         let broken = chains.broken().into_iter().map(|(id, why)| (id.to_owned(), why.to_string())).collect();
         Ok(Self { chains, states, verified: kept::read(&config.database_path), forwarded, broken })
     }
@@ -140,6 +142,19 @@ impl Backups {
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
     pub(super) fn find(&self, id: &str) -> Option<&BackupRow> {
         self.chains.get(id).or_else(|| self.chains.newest_whole().filter(|_| id == "latest"))
+    }
+
+    /// The newest backup that the daemon would take an incremental from.
+    pub(super) fn newest_base(&self, config: &Config) -> Option<&BackupRow> {
+        let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
+            glance::known_damage(row, &self.verified).or_else(|| glance(config).doubt(row, base))
+        };
+        self.chains.newest_base(doubt)
+    }
+
+    /// What a glance at each member of its chain has against it, beside what all of a list are held against.
+    pub(super) fn doubt(&self, row: &BackupRow, config: &Config) -> Option<Broken> {
+        self.chains.base(&row.id, |row, base| glance(config).doubt(row, base)).err()
     }
 
     pub(super) fn state(&self, id: &str) -> State {
@@ -196,6 +211,10 @@ impl Backups {
             Stored::Forwarded(_) => None,
         }
     }
+}
+
+fn glance(config: &Config) -> Glance<'_> {
+    Glance { backup_dir: &config.backup_dir, flavour: config.flavour }
 }
 
 fn names(dir: &Path) -> io::Result<HashSet<String>> {

@@ -4,6 +4,7 @@
 //! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
 //! of a request never says `success` before all of it is done.
 
+mod chain;
 pub mod digest;
 pub mod process;
 pub mod reader;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
 pub use records::{Known, Success};
@@ -75,6 +77,11 @@ impl Store {
                 Ok(found)
             })
             .await
+    }
+
+    /// The backup of this id and, each in turn, what it was taken from, as far as that is recorded; nothing, if it is not.
+    pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, StoreError> {
+        self.worker.call(Patience::Until(until), move |connection| chain::upwards(connection, &id)).await
     }
 
     /// Records that a request's first command is about to run; gives its row.

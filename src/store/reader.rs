@@ -194,11 +194,7 @@ impl Reader {
         let query = "SELECT b.id, p.command FROM backup b JOIN process p ON p.id = b.process_id
              WHERE p.command LIKE '% | dbcalm-db-cmd store %'";
         let found = self.rows(query, |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
-        let stage = |command: &str| {
-            let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
-            Some(stored.split(' ').any(|argument| argument == "--forward"))
-        };
-        Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, stage(&command)?))).collect())
+        Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, was_forwarded(&command)?))).collect())
     }
 
     /// The external commands of one request, in order.
@@ -255,6 +251,12 @@ impl Reader {
         let rows = statement.query_map([], make)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// Whether this command, which took a backup, forwarded its stream; none, if it took no stream or is not this daemon's.
+pub(super) fn was_forwarded(command: &str) -> Option<bool> {
+    let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
+    Some(stored.split(' ').any(|argument| argument == "--forward"))
 }
 
 /// A value as a number: none, where it is of another kind.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::{schema, text};
+use super::{chain, schema, text};
 use crate::command::{BackupId, Target};
 
 /// What the records know of a backup.
@@ -70,9 +70,9 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
         Success::Backup { id, from, schedule_id, size } => {
             let from = from.as_ref().map(BackupId::as_str);
             if let Some(base) = from
-                && known(connection, base)?.is_none()
+                && let Some(gone) = chain::first_gap(connection, base)?
             {
-                return Err(base_gone(base));
+                return Err(base_gone(&gone));
             }
             connection
                 .prepare_cached(
@@ -98,7 +98,7 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
     Ok(())
 }
 
-/// An incremental whose base was deleted in the meantime restores nothing: it is refused as a foreign key would refuse it.
+/// An incremental of whose chain a member was deleted in the meantime restores nothing: it is refused as a foreign key would refuse it.
 fn base_gone(base: &str) -> Error {
     let why = format!("the base '{base}' was deleted while the backup was taken");
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), Some(why))
