@@ -34,9 +34,7 @@ pub enum Broken {
     #[error("'{0}' descends from itself")]
     Loop(String),
     /// The last verification of a member found damage.
-    #[error(
-        "'{0}' is damaged by its last verification: dbcalm-db-cmd verify {0} says how, and takes it back if it has been mended"
-    )]
+    #[error("'{0}' is damaged, by its last verification: dbcalm-db-cmd show {0} says how")]
     Damaged(String),
     /// An incremental that a predecessor's restore applied itself, and not a copy of it.
     #[error("'{0}' has been consumed: an earlier restore applied it in place")]

@@ -60,7 +60,7 @@ const FAULTS: [Fault; 9] = [
     (
         "damaged",
         |env| damage(env, "full-1/shop/orders.ibd"),
-        "'full-1' is damaged by its last verification: dbcalm-db-cmd verify full-1 says how, and takes it back if it has been mended",
+        "'full-1' is damaged, by its last verification: dbcalm-db-cmd show full-1 says how",
         "old",
     ),
     ("consumed", consume, "'inc-1' has been consumed: an earlier restore applied it in place", "full-1"),
