@@ -134,7 +134,7 @@ impl Backups {
         }
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
         let glance = glance(config);
-        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child) == Some(true));
+        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child));
         let broken = chains.broken().into_iter().map(|(id, why)| (id.to_owned(), why.to_string())).collect();
         Ok(Self { chains, states, verified: kept::read(&config.database_path), forwarded, broken })
     }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::backups::{Backups, Shown};
 use super::exit::{Exit, Failure};
-use super::output::{Age, Output, age, bytes, or_dash, records, span, table, took, unread};
+use super::output::{Age, IN_THE_FUTURE, Output, age, bytes, or_dash, records, span, table, took, unread};
 use super::tree::branches;
 use crate::config::Config;
 use crate::store::reader::{ProcessRow, RestoreRow};
@@ -106,7 +106,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         rows.push(vec![
             format!("{branch}{}", shown.id),
             shown.kind.to_owned(),
-            or_dash(age(node.row.start_time.as_deref(), now).map(Age::text)),
+            or_dash(shown.age_seconds.map(|age| if age < 0.0 { IN_THE_FUTURE.to_owned() } else { rounded(age) })),
             or_dash(shown.duration_seconds.map(rounded)),
             or_dash(shown.size.map(bytes)),
             shown.state.as_str().to_owned(),

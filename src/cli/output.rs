@@ -106,6 +106,9 @@ pub(super) fn took(start: Option<&str>, end: Option<&str>) -> Option<Duration> {
     Some(Moment::read(start?)?.until(Moment::read(end?)?))
 }
 
+/// The age of what is to come yet.
+pub(super) const IN_THE_FUTURE: &str = "in the future";
+
 /// How long ago something was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Age {
@@ -120,7 +123,7 @@ impl Age {
     pub(super) fn text(self) -> String {
         match self {
             Self::Ago(age) => span(age),
-            Self::Ahead(_) => "in the future".to_owned(),
+            Self::Ahead(_) => IN_THE_FUTURE.to_owned(),
         }
     }
 

@@ -26,12 +26,21 @@ pub struct Glance<'a> {
 }
 
 impl Glance<'_> {
-    /// Whether `base` is what `child` was taken from, and not another backup that has its id now; none, if that cannot be told.
+    /// Whether `base` surely is what `child` was taken from, and not another backup that has its id now.
     ///
-    /// This is the one place that says so of two backups on the disk: by where the one ends and the other begins.
-    pub fn is_base(&self, base: &BackupRow, child: &BackupRow) -> Option<bool> {
+    /// This is the one place that says so of two backups on the disk. The child begins at the checkpoint that its base ends at. On a server
+    /// that made no new checkpoint a backup taken after the child ends there too, but has read more redo log: what the child brings is
+    /// older. If it has not, nothing was written since, and either will do.
+    pub fn is_base(&self, base: &BackupRow, child: &BackupRow) -> bool {
         let [base, child] = [base, child].map(|row| self.checkpoints(row).and_then(Result::ok));
-        Some(child?.from_lsn == base?.to_lsn)
+        let found = base.zip(child);
+        found.is_some_and(|(base, child)| child.from_lsn == base.to_lsn && base.last_lsn <= child.last_lsn)
+    }
+
+    /// Whether `child` surely begins elsewhere than where `base` ends.
+    pub fn is_apart(&self, base: &BackupRow, child: &BackupRow) -> bool {
+        let [base, child] = [base, child].map(|row| self.checkpoints(row).and_then(Result::ok));
+        base.zip(child).is_some_and(|(base, child)| child.from_lsn != base.to_lsn)
     }
 
     /// What surely keeps `row` from being restored on top of its `base`.
@@ -89,4 +98,71 @@ fn is_consumed(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names: Vec<_> = entries.map(|entry| PathBuf::from(entry.file_name())).collect();
     widow_of(names.iter().map(PathBuf::as_path)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::Glance;
+    use crate::chains::Broken;
+    use crate::plan::tool::Flavour;
+    use crate::store::reader::BackupRow;
+
+    /// A backup with these LSNs, or with no folder.
+    fn backup(dir: &Path, id: &str, lsns: Option<(u64, u64, u64)>) -> BackupRow {
+        let is_full = lsns.is_none_or(|(from, ..)| from == 0);
+        if let Some((from, to, last)) = lsns {
+            let kind = if is_full { "full-backuped" } else { "incremental" };
+            let text = format!("backup_type = {kind}\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {last}\n");
+            fs::create_dir(dir.join(id)).unwrap();
+            fs::write(dir.join(id).join("xtrabackup_checkpoints"), text).unwrap();
+        }
+        BackupRow { id: id.to_owned(), from: (!is_full).then(|| "a".to_owned()), ..BackupRow::default() }
+    }
+
+    #[test]
+    fn a_base_ends_where_the_incremental_begins_and_has_seen_no_more_than_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let glance = Glance { backup_dir: dir.path(), flavour: Flavour::MariaDb };
+        let child = backup(dir.path(), "child", Some((100, 200, 240)));
+        let idle = backup(dir.path(), "idle", Some((100, 100, 140)));
+        for (id, lsns, of_child, of_idle, is_apart) in [
+            ("base", Some((0, 100, 120)), true, true, false),
+            ("as-idle", Some((0, 100, 140)), true, true, false),
+            ("later", Some((0, 100, 180)), true, false, false),
+            ("much-later", Some((0, 200, 260)), false, false, true),
+            ("not-here", None, false, false, false),
+            ("../outside", None, false, false, false),
+        ] {
+            let base = backup(dir.path(), id, lsns);
+            let said = (glance.is_base(&base, &child), glance.is_base(&base, &idle), glance.is_apart(&base, &child));
+            assert_eq!(said, (of_child, of_idle, is_apart), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_surely_cannot_be_restored_is_doubted_and_what_cannot_be_told_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let glance = Glance { backup_dir: dir.path(), flavour: Flavour::MariaDb };
+        let doubt = |row: &BackupRow, base| glance.doubt(row, base).map(|why: Broken| why.to_string());
+        let base = backup(dir.path(), "a", Some((0, 100, 120)));
+        let child = backup(dir.path(), "b", Some((100, 200, 240)));
+        assert_eq!((doubt(&base, None), doubt(&child, Some(&base))), (None, None));
+        for name in ["ibdata1.meta", "ibdata1.delta"] {
+            fs::write(dir.path().join("b").join(name), "").unwrap();
+        }
+        assert_eq!(doubt(&child, Some(&base)), None);
+        fs::remove_file(dir.path().join("b/ibdata1.delta")).unwrap();
+        let said = doubt(&child, Some(&base)).unwrap();
+        assert_eq!(said, "'b' has been consumed: an earlier restore applied it in place");
+        fs::write(dir.path().join("a/xtrabackup_checkpoints"), "backup_type = full-backuped\nfrom_lsn = 0\n").unwrap();
+        assert!(doubt(&base, None).unwrap().ends_with("/a/xtrabackup_checkpoints' has no valid to_lsn"));
+        // A stream of the Go daemon has no folder, and an id of its own may be none of ours.
+        fs::write(dir.path().join("backup-s.xbstream"), "x").unwrap();
+        for id in ["s", "../a", "gone"] {
+            assert_eq!(doubt(&backup(dir.path(), id, None), None), None, "{id}");
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub(super) async fn check_base(
         };
         let gone = recorded.iter().filter(is_gone).map(|member| member.row.id.clone()).collect();
         let rows = recorded.into_iter().map(|member| member.row).collect();
-        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child) == Some(true));
+        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child));
         let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
             known_damage(row, &verified).or_else(|| glance.doubt(row, base))
         };
@@ -70,9 +70,9 @@ pub(super) async fn check_bases(
     let (last, backup_dir, flavour) = (wanted.last().clone(), config.backup_dir.clone(), config.flavour);
     let look = move || {
         let glance = Glance { backup_dir: &backup_dir, flavour };
-        let chains = Chains::new(rows, HashSet::new(), |base, child| glance.is_base(base, child) == Some(true));
+        let chains = Chains::new(rows, HashSet::new(), |base, child| glance.is_base(base, child));
         let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
-            let base = base.filter(|base| glance.is_base(base, row) == Some(false))?;
+            let base = base.filter(|base| glance.is_apart(base, row))?;
             Some(Broken::AnotherBase { child: row.id.clone(), base: base.id.clone() })
         };
         let refused = |why: Broken| Rejection::Malformed(format!("id_list is no chain: {why}"));
