@@ -1,7 +1,8 @@
 //! Which backup was taken from which: chains, what is broken in them, and what a removal would break.
 //!
 //! In: the rows of the records, and which of them are gone from the disk. Out: chains, full backup first. It looks at nothing itself, and
-//! takes rows as they are: a base that is not there, or a backup that descends from itself, makes a broken chain and no endless loop.
+//! takes rows as they are: a base that is not there, or is another than it was, or a backup that descends from itself, makes a broken chain
+//! and no endless loop. What may be a base is said here once, for the daemon and for the operator's commands.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,12 +17,36 @@ pub enum Broken {
     /// A base has no record.
     #[error("its base '{0}' is not recorded")]
     BaseUnknown(String),
+    /// The backup that has its base's id now is another.
+    #[error(
+        "'{child}' was taken from another backup than the '{base}' that is here, since an id was used again or a folder exchanged"
+    )]
+    AnotherBase {
+        /// The incremental.
+        child: String,
+        /// The id of its base.
+        base: String,
+    },
     /// A member's files are gone.
     #[error("the files of '{0}' are gone")]
     Missing(String),
     /// It is its own base, over however many others.
     #[error("'{0}' descends from itself")]
     Loop(String),
+    /// The last verification of a member found damage.
+    #[error("'{0}' is damaged, by its last verification: dbcalm-db-cmd show {0} says how")]
+    Damaged(String),
+    /// An incremental that a predecessor's restore applied itself, and not a copy of it.
+    #[error("'{0}' has been consumed: an earlier restore applied it in place")]
+    Consumed(String),
+    /// The metadata of a member is not that of such a backup.
+    #[error("'{id}' is not as it was taken: {why}")]
+    Unfit {
+        /// The member.
+        id: String,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// All backups, by their chains.
@@ -29,8 +54,23 @@ pub enum Broken {
 pub struct Chains {
     rows: Vec<BackupRow>,
     index: HashMap<String, usize>,
+    /// Of each row, where its base is.
+    bases: Vec<Base>,
     children: HashMap<usize, Vec<usize>>,
     gone: HashSet<String>,
+}
+
+/// What a backup was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    /// Nothing: it is a full one.
+    None,
+    /// The backup of this index.
+    Known(usize),
+    /// A backup of which there is no record.
+    Unrecorded,
+    /// A backup whose id another one has now.
+    Another,
 }
 
 /// A backup's place in its chain.
@@ -43,16 +83,28 @@ pub struct Node<'a> {
 }
 
 impl Chains {
-    /// Makes the chains of `rows`, oldest first; `gone` are those of which nothing is on the disk.
-    pub fn new(rows: Vec<BackupRow>, gone: HashSet<String>) -> Self {
+    /// Makes the chains of `rows`, in the order of their places; `gone` are those of which nothing is on the disk.
+    ///
+    /// A base is recorded before what is taken from it. Where the records say otherwise its id was used again, or somebody has written the
+    /// rows anew: there, and only there, `is_base` is asked whether the first was the base of the second.
+    pub fn new(rows: Vec<BackupRow>, gone: HashSet<String>, is_base: impl Fn(&BackupRow, &BackupRow) -> bool) -> Self {
         let index: HashMap<_, _> = rows.iter().enumerate().map(|(at, row)| (row.id.clone(), at)).collect();
+        let base = |row: &BackupRow| {
+            let Some(from) = &row.from else { return Base::None };
+            match index.get(from).and_then(|at| Some((*at, rows.get(*at)?))) {
+                None => Base::Unrecorded,
+                Some((_, base)) if base.place > row.place && !is_base(base, row) => Base::Another,
+                Some((at, _)) => Base::Known(at),
+            }
+        };
+        let bases: Vec<_> = rows.iter().map(base).collect();
         let mut children: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (at, row) in rows.iter().enumerate() {
-            if let Some(base) = row.from.as_ref().and_then(|from| index.get(from)) {
+        for (at, base) in bases.iter().enumerate() {
+            if let Base::Known(base) = base {
                 children.entry(*base).or_default().push(at);
             }
         }
-        Self { rows, index, children, gone }
+        Self { rows, index, bases, children, gone }
     }
 
     /// The backup of this id.
@@ -65,12 +117,26 @@ impl Chains {
         self.gone.contains(id)
     }
 
+    /// What this backup was taken from; none, if it is a full one.
+    ///
+    /// # Errors
+    /// Its base is not recorded, or is another backup now.
+    pub fn base_of(&self, row: &BackupRow) -> Result<Option<&BackupRow>, Broken> {
+        let base = self.index.get(&row.id).and_then(|at| self.bases.get(*at)).copied().unwrap_or(Base::None);
+        let from = || row.from.clone().unwrap_or_default();
+        match base {
+            Base::None => Ok(None),
+            Base::Known(at) => Ok(self.rows.get(at)),
+            Base::Unrecorded => Err(Broken::BaseUnknown(from())),
+            Base::Another => Err(Broken::AnotherBase { child: row.id.clone(), base: from() }),
+        }
+    }
+
     /// All backups, chain by chain: a full backup, and under it what was taken from it, a base before what was taken from it.
     pub fn tree(&self) -> Vec<Node<'_>> {
-        let is_root = |row: &BackupRow| row.from.as_ref().is_none_or(|from| !self.index.contains_key(from));
         let mut listed = HashSet::new();
         let mut nodes = Vec::with_capacity(self.rows.len());
-        let roots = self.rows.iter().enumerate().filter(|(_, row)| is_root(row)).map(|(at, _)| at);
+        let roots = self.bases.iter().enumerate().filter(|(_, base)| !matches!(base, Base::Known(_))).map(|(at, _)| at);
         // Those that descend from themselves hang from no root.
         for start in roots.chain(0..self.rows.len()) {
             for at in self.below(start, &mut listed) {
@@ -105,8 +171,8 @@ impl Chains {
                 return Err(Broken::Missing(row.id.clone()));
             }
             chain.push(row);
-            let Some(from) = &row.from else { break };
-            row = self.get(from).ok_or_else(|| Broken::BaseUnknown(from.clone()))?;
+            let Some(base) = self.base_of(row)? else { break };
+            row = base;
         }
         chain.reverse();
         Ok(chain)
@@ -116,15 +182,16 @@ impl Chains {
     pub fn broken(&self) -> HashMap<&str, Broken> {
         let (mut broken, mut seen) = (HashMap::new(), HashSet::new());
         for Node { row, .. } in self.tree() {
-            let base = row.from.as_deref();
-            // A base comes before what was taken from it, but in a loop.
-            let why = match base.map(|base| (seen.contains(base), broken.get(base))) {
+            let why = match self.base_of(row) {
                 _ if self.is_gone(&row.id) => Some(Broken::Missing(row.id.clone())),
-                None | Some((true, None)) => None,
-                Some((true, Some(why @ (Broken::Missing(_) | Broken::BaseUnknown(_) | Broken::Unknown(_))))) => {
-                    Some(why.clone())
-                }
-                Some((false, _) | (true, Some(Broken::Loop(_)))) => self.chain(&row.id).err(),
+                Err(why) => Some(why),
+                Ok(None) => None,
+                // A base comes before what was taken from it, but in a loop.
+                Ok(Some(base)) => match (seen.contains(base.id.as_str()), broken.get(base.id.as_str())) {
+                    (true, None) => None,
+                    (false, _) | (true, Some(Broken::Loop(_))) => self.chain(&row.id).err(),
+                    (true, Some(why)) => Some(why.clone()),
+                },
             };
             seen.insert(row.id.as_str());
             broken.extend(why.map(|why| (row.id.as_str(), why)));
@@ -144,6 +211,36 @@ impl Chains {
         self.rows.iter().rev().find(|row| self.chain(&row.id).is_ok())
     }
 
+    /// The chain of a backup that an incremental may be taken from: it is whole, and nothing speaks against a member. `doubt` says what
+    /// does, of a member and its base.
+    ///
+    /// # Errors
+    /// What is wrong with it, the first of the chain first.
+    pub fn base(
+        &self,
+        id: &str,
+        mut doubt: impl FnMut(&BackupRow, Option<&BackupRow>) -> Option<Broken>,
+    ) -> Result<Vec<&BackupRow>, Broken> {
+        let chain = self.chain(id)?;
+        let bases = std::iter::once(None).chain(chain.iter().copied().map(Some));
+        match chain.iter().zip(bases).find_map(|(row, base)| doubt(row, base)) {
+            Some(why) => Err(why),
+            None => Ok(chain),
+        }
+    }
+
+    /// The newest backup that an incremental may be taken from. Each member of a chain is doubted once.
+    pub fn newest_base(
+        &self,
+        mut doubt: impl FnMut(&BackupRow, Option<&BackupRow>) -> Option<Broken>,
+    ) -> Option<&BackupRow> {
+        let mut doubted: HashMap<String, Option<Broken>> = HashMap::new();
+        let mut once = |row: &BackupRow, base: Option<&BackupRow>| {
+            doubted.entry(row.id.clone()).or_insert_with(|| doubt(row, base)).clone()
+        };
+        self.rows.iter().rev().find(|row| self.base(&row.id, &mut once).is_ok())
+    }
+
     /// The newest full backup, for what the next one may come to.
     pub fn newest_full(&self) -> Option<&BackupRow> {
         self.rows.iter().rev().find(|row| row.from.is_none())
@@ -151,79 +248,4 @@ impl Chains {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Broken, Chains, Node};
-    use crate::store::reader::BackupRow;
-
-    /// Backups as `id<base`, and which of them are gone.
-    fn chains(backups: &str, gone: &str) -> Chains {
-        let row = |text: &str| {
-            let (id, from) = text.split_once('<').map_or((text, None), |(id, from)| (id, Some(from.to_owned())));
-            BackupRow { id: id.to_owned(), from, ..BackupRow::default() }
-        };
-        Chains::new(backups.split_whitespace().map(row).collect(), gone.split_whitespace().map(str::to_owned).collect())
-    }
-
-    fn ids(rows: &[&BackupRow]) -> String {
-        rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>().join(" ")
-    }
-
-    fn tree(chains: &Chains) -> String {
-        let nodes = chains.tree();
-        nodes
-            .iter()
-            .map(|node| format!("{}{}", if node.is_root { "" } else { "+" }, node.row.id))
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-
-    #[test]
-    fn a_tree_has_each_backup_once_and_under_its_base() {
-        assert_eq!(tree(&chains("a b<a c d<b e<a f<c", "")), "a +b +d +e c +f");
-        assert_eq!(tree(&chains("x<gone y<x a", "")), "x +y a");
-        assert_eq!(tree(&chains("a p<q q<p", "")), "a p +q");
-    }
-
-    #[test]
-    fn a_chain_is_whole_or_says_what_it_lacks() {
-        let all = chains("a b<a c<b x<gone y<x p<q q<p", "");
-        assert_eq!(ids(&all.chain("c").unwrap()), "a b c");
-        assert_eq!(all.chain("y"), Err(Broken::BaseUnknown("gone".to_owned())));
-        assert_eq!(all.chain("p"), Err(Broken::Loop("p".to_owned())));
-        assert_eq!(all.chain("none"), Err(Broken::Unknown("none".to_owned())));
-        assert_eq!(chains("a b<a c<b", "b").chain("c"), Err(Broken::Missing("b".to_owned())));
-    }
-
-    #[test]
-    fn all_that_is_broken_is_what_each_chain_says() {
-        for (backups, gone) in [
-            ("a b<a c<b x<gone y<x p<q q<p r<q d<a", ""),
-            ("a b<a c<b d<c e<a", "b d"),
-            ("p<q q<p r<q s<r", "q"),
-            ("a<a", ""),
-        ] {
-            let all = chains(backups, gone);
-            let broken = all.broken();
-            for Node { row, .. } in all.tree() {
-                assert_eq!(broken.get(row.id.as_str()), all.chain(&row.id).err().as_ref(), "{} of {backups}", row.id);
-            }
-        }
-    }
-
-    #[test]
-    fn a_removal_breaks_what_descends_from_it() {
-        let all = chains("a b<a c<b d<a p<q q<p", "");
-        assert_eq!(ids(&all.needed_by("a")), "b c d");
-        assert_eq!(ids(&all.needed_by("b")), "c");
-        assert_eq!(ids(&all.needed_by("c")), "");
-        assert_eq!(ids(&all.needed_by("p")), "q");
-    }
-
-    #[test]
-    fn the_newest_whole_one_is_not_simply_the_newest() {
-        assert_eq!(chains("a b<a c<gone", "").newest_whole().unwrap().id, "b");
-        assert_eq!(chains("a b<a", "a").newest_whole(), None);
-        assert_eq!(chains("a b<a c d<c", "c").newest_whole().unwrap().id, "b");
-        assert_eq!(chains("a b<a", "").newest_full().unwrap().id, "a");
-    }
-}
+mod tests;

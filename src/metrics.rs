@@ -3,6 +3,7 @@
 //! In: the records and the [`Board`](crate::job::Board). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
 //! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
 
+mod clock;
 mod reason;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clock::Clock;
 pub use reason::{Failures, Reason};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -46,10 +48,12 @@ pub async fn keep(world: Arc<World>, stop: CancellationToken) {
     let mut keeper = Keeper { world, before: None, measured: None, is_failing: false };
     loop {
         keeper.write().await;
+        let clock = Clock::now();
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             () = keeper.world.board.turned() => {}
+            () = clock.jumps() => {}
         }
     }
     keeper.write().await;

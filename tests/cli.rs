@@ -1,5 +1,7 @@
 //! The operator's command line: the program itself, over fakes and over a real MariaDB.
 
+mod chains;
+mod clock;
 mod interrupted;
 mod orders;
 mod reference;

@@ -89,7 +89,7 @@ fn free(config: &Config) -> String {
 
 fn newest(config: &Config) -> Result<String, Failure> {
     let all = Backups::look(config)?;
-    all.chains.newest_whole().map(|row| row.id.clone()).ok_or_else(|| {
+    all.newest_base(config).map(|row| row.id.clone()).ok_or_else(|| {
         let text = "there is no backup whose chain is whole, to take an incremental from";
         Failure::because(text, "take a full one first: dbcalm-db-cmd backup full").exit(Exit::NotFound)
     })

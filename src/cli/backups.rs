@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::exit::Failure;
-use super::output::{age, records, seconds, span, took, unread};
-use crate::chains::Chains;
+use super::output::{Age, age, records, seconds, took, unread};
+use crate::chains::{Broken, Chains};
 use crate::command::BackupId;
 use crate::config::Config;
 use crate::disk::{self, stored};
@@ -17,6 +17,7 @@ use crate::plan::stored::{Compression, Stored, stream_name};
 use crate::store::reader::{BackupRow, Reader};
 use crate::store::time::Moment;
 use crate::verify::Depth;
+use crate::verify::glance::{self, Glance};
 use crate::verify::kept::{self, Outcome};
 
 /// A file of each backup whose files themselves are stored (mariadb.com, "Files Created by mariadb-backup"): one look at it, and a folder
@@ -93,7 +94,7 @@ pub(super) struct Verified<'a> {
 impl Verified<'_> {
     /// For a person: what is wrong, or how long ago all was well.
     pub(super) fn text(&self, now: Moment) -> String {
-        let ago = age(Some(self.when), now).map(|age| format!("{} ago", span(age))).unwrap_or_default();
+        let ago = age(Some(self.when), now).map(Age::ago).unwrap_or_default();
         match (self.outcome, self.depth) {
             (Outcome::Ok, Depth::Content) => ago,
             (Outcome::Ok, Depth::Quick) => format!("{ago}, quick"),
@@ -132,7 +133,8 @@ impl Backups {
             }
         }
         let gone = states.iter().filter(|(_, state)| **state == State::Missing).map(|(id, _)| id.clone()).collect();
-        let chains = Chains::new(rows, gone);
+        let glance = glance(config);
+        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child));
         let broken = chains.broken().into_iter().map(|(id, why)| (id.to_owned(), why.to_string())).collect();
         Ok(Self { chains, states, verified: kept::read(&config.database_path), forwarded, broken })
     }
@@ -140,6 +142,19 @@ impl Backups {
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
     pub(super) fn find(&self, id: &str) -> Option<&BackupRow> {
         self.chains.get(id).or_else(|| self.chains.newest_whole().filter(|_| id == "latest"))
+    }
+
+    /// The newest backup that the daemon would take an incremental from.
+    pub(super) fn newest_base(&self, config: &Config) -> Option<&BackupRow> {
+        let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
+            glance::known_damage(row, &self.verified).or_else(|| glance(config).doubt(row, base))
+        };
+        self.chains.newest_base(doubt)
+    }
+
+    /// What a glance at each member of its chain has against it, beside what all of a list are held against.
+    pub(super) fn doubt(&self, row: &BackupRow, config: &Config) -> Option<Broken> {
+        self.chains.base(&row.id, |row, base| glance(config).doubt(row, base)).err()
     }
 
     pub(super) fn state(&self, id: &str) -> State {
@@ -167,7 +182,7 @@ impl Backups {
             schedule_id: row.schedule_id,
             start_time: row.start_time.as_deref(),
             end_time: row.end_time.as_deref(),
-            age_seconds: age(row.start_time.as_deref(), now).map(seconds),
+            age_seconds: age(row.start_time.as_deref(), now).map(Age::seconds),
             duration_seconds: took(row.start_time.as_deref(), row.end_time.as_deref()).map(seconds),
             size: row.size,
             state: self.state(&row.id),
@@ -196,6 +211,10 @@ impl Backups {
             Stored::Forwarded(_) => None,
         }
     }
+}
+
+fn glance(config: &Config) -> Glance<'_> {
+    Glance { backup_dir: &config.backup_dir, flavour: config.flavour }
 }
 
 fn names(dir: &Path) -> io::Result<HashSet<String>> {

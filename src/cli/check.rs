@@ -17,6 +17,7 @@ use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
 use crate::plan::tool;
 use crate::plan::version::Version;
+use crate::store::time::Moment;
 
 /// Look whether backups would work, and say what to do if not
 #[derive(Debug, Clone, Args)]
@@ -117,6 +118,9 @@ async fn look(config: &Config, findings: &mut Findings) {
     look_at_database(config, findings);
     // No backup that is taken now minds them, but a restore may.
     for (text, hint) in super::strays::strays(config) {
+        findings.warning(text, hint);
+    }
+    for (text, hint) in super::ahead::ahead(config, Moment::now()) {
         findings.warning(text, hint);
     }
     for left in super::leftover::left(config) {

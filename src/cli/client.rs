@@ -72,6 +72,9 @@ fn refused(code: u16, status: &str) -> Failure {
         404 if status.starts_with("Base") => {
             "dbcalm-db-cmd list shows what is there; a stream of the Go daemon is no base: dbcalm-db-cmd backup full"
         }
+        400 if status.starts_with("the chain of base") => {
+            "dbcalm-db-cmd backup full; left out, --from is the newest backup that can be a base"
+        }
         404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
         409 => "leave the id out and one is made from the time",
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",

@@ -1,5 +1,6 @@
 //! `list`: backups as chains, restores, or external commands.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::backups::{Backups, Shown};
 use super::exit::{Exit, Failure};
-use super::output::{Output, age, bytes, or_dash, records, span, table, took, unread};
+use super::output::{Age, IN_THE_FUTURE, Output, age, bytes, or_dash, records, span, table, took, unread};
 use super::tree::branches;
 use crate::config::Config;
 use crate::store::reader::{ProcessRow, RestoreRow};
@@ -72,7 +73,7 @@ pub(super) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
 }
 
 fn is_recent(args: &ListArgs, start: Option<&str>, now: Moment) -> bool {
-    args.since.is_none_or(|within| age(start, now).is_some_and(|age| age <= within))
+    args.since.is_none_or(|within| age(start, now).is_some_and(|age| age.is_within(within)))
 }
 
 fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
@@ -90,10 +91,10 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     }
     nodes.retain(|node| is_recent(args, node.row.start_time.as_deref(), now));
     if let Some(limit) = args.limit {
-        let mut times: Vec<_> = nodes.iter().map(|node| &node.row.start_time).collect();
-        times.sort_by(|one, other| other.cmp(one));
-        let oldest = limit.checked_sub(1).and_then(|at| times.get(at).copied().cloned());
-        nodes.retain(|node| limit > 0 && oldest.as_ref().is_none_or(|oldest| node.row.start_time >= *oldest));
+        let mut places: Vec<_> = nodes.iter().map(|node| node.row.place).collect();
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        let oldest = limit.checked_sub(1).and_then(|at| places.get(at).copied());
+        nodes.retain(|node| limit > 0 && oldest.is_none_or(|oldest| node.row.place >= oldest));
     }
     let branches = branches(&nodes.iter().map(|node| node.row).collect::<Vec<_>>());
     let (mut rows, mut listed, mut above) = (Vec::new(), Vec::with_capacity(nodes.len()), None);
@@ -105,7 +106,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
         rows.push(vec![
             format!("{branch}{}", shown.id),
             shown.kind.to_owned(),
-            or_dash(shown.age_seconds.map(rounded)),
+            or_dash(shown.age_seconds.map(|age| if age < 0.0 { IN_THE_FUTURE.to_owned() } else { rounded(age) })),
             or_dash(shown.duration_seconds.map(rounded)),
             or_dash(shown.size.map(bytes)),
             shown.state.as_str().to_owned(),
@@ -144,7 +145,7 @@ fn restores(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
             vec![
                 row.id.to_string(),
                 row.target.clone(),
-                or_dash(age(row.start_time.as_deref(), now).map(span)),
+                or_dash(age(row.start_time.as_deref(), now).map(Age::text)),
                 or_dash(took(row.start_time.as_deref(), row.end_time.as_deref()).map(span)),
                 or_dash(row.backup_id.clone()),
                 // What the API shows as the point in time, without its fractions.
@@ -191,7 +192,7 @@ fn processes(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
                 row.kind.clone(),
                 row.status.clone(),
                 or_dash(row.return_code.map(|code| code.to_string())),
-                or_dash(age(row.start_time.as_deref(), now).map(span)),
+                or_dash(age(row.start_time.as_deref(), now).map(Age::text)),
                 or_dash(took(row.start_time.as_deref(), row.end_time.as_deref()).map(span)),
                 row.command_id.clone(),
             ]

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod ahead;
 mod backup;
 mod backups;
 mod check;

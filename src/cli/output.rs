@@ -106,9 +106,53 @@ pub(super) fn took(start: Option<&str>, end: Option<&str>) -> Option<Duration> {
     Some(Moment::read(start?)?.until(Moment::read(end?)?))
 }
 
+/// The age of what is to come yet.
+pub(super) const IN_THE_FUTURE: &str = "in the future";
+
+/// How long ago something was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    /// So long.
+    Ago(Duration),
+    /// It is to come yet, in so long: the clock was ahead then, or is behind now.
+    Ahead(Duration),
+}
+
+impl Age {
+    /// For a person, in a table.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Ago(age) => span(age),
+            Self::Ahead(_) => IN_THE_FUTURE.to_owned(),
+        }
+    }
+
+    /// For a person, behind a time.
+    pub(super) fn ago(self) -> String {
+        match self {
+            Self::Ago(age) => format!("{} ago", span(age)),
+            Self::Ahead(_) => self.text(),
+        }
+    }
+
+    /// For JSON: to the millisecond, and less than 0 of what is in the future.
+    pub(super) fn seconds(self) -> f64 {
+        match self {
+            Self::Ago(age) => seconds(age),
+            Self::Ahead(time) => -seconds(time),
+        }
+    }
+
+    /// Whether it is no longer ago than that.
+    pub(super) fn is_within(self, time: Duration) -> bool {
+        matches!(self, Self::Ahead(_)) || matches!(self, Self::Ago(age) if age <= time)
+    }
+}
+
 /// How long ago something was, by the records.
-pub(super) fn age(start: Option<&str>, now: Moment) -> Option<Duration> {
-    Some(Moment::read(start?)?.until(now))
+pub(super) fn age(start: Option<&str>, now: Moment) -> Option<Age> {
+    let start = Moment::read(start?)?;
+    Some(if start.is_ahead_of(now) { Age::Ahead(now.until(start)) } else { Age::Ago(start.until(now)) })
 }
 
 /// A duration in seconds, for JSON: to the millisecond.
@@ -125,7 +169,8 @@ pub(super) fn or_dash(text: Option<String>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{bytes, span, table};
+    use super::{Age, age, bytes, span, table};
+    use crate::store::time::Moment;
 
     #[test]
     fn sizes_and_durations_are_for_people() {
@@ -143,6 +188,19 @@ mod tests {
         for (seconds, text) in [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7265, "2 h 1 min"), (90_000, "1 d 1 h")] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn what_is_in_the_future_is_no_age_of_0() {
+        let now = Moment::read("2026-11-28 12:00:00").unwrap();
+        let of = |start: &str| age(Some(start), now).unwrap();
+        let (past, little, ahead) = (of("2026-11-28 11:59:00"), of("2026-11-28 12:01:00"), of("2026-12-28 12:00:00"));
+        assert_eq!((past.text().as_str(), past.ago().as_str(), past.seconds()), ("1 min 0 s", "1 min 0 s ago", 60.0));
+        assert_eq!(little, Age::Ago(Duration::ZERO), "clocks are set back a little now and then");
+        assert_eq!((ahead.text(), ahead.ago()), ("in the future".to_owned(), "in the future".to_owned()));
+        assert!((ahead.seconds() + 30.0 * 86_400.0).abs() < 1e-6);
+        assert!(ahead.is_within(Duration::ZERO) && !past.is_within(Duration::from_secs(59)));
+        assert_eq!(age(Some("never"), now), None);
     }
 
     #[test]

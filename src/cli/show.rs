@@ -49,9 +49,15 @@ pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     };
     let now = Moment::now();
     let members = all.chains.chain(&row.id).unwrap_or_default();
+    let problem = all.doubt(row, config).map(|why| why.to_string());
     let place = row.id.parse().ok().and_then(|id| stored::look(&config.backup_dir, &id).ok().flatten());
     let whole = Whole {
-        backup: Shown { size: all.size(row, config), ..all.shown(row, now) },
+        backup: Shown {
+            size: all.size(row, config),
+            restorable: problem.is_none(),
+            problem: problem.as_deref(),
+            ..all.shown(row, now)
+        },
         path: place.map(|place| place.path().display().to_string()),
         chain_size: members.iter().map(|member| all.size(member, config)).sum(),
         chain: members.iter().map(|member| member.id.as_str()).collect(),
@@ -68,7 +74,7 @@ fn verified_text(verified: &Verified<'_>, now: Moment) -> String {
 
 fn text(whole: &Whole<'_>, now: Moment) -> String {
     let backup = &whole.backup;
-    let ago = age(backup.start_time, now).map(|age| format!(" ({} ago)", span(age))).unwrap_or_default();
+    let ago = age(backup.start_time, now).map(|age| format!(" ({})", age.ago())).unwrap_or_default();
     let chain_size = whole.chain_size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
     let needed_by = || format!("{}: removing this one breaks them", whole.needed_by.join(", "));
     facts(&[

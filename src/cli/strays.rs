@@ -90,7 +90,7 @@ fn ids(backup_dir: &Path) -> BTreeSet<BackupId> {
 }
 
 /// A list that a person still reads.
-fn bounded(mut found: Vec<(String, String)>, what: &str) -> Vec<(String, String)> {
+pub(super) fn bounded(mut found: Vec<(String, String)>, what: &str) -> Vec<(String, String)> {
     let more = found.len().saturating_sub(NAMED);
     if more > 0 {
         found.truncate(NAMED);

@@ -13,6 +13,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, seconds};
 use super::print_error;
 use super::watched::watched;
+use crate::chains::Broken;
 use crate::command::BackupId;
 use crate::config::Config;
 use crate::store::reader::BackupRow;
@@ -127,7 +128,7 @@ fn chosen<'a>(args: &VerifyArgs, all: &'a Backups) -> Result<Vec<&'a BackupRow>,
         // One that descends from itself is gone round once.
         while let Some(row) = next.filter(|row| !rows.contains(row) && !chain.contains(row)) {
             chain.push(row);
-            next = row.from.as_deref().and_then(|from| all.chains.get(from));
+            next = all.chains.base_of(row).unwrap_or_default();
         }
         rows.extend(chain.into_iter().rev());
     }
@@ -141,7 +142,8 @@ fn one<'a>(
     before: &BTreeMap<&str, Report<'_>>,
 ) -> Result<Report<'a>, Failure> {
     let begun = Instant::now();
-    let base = row.from.as_deref().map(|from| (from, before.get(from)));
+    let its_base = all.chains.base_of(row);
+    let base = row.from.as_deref().map(|from| (from, before.get(from).filter(|_| its_base.is_ok())));
     let from = base.and_then(|(_, report)| report?.to_lsn);
     let found = match row.id.parse::<BackupId>() {
         Ok(id) => verifier.look(&id, row.from.is_some(), from).map_err(|why| {
@@ -158,8 +160,10 @@ fn one<'a>(
         Some(Outcome::Ok | Outcome::Elsewhere) => None,
         Some(Outcome::Damaged) => Some(format!("its base '{from}' is damaged")),
         Some(Outcome::Broken) => Some(format!("its base '{from}' cannot be restored")),
-        None if all.chains.get(from).is_none() => Some(format!("its base '{from}' is not recorded")),
-        None => Some(format!("'{}' descends from itself", row.id)),
+        None => Some(match &its_base {
+            Err(why) => why.to_string(),
+            Ok(_) => Broken::Loop(row.id.clone()).to_string(),
+        }),
     });
     let outcome = match (&broken, found.problems.is_empty(), found.without.is_some()) {
         (_, false, _) => Outcome::Damaged,

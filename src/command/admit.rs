@@ -4,6 +4,7 @@
 //! needs taken for it; or the first reason against it, in the order of the contract: records, credentials, server, data
 //! directory; and last, whether there plainly is no room. Nothing is recorded and no backup is touched.
 
+mod chain;
 mod memory;
 mod origin;
 
@@ -32,8 +33,8 @@ use crate::plan::{Ground, Member, Plan};
 use crate::repository::Origin;
 use crate::repository::card::Card;
 use crate::server::Server;
-use crate::store::Known;
 use crate::store::time::Moment;
+use crate::store::{Known, StoreError};
 use crate::world::World;
 
 /// How long it may take to find out what room there is: 1 s of the 4.5 s that a client's answer may take.
@@ -66,15 +67,9 @@ pub async fn admit(command: &Command, world: &World, config: &Config, until: Ins
 }
 
 async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
-    let ids = std::iter::once(&wanted.id).chain(&wanted.base);
-    let known = known(world, ids, until).await?;
+    let known = known(world, std::iter::once(&wanted.id), until).await?;
     if let Some(base) = &wanted.base {
-        let dir = config.backup_dir.join(base.as_str());
-        if !known.contains_key(base.as_str())
-            || !on_disk(&config.backup_dir, until, move || disk::is_directory(&dir)).await?
-        {
-            return Err(Rejection::BaseNotFound(base.clone()));
-        }
+        chain::check_base(base, world, config, until).await?;
     }
     let exists = || Rejection::AlreadyExists(wanted.id.clone());
     // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
@@ -116,6 +111,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let (chain, cards) = find_chain(wanted, &known, config, until).await?;
     let marks: Vec<_> = cards.iter().flatten().map(Card::mark).collect();
     let server = cards.last().and_then(Option::as_ref).map(|card| &card.server);
+    chain::check_bases(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
@@ -233,7 +229,11 @@ async fn known(
 ) -> Result<HashMap<String, Known>, Rejection> {
     let ids = ids.map(ToString::to_string).collect();
     let known = world.store.known(ids, until).await;
-    known.map_err(|why| Rejection::Broken(format!("the records cannot be read: {}", crate::chain(&why))))
+    known.map_err(|why| unreadable(&why))
+}
+
+fn unreadable(why: &StoreError) -> Rejection {
+    Rejection::Broken(format!("the records cannot be read: {}", crate::chain(why)))
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.

@@ -36,7 +36,7 @@ fn records() -> impl Strategy<Value = HashMap<String, Known>> {
     prop::collection::vec(prop::option::weighted(0.9, prop::option::weighted(0.7, 0..6_usize)), 6).prop_map(|drawn| {
         let known = drawn.into_iter().enumerate().filter_map(|(index, drawn)| {
             let from = drawn?.map(|from| format!("b{from}"));
-            Some((format!("b{index}"), Known { from, start_time: None }))
+            Some((format!("b{index}"), Known { from, start_time: None, place: 0 }))
         });
         known.collect()
     })

@@ -26,6 +26,14 @@ pub enum Rejection {
     /// Frozen. The base of an incremental is not known or its folder is gone.
     #[error("Base backup with id {0} not found")]
     BaseNotFound(BackupId),
+    /// What an incremental would be taken from is there, and could not be restored itself.
+    #[error("the chain of base {base} cannot be restored: {why}; take a full backup")]
+    BrokenBase {
+        /// What it would be taken from.
+        base: BackupId,
+        /// What is wrong with its chain, with the member named.
+        why: String,
+    },
     /// Frozen. A backup to restore is not known or its folder is gone.
     #[error("Backup with id {0} not found")]
     BackupNotFound(BackupId),
@@ -95,7 +103,11 @@ impl Rejection {
     /// The code of the reply, after HTTP's.
     pub fn code(&self) -> u16 {
         match self {
-            Self::InvalidCommand | Self::MissingArgument(_) | Self::Malformed(_) | Self::OtherHistory { .. } => 400,
+            Self::InvalidCommand
+            | Self::MissingArgument(_)
+            | Self::Malformed(_)
+            | Self::BrokenBase { .. }
+            | Self::OtherHistory { .. } => 400,
             Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,
             Self::AlreadyExists(_) => 409,

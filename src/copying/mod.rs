@@ -6,7 +6,7 @@
 
 pub(crate) mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -103,10 +103,11 @@ impl Copying<'_> {
         let wanted = self.manifest(&source)?;
         let mut files = tree.files;
         files.retain(|entry| entry.path.as_os_str() != manifest::NAME);
-        if let Some(wanted) = &wanted
-            && let Some(gone) = wanted.keys().find(|path| !files.iter().any(|entry| entry.path == **path))
-        {
-            return Err(CopyError::Damaged(gone.clone()));
+        if let Some(wanted) = &wanted {
+            let there: HashSet<_> = files.iter().map(|entry| &entry.path).collect();
+            if let Some(gone) = wanted.keys().find(|path| !there.contains(path)) {
+                return Err(CopyError::Damaged(gone.clone()));
+            }
         }
         // What a backup says of itself is not the server's.
         files.retain(|entry| entry.path.as_os_str() != card::NAME);
@@ -240,9 +241,15 @@ fn hash_zeros(hasher: &mut Sha256, mut count: u64, buffer: &mut [u8]) {
 /// A `.meta` whose `.delta` is gone: an apply removes each delta and leaves its meta (seen with mariadb-backup 10.5.23, 10.11.19 and
 /// 11.8.6). A predecessor applied the stored incremental itself: what it left can be applied again, and loses its tables.
 pub(crate) fn widow(files: &[Entry]) -> Option<PathBuf> {
-    let is_meta = |entry: &&Entry| entry.path.extension().is_some_and(|extension| extension == "meta");
-    let has_delta = |meta: &Path| files.iter().any(|entry| entry.path == meta.with_extension("delta"));
-    files.iter().filter(is_meta).find(|meta| !has_delta(&meta.path)).map(|meta| meta.path.clone())
+    widow_of(files.iter().map(|entry| entry.path.as_path()))
+}
+
+/// The same, of the paths of files.
+pub(crate) fn widow_of<'a>(paths: impl Iterator<Item = &'a Path> + Clone) -> Option<PathBuf> {
+    let is = |path: &&Path, wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
+    let deltas: HashSet<_> = paths.clone().filter(|path| is(path, "delta")).collect();
+    let mut metas = paths.filter(|path| is(path, "meta"));
+    metas.find(|meta| !deltas.contains(meta.with_extension("delta").as_path())).map(Path::to_owned)
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
     Ok(Some(forwarded.map_or(Stored::Directory(folder), Stored::Forwarded)))
 }
 
+/// Whether a backup is lost, by what was found of it: nothing, or the metadata of a stream that was stored here. One that was forwarded is
+/// not lost; where the records do not say, what is not here is taken for forwarded.
+pub fn is_gone(found: Option<&Stored>, was_forwarded: Option<bool>) -> bool {
+    match found {
+        None => true,
+        Some(Stored::Forwarded(_)) => was_forwarded == Some(false),
+        Some(Stored::Directory(_) | Stored::Stream(_)) => false,
+    }
+}
+
 fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|there| there.is_file())
 }

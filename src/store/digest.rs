@@ -1,12 +1,14 @@
 //! What the records come to, for the metrics.
 
-use rusqlite::{Connection, OptionalExtension, Result};
+use rusqlite::{Connection, Result};
 
 use super::process::Kind;
-use super::{schema, text, time};
+use super::time::Moment;
+use super::{schema, text};
 use crate::metrics::{Failures, Reason};
 
-/// The last successes.
+/// The last successes: those that were recorded last, whatever their times say. One whose end is in the future, because the clock was ahead
+/// then, is passed over: an alert on what is old must not be silent until that time has come.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Digest {
     /// Of the full backups.
@@ -30,33 +32,46 @@ pub struct Latest {
     pub size: Option<u64>,
 }
 
-pub(super) fn digest(connection: &Connection) -> Result<Digest> {
+pub(super) fn digest(connection: &Connection, now: Moment) -> Result<Digest> {
     let mut restores = Vec::new();
     for target in ["database", "folder"] {
         // Python's ORM spells it in capitals.
-        let end = connection
-            .prepare_cached("SELECT max(end_time) FROM restore WHERE lower(target) = ?1")?
-            .query_row([target], |row| text(row, 0))?;
-        restores.extend(end.and_then(|end| time::seconds(&end)).map(|end| (target, end)));
+        let mut statement = connection.prepare_cached(
+            "SELECT end_time FROM restore WHERE lower(target) = ?1 AND end_time IS NOT NULL ORDER BY id DESC",
+        )?;
+        let mut rows = statement.query([target])?;
+        while let Some(row) = rows.next()? {
+            if let Some(end) = past(text(row, 0)?, now) {
+                restores.push((target, end.seconds()));
+                break;
+            }
+        }
     }
-    Ok(Digest { full: latest(connection, true)?, incremental: latest(connection, false)?, restores })
+    Ok(Digest { full: latest(connection, true, now)?, incremental: latest(connection, false, now)?, restores })
 }
 
-fn latest(connection: &Connection, is_full: bool) -> Result<Option<Latest>> {
+fn latest(connection: &Connection, is_full: bool, now: Moment) -> Result<Option<Latest>> {
     let size = if schema::has_column(connection, "backup", "size")? { "size" } else { "NULL" };
     let query = format!(
         "SELECT id, start_time, end_time, {size} FROM backup
-         WHERE (from_backup_id IS NULL) = ?1 AND end_time IS NOT NULL ORDER BY end_time DESC LIMIT 1"
+         WHERE (from_backup_id IS NULL) = ?1 AND end_time IS NOT NULL ORDER BY rowid DESC"
     );
-    let found = connection.prepare_cached(&query)?.query_row([is_full], |row| {
-        let (id, start, end) = (text(row, 0)?, text(row, 1)?, text(row, 2)?);
-        Ok((id, start, end, text(row, 3)?.and_then(|size| size.parse().ok())))
-    });
-    let Some((Some(id), start, Some(end), size)) = found.optional()? else { return Ok(None) };
-    let (start, end) = (start.and_then(|start| time::seconds(&start)), time::seconds(&end));
-    // To the microsecond, as the records have it.
-    let seconds = |end: f64| start.map(|start| ((end - start) * 1e6).round() / 1e6).filter(|seconds| *seconds >= 0.0);
-    Ok(end.map(|end| Latest { id, end, seconds: seconds(end), size }))
+    let mut statement = connection.prepare_cached(&query)?;
+    let mut rows = statement.query([is_full])?;
+    while let Some(row) = rows.next()? {
+        let (Some(id), Some(end)) = (text(row, 0)?, past(text(row, 2)?, now)) else { continue };
+        let end = end.seconds();
+        let start = text(row, 1)?.as_deref().and_then(Moment::read).map(Moment::seconds);
+        // To the microsecond, as the records have it.
+        let seconds = start.map(|start| ((end - start) * 1e6).round() / 1e6).filter(|seconds| *seconds >= 0.0);
+        return Ok(Some(Latest { id, end, seconds, size: text(row, 3)?.and_then(|size| size.parse().ok()) }));
+    }
+    Ok(None)
+}
+
+/// A moment of the records that is not in the future.
+fn past(text: Option<String>, now: Moment) -> Option<Moment> {
+    Moment::read(&text?).filter(|at| !at.is_ahead_of(now))
 }
 
 /// How many jobs failed: each has one failed row.

@@ -4,6 +4,7 @@
 //! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
 //! of a request never says `success` before all of it is done.
 
+mod chain;
 pub mod digest;
 pub mod process;
 pub mod reader;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
 pub use records::{Known, Success};
@@ -77,6 +79,11 @@ impl Store {
             .await
     }
 
+    /// The backup of this id and, each in turn, what it was taken from, as far as that is recorded; nothing, if it is not.
+    pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, StoreError> {
+        self.worker.call(Patience::Until(until), move |connection| chain::upwards(connection, &id)).await
+    }
+
     /// Records that a request's first command is about to run; gives its row.
     pub async fn begin(&self, begun: Begun, until: Instant) -> Result<i64, StoreError> {
         self.worker.call(Patience::Until(until), move |connection| process::insert(connection, &begun)).await
@@ -93,7 +100,7 @@ impl Store {
         self.worker.note(note);
     }
 
-    /// The id of the full backup that was taken last, if there is one.
+    /// The id of the full backup that was recorded last, if there is one.
     pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, StoreError> {
         self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
     }
@@ -105,7 +112,7 @@ impl Store {
 
     /// What the records come to, for the metrics.
     pub async fn digest(&self, until: Instant) -> Result<Digest, StoreError> {
-        self.worker.call(Patience::Until(until), |connection| digest::digest(connection)).await
+        self.worker.call(Patience::Until(until), |connection| digest::digest(connection, Moment::now())).await
     }
 
     /// How many jobs failed, as far back as the records go.

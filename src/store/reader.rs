@@ -30,6 +30,10 @@ pub struct BackupRow {
     pub size: Option<u64>,
     /// The request that made it, where it was asked for.
     pub command_id: Option<String>,
+    /// Its place in the order in which backups were recorded, by which one is newer than another: a clock that is set jumps, and this does not.
+    /// It is `SQLite`'s rowid. A new one is larger than those that are there, and a VACUUM keeps their order (sqlite.org/rowidtable.html, and
+    /// seen). `process_id` would be no such order: where old processes are removed the Python API's table gives their ids again.
+    pub place: i64,
 }
 
 /// A restore that was done.
@@ -110,7 +114,7 @@ impl Reader {
         Ok(Self { connection })
     }
 
-    /// All backups, oldest first; `with_requests` also which request made each, for which each one's process is looked up.
+    /// All backups, in the order in which they were recorded; `with_requests` also which request made each, for which each one's process is looked up.
     pub fn backups(&self, with_requests: bool) -> Result<Vec<BackupRow>, StoreError> {
         // A column that this layout lacks, or a table that is not there yet, is read as nothing.
         if !self.connection.table_exists(None, "backup")? {
@@ -123,8 +127,8 @@ impl Reader {
         let (schedule, size) = (column("schedule_id")?, column("size")?);
         let (requests, join) = if with_requests { self.requests("b")? } else { NO_REQUESTS };
         let query = format!(
-            "SELECT b.id, b.from_backup_id, {schedule}, b.start_time, b.end_time, {size}, {requests}
-             FROM backup b {join} ORDER BY b.start_time, b.id"
+            "SELECT b.id, b.from_backup_id, {schedule}, b.start_time, b.end_time, {size}, {requests}, b.rowid
+             FROM backup b {join} ORDER BY b.rowid"
         );
         self.rows(&query, |row| {
             Ok(BackupRow {
@@ -135,6 +139,7 @@ impl Reader {
                 end_time: text(row, 4)?,
                 size: integer(row, 5)?.and_then(|size| u64::try_from(size).ok()),
                 command_id: text(row, 6)?,
+                place: integer(row, 7)?.unwrap_or_default(),
             })
         })
     }
@@ -189,11 +194,7 @@ impl Reader {
         let query = "SELECT b.id, p.command FROM backup b JOIN process p ON p.id = b.process_id
              WHERE p.command LIKE '% | dbcalm-db-cmd store %'";
         let found = self.rows(query, |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
-        let stage = |command: &str| {
-            let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
-            Some(stored.split(' ').any(|argument| argument == "--forward"))
-        };
-        Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, stage(&command)?))).collect())
+        Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, was_forwarded(&command)?))).collect())
     }
 
     /// The external commands of one request, in order.
@@ -250,6 +251,12 @@ impl Reader {
         let rows = statement.query_map([], make)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// Whether this command, which took a backup, forwarded its stream; none, if it took no stream or is not this daemon's.
+pub(super) fn was_forwarded(command: &str) -> Option<bool> {
+    let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
+    Some(stored.split(' ').any(|argument| argument == "--forward"))
 }
 
 /// A value as a number: none, where it is of another kind.

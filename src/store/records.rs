@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::{schema, text};
+use super::{chain, schema, text};
 use crate::command::{BackupId, Target};
 
 /// What the records know of a backup.
@@ -13,6 +13,8 @@ pub struct Known {
     pub from: Option<String>,
     /// When it was begun.
     pub start_time: Option<String>,
+    /// Its place in the order of the records: that of [`BackupRow`](super::reader::BackupRow).
+    pub place: i64,
 }
 
 /// What the success of a whole request adds to the records.
@@ -47,8 +49,8 @@ pub enum Success {
 /// What is known of the backup with this id.
 pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
-        .prepare_cached("SELECT from_backup_id, start_time FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)? }))
+        .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
+        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
         .optional()
 }
 
@@ -68,10 +70,10 @@ pub(super) fn restored_since(connection: &Connection, id: &str) -> Result<Option
     Ok(ids.map(|ids| ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect()))
 }
 
-/// The id of the full backup that was begun last.
+/// The id of the full backup that was recorded last.
 pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
     connection
-        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY start_time DESC LIMIT 1")?
+        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY rowid DESC LIMIT 1")?
         .query_row([], |row| text(row, 0))
         .optional()
         .map(Option::flatten)
@@ -84,9 +86,9 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
         Success::Backup { id, from, schedule_id, size } => {
             let from = from.as_ref().map(BackupId::as_str);
             if let Some(base) = from
-                && known(connection, base)?.is_none()
+                && let Some(gone) = chain::first_gap(connection, base)?
             {
-                return Err(base_gone(base));
+                return Err(base_gone(&gone));
             }
             connection
                 .prepare_cached(
@@ -112,7 +114,7 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
     Ok(())
 }
 
-/// An incremental whose base was deleted in the meantime restores nothing: it is refused as a foreign key would refuse it.
+/// An incremental of whose chain a member was deleted in the meantime restores nothing: it is refused as a foreign key would refuse it.
 fn base_gone(base: &str) -> Error {
     let why = format!("the base '{base}' was deleted while the backup was taken");
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), Some(why))

@@ -10,6 +10,7 @@ use super::time::Moment;
 use super::{Store, StoreError, Success};
 use crate::command::Target;
 
+mod chain;
 mod digest;
 mod notes;
 mod reading;

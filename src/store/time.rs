@@ -5,8 +5,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+
+/// How far ahead of the clock a moment may be and still count as now, in seconds: what keeps a clock right sets it back by less.
+const AHEAD: i64 = 60;
 
 /// A moment, as the records keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,14 +28,36 @@ impl Moment {
             let civil: jiff::civil::DateTime = text.parse().ok()?;
             return civil.to_zoned(TimeZone::UTC).ok().map(|at| Self(at.timestamp()));
         }
-        // Go: `2026-11-22 08:48:53.4+00:00`, or ` +0000 UTC` at its end.
-        let text = text.trim_end_matches(" UTC").replace(" +", "+").replacen(' ', "T", 1);
-        text.parse().ok().map(Self)
+        // Go: `2026-11-22 08:48:53.4+00:00`; or its `time.Time.String`, which says the offset, the zone's name and, of a reading of the
+        // monotonic clock, ` m=+51.540198008` (pkg.go.dev/time).
+        let mut parts = text.split(' ');
+        let (date, time, offset) = (parts.next()?, parts.next(), parts.next());
+        let separator = if time.is_some() { "T" } else { "" };
+        format!("{date}{separator}{}{}", time.unwrap_or_default(), offset.unwrap_or_default()).parse().ok().map(Self)
     }
 
     /// How long before `other` it is; nothing, where it is not.
     pub fn until(self, other: Self) -> std::time::Duration {
         other.0.duration_since(self.0).try_into().unwrap_or_default()
+    }
+
+    /// So much later; itself, past the year 9999.
+    #[must_use]
+    pub fn after(self, time: std::time::Duration) -> Self {
+        self.0.checked_add(time).map_or(self, Self)
+    }
+
+    /// Whether it is in the future of `now`, and not by the little that a clock is set back by now and then: the clock that it was
+    /// read from was ahead, or this one is behind.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self.0.as_second().saturating_sub(now.0.as_second()) > AHEAD
+    }
+
+    /// In seconds since 1970, to the microsecond.
+    pub(super) fn seconds(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are whole in it until the year 2255")]
+        let microseconds = self.0.as_microsecond() as f64;
+        microseconds / 1e6
     }
 
     /// The name of a directory made at this moment: UTC, to the second.
@@ -68,15 +92,6 @@ impl fmt::Display for Moment {
             time.subsec_nanosecond() / 1000
         )
     }
-}
-
-/// A text of the records as seconds since 1970, to the microsecond; the Go daemon's have a zone.
-pub(super) fn seconds(text: &str) -> Option<f64> {
-    let in_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
-    let at = text.parse::<Timestamp>().ok().or_else(in_utc)?;
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are whole in it until the year 2255")]
-    let microseconds = at.as_microsecond() as f64;
-    Some(microseconds / 1e6)
 }
 
 #[cfg(test)]
@@ -122,18 +137,6 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_all_daemons_are_read() {
-        assert_eq!(super::seconds("1970-01-01 00:01:01.500001"), Some(61.500_001));
-        assert_eq!(super::seconds("1970-01-01 01:01:01.5+01:00"), Some(61.5));
-        assert_eq!(super::seconds("1970-01-01T00:01:01Z"), Some(61.0));
-        assert_eq!(
-            super::seconds(&Moment("2026-11-22T08:48:53.4Z".parse().unwrap()).to_string()),
-            Some(1_795_337_333.4)
-        );
-        assert_eq!(super::seconds("yesterday"), None);
-    }
-
-    #[test]
     fn the_text_is_what_pythons_orm_reads() {
         let moment = |text: &str| Moment(text.parse().unwrap());
         assert_eq!(moment("2026-11-22T08:48:53.4Z").to_string(), "2026-11-22 08:48:53.400000");
@@ -150,11 +153,20 @@ mod tests {
             "2026-11-22T08:48:53.4Z",
             "2026-11-22 08:48:53.4 +0000 UTC",
             "2026-11-22 10:48:53.4+02:00",
+            "2026-11-22 08:48:53.400000185 +0000 UTC m=+51.540198008",
+            "2026-11-22 09:48:53.400000789 +0100 CET m=+2.1",
+            "2026-11-22 03:48:53.4 -0500 EST",
         ] {
-            assert_eq!(Moment::read(text).unwrap().to_string(), "2026-11-22 08:48:53.400000", "{text}");
+            let read = Moment::read(text).unwrap();
+            assert_eq!(read.to_string(), "2026-11-22 08:48:53.400000", "{text}");
+            assert!((read.seconds() - 1_795_337_333.4).abs() < 1e-6, "{text}");
         }
-        assert_eq!(Moment::read("yesterday"), None);
+        for text in ["yesterday", "", "2026-11-22 08:48:53.4 m=+2.1", "2026-11-22 08:48:53 UTC"] {
+            assert_eq!(Moment::read(text), None, "{text}");
+        }
         let (one, other) = (Moment::read("2026-11-22 08:00:00").unwrap(), Moment::read("2026-11-22 08:01:00").unwrap());
         assert_eq!((one.until(other).as_secs(), other.until(one).as_secs()), (60, 0));
+        let later = Moment::read("2026-11-22 08:01:01").unwrap();
+        assert!(!other.is_ahead_of(one) && later.is_ahead_of(one) && !one.is_ahead_of(later));
     }
 }

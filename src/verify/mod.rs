@@ -3,6 +3,7 @@
 //! In: where a backup is, and what it must go on from. Out: all that is wrong with it, each by its name. It reads by the same parts as a
 //! restore, so that what is found whole here is not refused there.
 
+pub mod glance;
 pub mod kept;
 pub mod server;
 

@@ -113,6 +113,9 @@ pub(crate) fn an_incremental_that_a_predecessor_consumed_is_not_restored(stand: 
     stand.run_tool(&["--prepare", "--target-dir", &work, "--incremental-dir", &incremental]);
     fs::remove_dir_all(stand.env().here(&work)).unwrap();
 
+    let base = r#"{"cmd":"incremental_backup","args":{"id":"inc-2","from_backup_id":"inc-1"}}"#;
+    let said = stand.env().send(base);
+    assert!(said.contains("the chain of base inc-1 cannot be restored: 'inc-1' has been consumed"), "{said}");
     stand.lose_everything();
     let error = refused(stand, &CHAIN[..2]);
     assert!(error.starts_with("copy: the incremental has been consumed"), "{error}");

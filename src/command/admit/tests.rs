@@ -78,7 +78,7 @@ async fn a_disk_that_does_not_answer_is_not_waited_for() {
 #[test]
 fn only_a_real_chain_is_one() {
     let known: HashMap<_, _> = [("f", None), ("g", None), ("a", Some("f")), ("b", Some("a")), ("x", Some("f"))]
-        .map(|(id, from)| (id.to_owned(), Known { from: from.map(str::to_owned), start_time: None }))
+        .map(|(id, from)| (id.to_owned(), Known { from: from.map(str::to_owned), start_time: None, place: 0 }))
         .into();
     let check = |ids: &[&str]| {
         let mut ids = ids.iter().map(|id| id.parse().unwrap());

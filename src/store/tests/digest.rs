@@ -42,6 +42,32 @@ async fn the_last_successes_are_found_in_either_apis_tables() {
 }
 
 #[tokio::test]
+async fn what_is_of_the_future_is_no_last_success() {
+    let records = Records::new("");
+    let other = Connection::open(records.path()).unwrap();
+    let add = |id: &str, end: &str| {
+        let statements = format!(
+            "INSERT INTO backup VALUES ('{id}', NULL, NULL, 'x', '{end}', 1);
+             INSERT INTO restore (target, end_time, target_path, backup_id, process_id)
+             VALUES ('FOLDER', '{end}', 'x', 'x', 1);"
+        );
+        other.execute_batch(&statements).unwrap();
+    };
+    let last = async || {
+        let digest = records.store.digest(soon()).await.unwrap();
+        digest.full.map(|full| (full.id, full.end, digest.restores))
+    };
+    add("fast", "9000-01-01 00:00:00.000000");
+    assert_eq!(last().await, None);
+    add("good", "1970-01-01 00:00:20.000000");
+    add("faster", "9000-01-01 00:00:00.000000");
+    assert_eq!(last().await, Some(("good".to_owned(), 20.0, vec![("folder", 20.0)])));
+    // The clock was ahead of this one, and of now no more.
+    add("later", "1970-01-01 00:00:10.000000");
+    assert_eq!(last().await, Some(("later".to_owned(), 10.0, vec![("folder", 10.0)])));
+}
+
+#[tokio::test]
 async fn failures_are_counted_as_far_back_as_the_records_go() {
     let records = Records::new("");
     assert_eq!(records.store.failures(soon()).await.unwrap(), Failures::default());

@@ -91,6 +91,7 @@ async fn the_newest_full_backup_is_known() {
     other
         .execute_batch(
             "INSERT INTO backup VALUES ('old', NULL, NULL, '2026-01-01 00:00:00.000000', NULL, 1);
+             INSERT INTO backup VALUES ('fast', NULL, NULL, '2026-02-01 00:00:00.000000', NULL, 1);
              INSERT INTO backup VALUES ('new', NULL, NULL, '2026-01-02 00:00:00.000000', NULL, 1);
              INSERT INTO backup VALUES ('inc', 'new', NULL, '2026-01-03 00:00:00.000000', NULL, 1);",
         )

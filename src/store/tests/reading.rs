@@ -39,10 +39,10 @@ fn every_layout_is_read_and_nothing_is_left() {
                 let backups = reader.backups(true).unwrap();
                 let shown: Vec<_> = backups.iter().map(|b| (b.id.as_str(), b.from.as_deref(), b.size)).collect();
                 let size = (layout == "go").then_some(99);
-                assert_eq!(shown, [("b", Some("a"), size), ("a", None, size)], "{layout} {mode}: a number sorts first");
-                assert_eq!(backups[0].start_time.as_deref(), Some("5"));
-                assert_eq!(backups[1].command_id.as_deref(), Some("c-1"));
-                assert_eq!(backups[1].schedule_id, (layout == "go").then_some(3));
+                assert_eq!(shown, [("a", None, size), ("b", Some("a"), size)], "{layout} {mode}: whatever a time is");
+                assert_eq!(backups[1].start_time.as_deref(), Some("5"));
+                assert_eq!(backups[0].command_id.as_deref(), Some("c-1"));
+                assert_eq!(backups[0].schedule_id, (layout == "go").then_some(3));
                 let steps = reader.request("c-1").unwrap();
                 assert_eq!((steps[0].args["id"].as_str(), steps[0].output.as_deref()), (Some("a"), Some("\u{fffd}")));
                 assert!(

@@ -1,0 +1,82 @@
+//! Whether backups belong together: the chain that an incremental would be taken from, and that which is to be restored.
+//!
+//! The records say what a chain is, and a glance at the disk, with what the last verifications found, whether it still is one. What is not
+//! looked at is the content: a restore looks at that, and `verify`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::{on_disk, unreadable};
+use crate::chains::{Broken, Chains};
+use crate::command::{BackupId, Rejection, Restore};
+use crate::config::Config;
+use crate::disk::{self, stored};
+use crate::store::reader::BackupRow;
+use crate::store::{Known, Recorded};
+use crate::verify::glance::{Glance, known_damage};
+use crate::verify::kept;
+use crate::world::World;
+
+/// Holds what an incremental is to be taken from against the records and the disk: it must be one that can be restored itself.
+pub(super) async fn check_base(
+    base: &BackupId,
+    world: &World,
+    config: &Config,
+    until: Instant,
+) -> Result<(), Rejection> {
+    let recorded = world.store.chain(base.to_string(), until).await.map_err(|why| unreadable(&why))?;
+    let (id, backup_dir, flavour) = (base.clone(), config.backup_dir.clone(), config.flavour);
+    let database = config.database_path.clone();
+    let look = move || {
+        let is_recorded = recorded.iter().any(|member| member.row.id == id.as_str());
+        // The tool reads the base's checkpoints in its folder.
+        if !is_recorded || !disk::is_directory(&backup_dir.join(id.as_str())) {
+            return Err(Rejection::BaseNotFound(id));
+        }
+        let glance = Glance { backup_dir: &backup_dir, flavour };
+        let verified = kept::read(&database);
+        let is_gone = |member: &&Recorded| {
+            let found = member.row.id.parse().map(|id| stored::look(&backup_dir, &id));
+            // What cannot be looked at speaks against nothing.
+            found.map_or(true, |found| found.is_ok_and(|found| stored::is_gone(found.as_ref(), member.forwarded)))
+        };
+        let gone = recorded.iter().filter(is_gone).map(|member| member.row.id.clone()).collect();
+        let rows = recorded.into_iter().map(|member| member.row).collect();
+        let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child));
+        let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
+            known_damage(row, &verified).or_else(|| glance.doubt(row, base))
+        };
+        chains
+            .base(id.as_str(), doubt)
+            .map(|_| ())
+            .map_err(|why| Rejection::BrokenBase { base: id, why: why.to_string() })
+    };
+    on_disk(&config.backup_dir, until, look).await?
+}
+
+/// Holds the members of a chain that is to be restored against each other: each must be what the next one was taken from, and not another
+/// backup that has its id now.
+pub(super) async fn check_bases(
+    wanted: &Restore,
+    known: &HashMap<String, Known>,
+    config: &Config,
+    until: Instant,
+) -> Result<(), Rejection> {
+    let row = |id: &BackupId| {
+        let Known { from, start_time, place } = known.get(id.as_str())?.clone();
+        Some(BackupRow { id: id.to_string(), from, start_time, place, ..BackupRow::default() })
+    };
+    let rows: Vec<_> = wanted.chain().filter_map(row).collect();
+    let (last, backup_dir, flavour) = (wanted.last().clone(), config.backup_dir.clone(), config.flavour);
+    let look = move || {
+        let glance = Glance { backup_dir: &backup_dir, flavour };
+        let chains = Chains::new(rows, HashSet::new(), |base, child| glance.is_base(base, child));
+        let doubt = |row: &BackupRow, base: Option<&BackupRow>| {
+            let base = base.filter(|base| glance.is_apart(base, row))?;
+            Some(Broken::AnotherBase { child: row.id.clone(), base: base.id.clone() })
+        };
+        let refused = |why: Broken| Rejection::Malformed(format!("id_list is no chain: {why}"));
+        chains.base(last.as_str(), doubt).map(|_| ()).map_err(refused)
+    };
+    on_disk(&config.backup_dir, until, look).await?
+}
