@@ -257,11 +257,12 @@ fn no_secret_is_recorded_or_logged() {
     env.expect_log("backup failed");
     let error = env.newest("error");
     assert!(error.contains("IDENTIFIED BY PASSWORD '<hidden>'"), "{error}");
+    assert!(error.contains("parameter :  '--file_key_management_filekey=<hidden>'\n"), "{error}");
     let file = wait_for("the log file to have what stderr has", || {
         fs::read_to_string(env.path("lib/dbcalm.log")).ok().filter(|text| text.contains("backup failed"))
     });
     let everything = format!("{:?}{}{file}", env.rows("process", "1"), env.log());
-    assert!(!everything.contains("s3cret-of-the-test"));
+    assert!(!everything.contains("s3cret-of-the-test") && !everything.contains("Pass phrase"));
     let hash =
         everything.split('*').any(|piece| piece.len() >= 40 && piece.bytes().take(40).all(|b| b.is_ascii_hexdigit()));
     assert!(!hash, "{everything}");

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod credentials;
 mod file;
+pub(crate) mod secret_names;
 mod tool_options;
 
 use std::path::{Path, PathBuf};
