@@ -48,7 +48,7 @@ fn names(help: &str) -> BTreeSet<String> {
 }
 
 /// Asks a real tool for its options.
-fn are_known(real: &Real, bin: &str, tool: &str) {
+fn every_option_is_known(real: &Real, bin: &str, tool: &str) {
     let (outcome, help) = real.feed(&[bin, "--help"], &real.dir(), b"");
     assert_eq!(outcome.code, Some(0), "{outcome}");
     let has = names(&String::from_utf8_lossy(&help));
@@ -59,7 +59,7 @@ fn are_known(real: &Real, bin: &str, tool: &str) {
 
 fn are_known_of_a_mariadb(real: Option<&'static Real>) {
     if let Some(real) = real {
-        are_known(real, "/usr/bin/mariadb-backup", "mariadb-");
+        every_option_is_known(real, "/usr/bin/mariadb-backup", "mariadb-");
     }
 }
 
@@ -90,7 +90,7 @@ mod every_option_is_known {
     fn xtrabackup_here() {
         if is_wanted("local") {
             match Real::xtrabackup_here() {
-                Some(real) => are_known(real, "/usr/bin/xtrabackup", "xtrabackup"),
+                Some(real) => every_option_is_known(real, "/usr/bin/xtrabackup", "xtrabackup"),
                 None => crate::harness::not_here("xtrabackup and a MySQL server"),
             }
         }
@@ -98,7 +98,7 @@ mod every_option_is_known {
 }
 
 /// Seen. So the credentials file is looked through for such options, and a backup that says so is none.
-fn it_is_told_in_the_info_file_alone(bench: &Bench<'_>) {
+fn what_is_left_out_is_told_in_the_info_file_alone(bench: &Bench<'_>) {
     let server = bench.server();
     server.create_database("apart");
     server.create_table("apart.notes");
@@ -124,26 +124,26 @@ fn it_is_told_in_the_info_file_alone(bench: &Bench<'_>) {
     server.drop_database("apart");
 }
 
-mod what_a_section_of_a_client_leaves_out {
+mod what_is_left_out_is_told_in_the_info_file_alone {
     use super::*;
 
     #[test]
     fn mariadb_here() {
-        on_the_real_one_here(it_is_told_in_the_info_file_alone);
+        on_the_real_one_here(what_is_left_out_is_told_in_the_info_file_alone);
     }
 
     #[test]
     fn mariadb_10_5() {
-        on_the_real_one_of("10.5", it_is_told_in_the_info_file_alone);
+        on_the_real_one_of("10.5", what_is_left_out_is_told_in_the_info_file_alone);
     }
 
     #[test]
     fn mariadb_10_11() {
-        on_the_real_one_of("10.11", it_is_told_in_the_info_file_alone);
+        on_the_real_one_of("10.11", what_is_left_out_is_told_in_the_info_file_alone);
     }
 
     #[test]
     fn mariadb_11_8() {
-        on_the_real_one_of("11.8", it_is_told_in_the_info_file_alone);
+        on_the_real_one_of("11.8", what_is_left_out_is_told_in_the_info_file_alone);
     }
 }
