@@ -1,9 +1,9 @@
 //! The credentials file as the backup tool reads it: more than a user and a password may stand in it.
 //!
 //! In: the file's path. Out: nothing, or the first option that would make a backup of less than everything, with its section. The tool
-//! takes its options not from its own sections alone, but from those of every client too: `[client-dbcalm]` with `databases = shop` made an
-//! empty backup that ended with `completed OK!` (seen with mariadb-backup 10.11.19). Other option files it does not read: the daemon
-//! names this one with `--defaults-file`.
+//! takes its options not from its own sections alone, but from those of every client too: `databases = shop` made a backup without a table
+//! that ended with `completed OK!`, in `[mariabackup]` as in `[client-dbcalm]`, where the admin tool does not know it and the ping fails, but
+//! for `loose-databases` (seen with 10.11.19). Other option files it does not read: the daemon names this one with `--defaults-file`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
