@@ -43,6 +43,9 @@ pub(crate) fn connect(tool: &Tool, login: &Login) -> Step<()> {
     tool.log.note(0, &format!("Using server version {}", tool.version));
     if tool.call.has(&Fault::Secret) {
         let user = login.user();
+        // So a real tool begins where the server has its tables encrypted, with the passphrase of its keys.
+        let filekey = "--file_key_management_filekey=Pass phrase'9";
+        tool.log.note(0, &format!("\t Encryption plugin parameter :  '{filekey}'"));
         tool.log.note(0, "Error: missing required privilege RELOAD on *.*");
         tool.log.note(0, "Error: missing required privilege PROCESS on *.*");
         tool.log.note(0, "Current privileges, as reported by 'SHOW GRANTS': ");

@@ -30,6 +30,9 @@ pub fn credentials(text: &str) -> Result<Secrets, CredentialsError> {
     credentials::parse(text)
 }
 
+/// How many bytes a password must have to be hidden wherever it stands.
+pub const LONG: usize = scrub::SHORT;
+
 /// Takes the secrets out of a text.
 pub fn scrub(text: &str, secrets: &Secrets) -> String {
     scrub::scrub(text, secrets)

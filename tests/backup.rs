@@ -249,6 +249,36 @@ fn no_backup_without_a_server_or_credentials() {
     assert_snapshot!(env.records(), @"none | backups: none | restores: none");
 }
 
+/// The tool takes options from there too, and ends with `completed OK!`.
+#[test]
+fn a_credentials_file_that_leaves_something_out_is_refused_for_backups_alone() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    let login = "[client-dbcalm]\nuser=backup\npassword=s3cret-of-the-test\n";
+    env.credentials(&format!("{login}[mariabackup]\nthrottle=9\nlog_innodb_page_corruption\n"));
+    let second = FULL.replace("full-1", "full-2");
+    assert_snapshot!(env.send(&second), @r#"{"code": 503, "status": "cannot create backup, 'log_innodb_page_corruption' in section [mariabackup] of '~/credentials.cnf' makes a success of a backup with damaged pages, which no prepare can use: mend the table in the server, then back up"}"#);
+    env.done(r#"{"cmd":"restore_backup","args":{"id_list":["full-1"],"target":"folder"}}"#);
+    env.credentials(&format!("{login}[mariabackup]\nthrottle=9\n"));
+    env.full("full-2");
+    assert_eq!((env.count("backup", "1"), env.count("restore", "1")), (2, 1));
+}
+
+/// The list of damaged pages is known by its name, wherever the option that makes it stood.
+#[test]
+fn a_backup_with_damaged_pages_is_none_as_a_directory_and_as_a_stream() {
+    for stream in ["", "true"] {
+        let mut env = TestEnv::new();
+        env.set("stream", stream);
+        env.start_daemon();
+        env.world.put("innodb_corrupted_pages", b"shop/orders 7\n20\n").unwrap();
+        env.full("full-1");
+        env.expect_log("backup failed");
+        assert!(env.newest("error").contains("innodb_corrupted_pages"), "{}", env.newest("error"));
+        assert_eq!((env.count("backup", "1"), env.listing("backups").as_str()), (0, "(empty)"));
+    }
+}
+
 #[test]
 fn no_secret_is_recorded_or_logged() {
     let env = TestEnv::start();
@@ -257,11 +287,12 @@ fn no_secret_is_recorded_or_logged() {
     env.expect_log("backup failed");
     let error = env.newest("error");
     assert!(error.contains("IDENTIFIED BY PASSWORD '<hidden>'"), "{error}");
+    assert!(error.contains("parameter :  '--file_key_management_filekey=<hidden>'\n"), "{error}");
     let file = wait_for("the log file to have what stderr has", || {
         fs::read_to_string(env.path("lib/dbcalm.log")).ok().filter(|text| text.contains("backup failed"))
     });
     let everything = format!("{:?}{}{file}", env.rows("process", "1"), env.log());
-    assert!(!everything.contains("s3cret-of-the-test"));
+    assert!(!everything.contains("s3cret-of-the-test") && !everything.contains("Pass phrase"));
     let hash =
         everything.split('*').any(|piece| piece.len() >= 40 && piece.bytes().take(40).all(|b| b.is_ascii_hexdigit()));
     assert!(!hash, "{everything}");

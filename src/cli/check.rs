@@ -12,6 +12,7 @@ use tokio::runtime;
 use super::output::Output;
 use crate::config::Config;
 use crate::config::credentials::{self, Exposure};
+use crate::config::option_files;
 use crate::disk;
 use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
@@ -178,6 +179,9 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
         return false;
     }
     findings.good(format!("credentials in '{path}'"));
+    if let Some(objection) = option_files::objection(&config.credentials) {
+        findings.problem(objection, "remove it from the file: a backup here is always one of everything");
+    }
     match credentials::exposure(&config.credentials) {
         None => {}
         Some(exposure @ Exposure::Writable) => {

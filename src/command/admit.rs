@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::{Backup, BackupId, Command, Rejection, Restore, Target};
 use crate::config::Config;
 use crate::config::credentials::{self, Secrets};
+use crate::config::option_files;
 use crate::disk::data_dir::RESTORING;
 use crate::disk::room::{self, Room, Shortage};
 use crate::disk::{self, below, data_dir, places, stored};
@@ -80,6 +81,9 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         return Err(exists());
     }
     let secrets = credentials(config)?;
+    if let Some(objection) = option_files::objection(&config.credentials) {
+        return Err(Rejection::LessThanWhole(objection));
+    }
     match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
         Ping::Up => {}
         Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),

@@ -48,6 +48,9 @@ pub enum Rejection {
     /// Frozen. No credentials to reach the server with.
     #[error("credentials file not found or missing [client-dbcalm] section")]
     Credentials,
+    /// The credentials file has an option that makes less than a whole backup.
+    #[error("cannot create backup, {0}")]
+    LessThanWhole(String),
     /// Frozen. A backup needs a server that answers.
     #[error("cannot create backup, MySQL/MariaDB server is not running")]
     ServerNotRunning,
@@ -113,6 +116,7 @@ impl Rejection {
             Self::AlreadyExists(_) => 409,
             Self::Broken(_) => 500,
             Self::Credentials
+            | Self::LessThanWhole(_)
             | Self::ServerNotRunning
             | Self::OtherServer { .. }
             | Self::ServerNotStopped

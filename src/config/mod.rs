@@ -6,6 +6,8 @@
 pub mod access;
 pub mod credentials;
 mod file;
+pub mod option_files;
+pub(crate) mod secret_names;
 mod tool_options;
 
 use std::path::{Path, PathBuf};
@@ -78,6 +80,12 @@ impl Config {
     /// Whether the server is on this host, so that its data directory is here.
     pub fn is_local(&self) -> bool {
         self.host.as_deref().is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "::1"))
+    }
+
+    /// Those of `backup_options` that say which server is meant (`--socket=…` and the like): whatever asks that server has to be told them
+    /// too.
+    pub fn server_options(&self) -> impl Iterator<Item = &str> {
+        self.backup_options.iter().map(String::as_str).filter(|option| tool_options::says_which_server(option))
     }
 
     /// Reads and checks the settings in the file at `path`.

@@ -1,103 +1,158 @@
-//! `backup_options`: what the operator adds to each call of the backup tool, and which of it is refused.
+//! What the operator tells the backup tool, in `backup_options` and in the credentials file, and which of it is refused.
 //!
-//! In: the texts of the list. Out: nothing, or what is wrong with the first that would break what the daemon promises: where a
-//! backup goes, what it is taken from, that it is whole, and that it can be restored without a further tool. The tools take the
-//! beginning of an option's name for the option and `_` for `-` (MySQL's and MariaDB's manual, "Program Option Modifiers"), so a text
-//! is refused too if it could be read as one of these.
+//! In: options, as they are written. Out: nothing, or what is wrong with the first that would break what the daemon promises: where a
+//! backup goes, what it is taken from, that it is whole, and that it can be restored without a further tool. What each option does is in
+//! [`table`] alone. The tools take `_` for `-` and capitals for small letters (seen with mariadb-backup 10.11.19), and some take the
+//! beginning of a name for the name (MySQL's manual, "Program Option Modifiers"); so a text is refused too if it could be read as an
+//! option that is refused.
 
-/// What the daemon itself says to the tool, or says by other settings.
-const OURS: [&str; 21] = [
-    "apply-log-only",
-    "backup",
-    "copy-back",
-    "datadir",
-    "defaults-extra-file",
-    "defaults-file",
-    "defaults-group",
-    "defaults-group-suffix",
-    "extra-lsndir",
-    "force-non-empty-directories",
-    "host",
-    "incremental-basedir",
-    "incremental-dir",
-    "incremental-lsn",
-    "login-path",
-    "move-back",
-    "no-defaults",
-    "prepare",
-    "stream",
-    "target-dir",
-    "use-memory",
-];
+mod table;
 
-/// What makes something else of a call than a backup.
-const OTHERWISE: [&str; 7] = ["decompress", "decrypt", "export", "help", "innobackupex", "print-defaults", "version"];
+use table::Verdict;
 
-/// After which a backup has not all data, or needs another tool before it can be prepared.
-const NOT_WHOLE: [&str; 14] = [
-    "compress",
-    "compress-chunk-size",
-    "compress-threads",
-    "databases",
-    "databases-exclude",
-    "databases-file",
-    "encrypt",
-    "encrypt-key",
-    "encrypt-key-file",
-    "incremental-history-name",
-    "incremental-history-uuid",
-    "tables",
-    "tables-exclude",
-    "tables-file",
-];
-
-/// What would stand in every list of processes, and in the records.
-const SECRET: [&str; 1] = ["password"];
+use super::secret_names::is_secret;
 
 /// What may stand before an option's name.
-const MODIFIERS: [&str; 5] = ["loose-", "skip-", "enable-", "disable-", "maximum-"];
+const MODIFIERS: [&str; 5] = [LOOSE, "skip-", "enable-", "disable-", "maximum-"];
 
-/// What is wrong with an option; none, if nothing is. The text goes on after the option itself.
+/// The modifier for what a tool may not know.
+const LOOSE: &str = "loose-";
+
+/// Values that turn an option off.
+const OFF: [&str; 4] = ["0", "off", "false", "no"];
+
+/// An option, taken apart.
+struct Written {
+    /// Without modifiers, in lower case, with `-` for `_`.
+    name: String,
+    is_loose: bool,
+    is_off: bool,
+}
+
+impl Written {
+    /// Reads `name` or `name=value`, without dashes before it.
+    fn read(text: &str) -> Self {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let name = name.trim().to_ascii_lowercase().replace('_', "-");
+        let mut is_off = value.is_some_and(|value| OFF.iter().any(|off| value.trim().eq_ignore_ascii_case(off)));
+        let (mut rest, mut is_loose) = (name.as_str(), false);
+        while let Some((modifier, behind)) = MODIFIERS.iter().find_map(|it| Some((*it, rest.strip_prefix(it)?))) {
+            is_loose |= modifier == LOOSE;
+            is_off |= matches!(modifier, "skip-" | "disable-");
+            rest = behind;
+        }
+        Self { name: rest.to_owned(), is_loose, is_off }
+    }
+
+    /// What is wrong with it as an option of a command line.
+    fn objection(&self, verdict: Verdict) -> Option<&'static str> {
+        match verdict {
+            Verdict::Safe(_) | Verdict::Server => None,
+            Verdict::SafeWhileOn(why) => self.is_off.then_some(why),
+            Verdict::NotWhole(why) | Verdict::NotHere(why) => Some(why),
+        }
+    }
+}
+
+/// What is wrong with an option of `backup_options`; none, if nothing is. The text goes on after the option itself.
 pub(super) fn objection(option: &str) -> Option<&'static str> {
-    let Some(name) = option.strip_prefix("--").filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+    let Some(text) = option.strip_prefix("--").filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
     else {
         return Some("is no long option, which begins with -- and has its value behind =");
     };
     if option.contains(char::is_control) {
         return Some("holds a control character");
     }
-    let name = name.split('=').next().unwrap_or_default().replace('_', "-");
-    if name.contains(char::is_whitespace) {
+    if text.split('=').next().unwrap_or_default().contains(char::is_whitespace) {
         return Some("is more than one option: write each as an item of its own");
     }
-    if name == "parallel" {
-        return Some("is what the setting 'parallel' is for");
+    let option = Written::read(text);
+    if let Some(row) = table::row(&option.name) {
+        return option.objection(row.verdict);
     }
-    let mut name = name.as_str();
-    while let Some(rest) = MODIFIERS.iter().find_map(|modifier| name.strip_prefix(modifier)) {
-        name = rest;
+    let mut meant = table::beginning_with(&option.name).peekable();
+    if meant.peek().is_some() {
+        return meant.find_map(|row| option.objection(row.verdict));
     }
-    let may_be = |names: &[&str]| names.iter().any(|known| known.starts_with(name));
-    if may_be(&SECRET) {
+    if is_secret(&option.name) {
         return Some("would be seen by every user: passwords belong in the credentials file");
     }
-    if may_be(&NOT_WHOLE) {
-        return Some("makes backups that are not whole, or that need another tool before they can be restored");
+    if option.is_loose {
+        // The operator's own word for it; a tool that does not know it either says so and goes on (seen with mariadb-backup 10.11.19).
+        return None;
     }
-    if may_be(&OURS) || may_be(&OTHERWISE) || name == "mysqld-args" {
-        return Some("is the daemon's own to say");
+    Some("is not known here: if your tool has it, and a backup with it is whole, write --loose- before its name")
+}
+
+/// Whether an option of `backup_options` says which server is meant, so that whatever asks the server has to be told it too.
+pub(super) fn says_which_server(option: &str) -> bool {
+    let option = Written::read(option.trim_start_matches('-'));
+    let mut meant = match table::row(&option.name) {
+        Some(row) => vec![row],
+        None => table::beginning_with(&option.name).collect(),
     }
-    None
+    .into_iter();
+    meant.any(|row| row.verdict == Verdict::Server)
+}
+
+/// What is wrong with a line `name` or `name=value` of an option file that the tool reads; none, if nothing is. No line is short for an
+/// option there (seen with mariadb-backup 10.11.19), and what a tool does not know in it is passed over.
+pub(super) fn objection_in_file(line: &str) -> Option<&'static str> {
+    let option = Written::read(line);
+    match table::row(&option.name)?.verdict {
+        Verdict::NotWhole(_) if option.is_off => None,
+        Verdict::NotWhole(why) => Some(why),
+        Verdict::SafeWhileOn(why) => option.is_off.then_some(why),
+        Verdict::Safe(_) | Verdict::Server | Verdict::NotHere(_) => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::objection;
+    use std::collections::BTreeSet;
+
+    use super::{objection, objection_in_file, says_which_server, table};
+
+    /// The names that each tool has; see [`table`].
+    const NAMES: [&str; 4] = [
+        include_str!("../../tests/contract/options/mariadb-10.5"),
+        include_str!("../../tests/contract/options/mariadb-10.11"),
+        include_str!("../../tests/contract/options/mariadb-11.8"),
+        include_str!("../../tests/contract/options/xtrabackup"),
+    ];
+
+    /// Tools of before have these.
+    const OLD: [&str; 2] = ["compact", "innobackupex"];
+
+    #[test]
+    fn each_option_of_each_tool_has_one_verdict_and_no_verdict_is_of_none() {
+        let all: BTreeSet<&str> = NAMES.iter().flat_map(|names| names.lines()).chain(OLD).collect();
+        let known: Vec<&str> = table::ROWS.iter().flat_map(|row| row.names).copied().collect();
+        let known_once: BTreeSet<&str> = known.iter().copied().collect();
+        assert_eq!(known.len(), known_once.len(), "one is there twice");
+        assert_eq!(all.difference(&known_once).collect::<Vec<_>>(), Vec::<&&str>::new(), "without a verdict");
+        assert_eq!(known_once.difference(&all).collect::<Vec<_>>(), Vec::<&&str>::new(), "of no tool");
+    }
+
+    /// So a whole name is never short for another in a tool that does not have it.
+    #[test]
+    fn no_option_of_one_tool_is_short_for_a_refused_one_of_another() {
+        for names in NAMES {
+            let has: BTreeSet<&str> = names.lines().collect();
+            let lacks = table::ROWS.iter().flat_map(|row| row.names).filter(|name| !has.contains(*name));
+            for lacking in lacks.filter(|name| objection(&format!("--{name}")).is_none()) {
+                let longer = has.iter().filter(|name| name.starts_with(lacking));
+                let refused: Vec<_> = longer.filter(|name| objection(&format!("--{name}")).is_some()).collect();
+                assert_eq!(refused, Vec::<&&str>::new(), "--{lacking}");
+            }
+        }
+    }
 
     #[test]
     fn what_tunes_a_backup_is_taken() {
         for option in [
             "--throttle=100",
+            "--thrott=100",
             "--ftwrl-wait-timeout=60",
             "--galera-info",
             "--slave_info",
@@ -105,9 +160,16 @@ mod tests {
             "--kill-long-queries-timeout=20",
             "--open-files-limit=65535",
             "--ssl-ca=/etc/ssl/ca.pem",
+            "--ssl-key=/etc/ssl/key.pem",
             "--socket=/run/mysqld/mysqld.sock",
             "--tmpdir=/var/tmp with a space",
             "--rsync",
+            "--log",
+            "--skip-encrypted-backup",
+            "--lock-ddl",
+            "--lock-ddl=REDUCED",
+            "--rocksdb-backup",
+            "--loose-made-up-tomorrow=1",
         ] {
             assert_eq!(objection(option), None, "{option}");
         }
@@ -119,27 +181,45 @@ mod tests {
             "--target-dir=/elsewhere",
             "--target_dir=/elsewhere",
             "--target-d=/elsewhere",
+            "--TARGET-DIR=/elsewhere",
             "--loose-target-dir=/elsewhere",
-            "--stream=xbstream",
-            "--stre=xbstream",
             "--incremental-basedir=/b",
             "--defaults-file=/f",
             "--skip-backup",
             "--extra_lsndir=/x",
-            "--loose-skip-host=x",
             "--mysqld-args",
-            "--decompress",
-            "--help",
         ] {
             assert_eq!(objection(option), Some("is the daemon's own to say"), "{option}");
         }
-        let partial = "makes backups that are not whole, or that need another tool before they can be restored";
-        for option in ["--databases=shop", "--tables=x", "--compress", "--compr", "--encrypt=AES256"] {
-            assert_eq!(objection(option), Some(partial), "{option}");
+        for (option, why) in [
+            ("--stream=xbstream", "is what the setting 'stream' is for"),
+            ("--stre=xbstream", "is what the setting 'stream' is for"),
+            ("--loose-skip-host=x", "is what the setting 'host' is for"),
+            ("--parallel=4", "is what the setting 'parallel' is for"),
+            ("--decompress", "makes something else of the call"),
+            ("--help", "makes something else of the call"),
+            ("--databases=shop", "makes backups that are not whole"),
+            ("--TABLES-exclude=x", "makes backups that are not whole"),
+            ("--compr", "makes backups that need another tool"),
+            ("--encrypt=AES256", "makes backups that need another tool"),
+            ("--log-innodb-page-corruption", "makes a success of a backup with damaged pages"),
+            ("--log_innodb_page_corr", "makes a success of a backup with damaged pages"),
+            ("--no-lock", "lets tables be changed while they are copied"),
+            ("--lock-ddl=off", "lets tables be made and dropped"),
+            ("--skip-lock-ddl", "lets tables be made and dropped"),
+            ("--skip-rocksdb-backup", "leaves MyRocks' tables out"),
+            ("--rocksdb_backup=0", "leaves MyRocks' tables out"),
+            ("--innodb-undo-directory=/x", "says where the server's files are"),
+            ("--datadir=/x", "says where the server's files are"),
+            ("--innodb-force-recovery=1", "is of a prepare or a copy-back"),
+            ("--password=x", "would be seen"),
+            ("--pass", "would be seen"),
+            ("--loose-file-key-management-filekey=x", "would be seen"),
+            ("--made-up-tomorrow", "is not known here"),
+        ] {
+            let said = objection(option).unwrap_or_else(|| panic!("{option} is taken"));
+            assert!(said.starts_with(why), "{option}: {said}");
         }
-        assert!(objection("--password=x").unwrap().starts_with("would be seen"));
-        assert!(objection("--pass").unwrap().starts_with("would be seen"));
-        assert!(objection("--parallel=4").unwrap().contains("setting 'parallel'"));
     }
 
     #[test]
@@ -149,5 +229,48 @@ mod tests {
         }
         assert!(objection("--throttle 100").unwrap().starts_with("is more than one"));
         assert!(objection("--throttle=1\n").unwrap().starts_with("holds a control"));
+    }
+
+    #[test]
+    fn what_says_which_server_is_known() {
+        for option in ["--socket=/s", "--SOCKET=/s", "--loose-port=3", "--protocol=tcp", "--sock=/s"] {
+            assert!(says_which_server(option), "{option}");
+        }
+        for option in ["--throttle=1", "--ssl-ca=/x", "--user=x", "--loose-made-up"] {
+            assert!(!says_which_server(option), "{option}");
+        }
+    }
+
+    #[test]
+    fn an_option_file_may_not_leave_anything_out() {
+        for line in [
+            "databases=shop",
+            "tables_exclude = shop.orders",
+            "loose-tables=x",
+            "log-innodb-page-corruption",
+            "skip-rocksdb-backup",
+            "rocksdb-backup=OFF",
+            "no-lock",
+            "compress",
+        ] {
+            assert!(objection_in_file(line).is_some(), "{line}");
+        }
+        for line in [
+            "user=backup",
+            "password=x",
+            "host=db1",
+            "port = 3317",
+            "throttle=9",
+            "database=shop",
+            "tables-exc=shop.orders",
+            "skip-log-innodb-page-corruption",
+            "innodb-undo-directory=/undo",
+            "ssl-ca=/x",
+            "target-dir=/x",
+            "made-up",
+            "",
+        ] {
+            assert_eq!(objection_in_file(line), None, "{line}");
+        }
     }
 }

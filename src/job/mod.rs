@@ -15,6 +15,7 @@ pub mod recover;
 mod registry;
 mod run;
 pub(crate) mod scrub;
+mod scrub_values;
 #[cfg(test)]
 mod tests;
 

@@ -73,15 +73,16 @@ proptest! {
         secret in "[a-z0-9/+$.]{6,60}", before in words(), after in words(),
         word in prop::sample::select(vec!["IDENTIFIED BY '", "IDENTIFIED BY PASSWORD '", "IDENTIFIED VIA ed25519 USING '", "WITH 'x' AS '"])
     ) {
-        // A quote that a text before it left open would make an end of what is a beginning.
-        let before = before.replace('\'', "");
+        // A quote that a text before it left open would make an end of what is a beginning, and a name with `=` on the same line a value of
+        // all of it.
+        let before = format!("{}\n", before.replace('\'', ""));
         let clean = scrub(&format!("{before}{word}{secret}'{after}"), &Secrets::default());
         prop_assert_eq!(clean.matches(&secret).count(), after.matches(&secret).count(), "{:?}", clean);
         prop_assert!(clean.contains(&format!("{word}{HIDDEN}'")), "{clean:?}");
     }
 
     #[test]
-    fn nothing_else_is_hidden(text in r"[A-Z`@.,;:()=\[\] 0-9\n-]{0,200}", stars in "[*]{0,3}[ a-f0-9]{0,39}", password in "[a-z]{6,12}") {
+    fn nothing_else_is_hidden(text in r"[A-OQ-Z`@.,;:()=\[\] 0-9\n-]{0,200}", stars in "[*]{0,3}[ a-f0-9]{0,39}", password in "[a-z]{6,12}") {
         let text = format!("{text}{stars}");
         prop_assert_eq!(scrub(&text, &secrets(&format!("password={password}"))), text.replace(&password, HIDDEN));
     }
@@ -90,4 +91,43 @@ proptest! {
     fn a_hidden_hash_takes_nothing_with_it(hash in hash(), before in r"[a-z .,:\n]{0,40}", after in r"[a-z .,:\n]{0,40}") {
         prop_assert_eq!(scrub(&format!("{before}{hash}{after}"), &Secrets::default()), format!("{before}{HIDDEN}{after}"));
     }
+
+    #[test]
+    fn no_value_of_a_secret_option_gets_through(
+        name in prop::sample::select(vec![
+            "password", "file_key_management_filekey", "hashicorp-key-management-token", "s3_secret_key", "REPORT_PASSWORD",
+        ]),
+        secret in r"[a-z0-9/+$.][a-z0-9'/+$. ]{0,12}[A-Z]{9}[a-z0-9'/+$.]{0,12}", before in r"[a-z .,\n]{0,40}", after in "[a-z .,\n]{0,40}",
+        form in 0..FORMS.len()
+    ) {
+        let secret = secret.trim();
+        let value = FORMS[form].replace("NAME", name).replace("VALUE", secret);
+        let clean = scrub(&format!("{before}\n{value}\n{after}"), &Secrets::default());
+        let wanted = FORMS[form].replace("NAME", name).replace("\"VALUE\"", HIDDEN).replace("VALUE", HIDDEN);
+        prop_assert_eq!(clean, format!("{before}\n{wanted}\n{after}"));
+    }
+
+    #[test]
+    fn what_names_no_secret_keeps_its_value(
+        name in prop::sample::select(vec!["key_buffer_size", "ssl-key", "file_key_management_filename", "user", "passwords-file"]),
+        value in r"[a-zA-Z0-9/+. ]{1,30}", form in 0..FORMS.len()
+    ) {
+        let line = FORMS[form].replace("NAME", name).replace("VALUE", value.trim());
+        prop_assert_eq!(scrub(&line, &Secrets::default()), line);
+    }
 }
+
+/// How programs print an option.
+const FORMS: [&str; 11] = [
+    "NAME=VALUE",
+    "--NAME=VALUE",
+    "NAME = VALUE",
+    "--NAME=VALUE --host=localhost",
+    "tool --backup --NAME=VALUE --target-dir=/b",
+    "[00] 2026-11-28 14:37:13 \t Encryption plugin parameter :  '--NAME=VALUE'",
+    "NAME                          VALUE",
+    "NAME\tVALUE",
+    "| NAME                 | VALUE    |",
+    "{\"NAME\": \"VALUE\", \"a\": 1}",
+    "NAME=\"VALUE\"",
+];

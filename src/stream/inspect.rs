@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use crate::plan::tool::Tool;
-use crate::witness::{Checkpoints, metadata, redo};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";
@@ -38,6 +38,8 @@ pub struct Whole {
     pub files: usize,
     /// What the checkpoints say.
     pub checkpoints: Checkpoints,
+    /// Whether the tool lists damaged pages in it, which it went on over.
+    pub has_corrupt_pages: bool,
 }
 
 impl Inspector {
@@ -125,7 +127,8 @@ impl Inspector {
         {
             return Err(format!("the redo log has {} bytes where its LSNs need {needed}", log.length));
         }
-        Ok(Whole { files: self.files.len(), checkpoints })
+        let has_corrupt_pages = self.files.contains_key(Path::new(CORRUPT_PAGES));
+        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages })
     }
 
     fn text(&self, names: &[&'static str]) -> Result<(&'static str, String), String> {

@@ -26,6 +26,11 @@ const BLOCK: usize = 2 << 20;
 /// After how many bytes the disk is told to begin writing them: it has little left to do at the end.
 const BEGIN_WRITING: u64 = 16 << 20;
 
+/// What is said of a stream that the tool has gone on writing over damaged pages. One that is stored already is extracted all the same: its
+/// prepare says whether it can be used.
+const CORRUPT: &str =
+    "it has 'innodb_corrupted_pages': the tool found damaged pages in the server and backed them up as they are";
+
 /// What is to be stored, and how.
 #[derive(Debug)]
 pub struct Store<'a> {
@@ -148,6 +153,9 @@ impl Store<'_> {
             seen?;
             let (bytes_out, hash) = written.map_err(cannot_write(part))?;
             let whole = inspector.finish(chunks.at())?;
+            if whole.has_corrupt_pages {
+                return Err(StreamError::Broken { at: chunks.at(), what: CORRUPT.to_owned() });
+            }
             self.compare(&whole)?;
             Ok((Stored { whole, bytes_in: chunks.at(), bytes_out }, hash))
         })

@@ -119,6 +119,7 @@ fn what_is_no_stream_of_a_backup_is_refused_with_the_reason() {
     let cases = [
         (with(vec![b"and then something else".to_vec()]), "does not begin as one"),
         (with(file("shop/a.ibd", b"twice")), "'shop/a.ibd' goes on after its end"),
+        (with(file("innodb_corrupted_pages", b"shop/a 7\n20\n")), "it has 'innodb_corrupted_pages'"),
         (with(file("../x", b"")), "is not one of a backup"),
         (with(file("/x", b"")), "is not one of a backup"),
         (with(file("a//x", b"")), "is not one of a backup"),

@@ -201,6 +201,9 @@ impl Verifier<'_> {
                 found.bytes += length;
                 let is: Checkpoints = extracted.whole.checkpoints;
                 found.to_lsn = Some(is.to_lsn);
+                if extracted.whole.has_corrupt_pages {
+                    found.problem(format!("'{}' has '{}': no prepare can use it", stream.name, witness::CORRUPT_PAGES));
+                }
                 if beside.is_some_and(|beside| beside != is.to_lsn) {
                     found.problem(format!("'{}' is another backup than its metadata says", stream.name));
                 } else if stream.manifest.is_none()

@@ -170,6 +170,15 @@ pub(crate) fn check_info(text: &str) -> Result<(), &'static str> {
     ["tool_name", "tool_version", "server_version"].into_iter().find(absent).map_or(Ok(()), Err)
 }
 
+/// What the info file of the backup in `dir` says of tables that were left out; none, if nothing was.
+///
+/// mariadb-backup 10.11.19 writes `partial = Y` for each of `--databases`, `--tables`, their `-file` and their `-exclude`, also where an
+/// option file says it (seen). `MyRocks` left out by `--skip-rocksdb-backup` is not told of.
+pub(super) fn partial(dir: &Path, tool: &Tool) -> Result<Option<String>, MetadataError> {
+    let (_, text) = read_one(dir, tool.info)?;
+    Ok(fields(&text).get("partial").filter(|value| !value.eq_ignore_ascii_case("n")).map(|value| (*value).to_owned()))
+}
+
 /// The name of the directory that the backup in `dir` was taken into, by its info file: the folder may have been swapped with another's.
 pub(crate) fn taken_into(dir: &Path, tool: &Tool) -> Option<String> {
     let (_, text) = read_one(dir, tool.info).ok()?;

@@ -26,6 +26,10 @@ use crate::plan::tool::Tool;
 /// What the tools print last, if all went well.
 const COMPLETED: &str = "completed OK!";
 
+/// Where the tool lists damaged pages that it went on over, in the backup or its stream: by `--log-innodb-page-corruption`, which an option
+/// file may say too. Such a backup ends with `completed OK!`, and its prepare with status 1 (seen with mariadb-backup 10.11.19).
+pub(crate) const CORRUPT_PAGES: &str = "innodb_corrupted_pages";
+
 /// What the operator's own commands run under.
 const SHELL: &str = "sh";
 
@@ -102,6 +106,24 @@ pub enum Doubt {
         /// The size it should have at least, in bytes.
         wanted: u64,
     },
+    /// The tool went on over pages that are damaged in the server, and no prepare can use them.
+    #[error(
+        "the tool found damaged pages in the server and backed them up as they are, listed in '{}': mend the tables, then back up",
+        .0.display()
+    )]
+    CorruptPages(PathBuf),
+    /// The tool was told to leave something out.
+    #[error(
+        "the tool left databases or tables out ('partial = {found}' in its info file in '{}'): look for tables, databases and the like in \
+         the option files that it reads",
+        dir.display()
+    )]
+    Partial {
+        /// Of which backup.
+        dir: PathBuf,
+        /// What the info file says.
+        found: String,
+    },
     /// The tool did not say where the redo log ended.
     #[error("the tool did not say where the redo log of '{}' ends", .0.display())]
     RedoUnknown(PathBuf),
@@ -171,6 +193,9 @@ pub(crate) fn said_directory(log: &str) -> Option<&str> {
 /// A stored backup: what it is, and whether it goes on where its base ended.
 fn backup(dir: &Path, base: Option<&Path>, stream: Option<&str>, tool: &Tool) -> Result<(), Doubt> {
     let found = described(dir, stream, tool)?;
+    if let Some(found) = metadata::partial(dir, tool)? {
+        return Err(Doubt::Partial { dir: dir.to_owned(), found });
+    }
     let from = match base {
         Some(base) => Checkpoints::read(base, tool)?.to_lsn,
         None => 0,
@@ -190,6 +215,10 @@ pub(crate) fn described(dir: &Path, stream: Option<&str>, tool: &Tool) -> Result
         }
         Some(_) => {}
         None => metadata::options(dir)?,
+    }
+    let corrupt = dir.join(CORRUPT_PAGES);
+    if corrupt.symlink_metadata().is_ok() {
+        return Err(Doubt::CorruptPages(corrupt));
     }
     Ok(found)
 }
@@ -249,7 +278,10 @@ fn prepared(
 
 #[cfg(test)]
 mod tests {
-    use super::{said_completed, said_directory};
+    use std::fs;
+
+    use super::{CORRUPT_PAGES, backup, said_completed, said_directory};
+    use crate::plan::tool::Flavour;
 
     #[test]
     fn the_tool_says_which_directory_it_copies() {
@@ -264,5 +296,34 @@ mod tests {
         assert!(said_completed("completed OK!\n\n"));
         assert!(!said_completed("completed OK!\n[00] FATAL ERROR: no\n"));
         assert!(!said_completed(""));
+    }
+
+    /// The fields and the list are those that mariadb-backup 10.11.19 writes.
+    #[test]
+    fn a_backup_of_a_part_or_with_damaged_pages_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let tool = Flavour::MariaDb.tool();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let info = |partial: &str| {
+            let fields =
+                "tool_name = mariadb-backup\ntool_version = 10.11.19-MariaDB\nserver_version = 10.11.19-MariaDB-log\n";
+            write("xtrabackup_info", &format!("{fields}{partial}incremental = N\n"));
+        };
+        write(
+            "xtrabackup_checkpoints",
+            "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\n",
+        );
+        write("backup-my.cnf", "[mysqld]\n");
+        for whole in ["partial = N\n", ""] {
+            info(whole);
+            assert!(backup(dir.path(), None, None, tool).is_ok(), "{whole:?}");
+        }
+        info("partial = Y\n");
+        let why = backup(dir.path(), None, None, tool).unwrap_err();
+        assert!(why.to_string().starts_with("the tool left databases or tables out ('partial = Y' in"), "{why}");
+        info("partial = N\n");
+        write(CORRUPT_PAGES, "shop/orders 7\n20\n");
+        let why = backup(dir.path(), None, None, tool).unwrap_err();
+        assert!(why.to_string().contains("/innodb_corrupted_pages': mend the tables, then back up"), "{why}");
     }
 }

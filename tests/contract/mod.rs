@@ -74,6 +74,7 @@ mod copy_back;
 mod damage;
 mod fake;
 mod move_back;
+mod options;
 mod prepare;
 mod real;
 mod signals;

@@ -103,9 +103,16 @@ fn secrets(text: &str) {
     let clean = fuzzing::scrub(&rest.replace('@', bare), &secrets);
     for secret in secrets.iter() {
         // What the mark in its place is made of is no secret.
-        if !secret.contains(['<', '>']) && !"hidden".contains(secret) {
+        if secret.len() >= fuzzing::LONG && !secret.contains(['<', '>']) && !"hidden".contains(secret) {
             assert!(!clean.contains(secret), "{secret:?} is in {clean:?}");
         }
+    }
+    // No passphrase gets through, whatever it is, but one that is the path of a file.
+    let none = fuzzing::credentials("[client-dbcalm]\n").unwrap();
+    let value = password.trim_start_matches([' ', '\t']);
+    if !["", "NULL", "null", "(No default value)"].contains(&value) && !value.starts_with("FILE:") {
+        let said = |value: &str| format!("'--file_key_management_filekey={value}'");
+        assert_eq!(fuzzing::scrub(&said(value), &none), said("<hidden>"), "{value:?}");
     }
     let is_hash = |digits: &str| digits.get(..40).is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
     assert!(!clean.split('*').skip(1).any(is_hash), "a hash is in {clean:?}");

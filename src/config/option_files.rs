@@ -1,0 +1,153 @@
+//! The credentials file as the backup tool reads it: more than a user and a password may stand in it.
+//!
+//! In: the file's path. Out: nothing, or the first option that would make a backup of less than everything, with its section. The tool
+//! takes its options not from its own sections alone, but from those of every client too: `databases = shop` made a backup without a table
+//! that ended with `completed OK!`, in `[mariabackup]` as in `[client-dbcalm]`, where the admin tool does not know it and the ping fails, but
+//! for `loose-databases` (seen with 10.11.19). Other option files it does not read: the daemon names this one with `--defaults-file`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::tool_options::objection_in_file;
+
+/// Sections that mariadb-backup reads, each with the suffix too (10.5, 10.11, 11.8: its `--help`, and seen with 10.11.19), and xtrabackup
+/// (its source). Those of the server give it the options that it shares with the server alone.
+const SECTIONS: [&str; 11] = [
+    "client",
+    "client-mariadb",
+    "client-server",
+    "galera",
+    "mariabackup",
+    "mariadb",
+    "mariadb-backup",
+    "mariadbd",
+    "mysqld",
+    "server",
+    "xtrabackup",
+];
+
+/// What the daemon has the tools read beside each section.
+const SUFFIX: &str = "-dbcalm";
+
+/// Files that include each other are followed so deep, as deep as the tools do at the least (MariaDB's `my_default.c`: 10).
+const MAX_DEPTH: usize = 10;
+
+/// The first option in the file at `path`, or in what it includes, that no backup may have; with what is wrong with it. A file that cannot be
+/// read has none.
+pub fn objection(path: &Path) -> Option<String> {
+    look(path, 0)
+}
+
+fn look(path: &Path, depth: usize) -> Option<String> {
+    let text = String::from_utf8_lossy(&fs::read(path).ok()?).into_owned();
+    let mut is_read = false;
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix('[') {
+            section = rest.split(']').next().unwrap_or_default().trim();
+            is_read = is_read_by_the_tool(section);
+        } else if line.starts_with("!include") {
+            let found =
+                included(line).into_iter().filter(|_| depth < MAX_DEPTH).find_map(|path| look(&path, depth + 1));
+            if found.is_some() {
+                return found;
+            }
+        } else if is_read
+            && !line.starts_with(['#', ';'])
+            && let Some(why) = objection_in_file(line)
+        {
+            let option = line.split('=').next().unwrap_or_default().trim().escape_debug();
+            return Some(format!("'{option}' in section [{}] of '{}' {why}", section.escape_debug(), path.display()));
+        }
+    }
+    None
+}
+
+/// Whether the tool takes options from the section of this name; those of a version (`mysqld-10.11`) are among them.
+fn is_read_by_the_tool(section: &str) -> bool {
+    let section = section.strip_suffix(SUFFIX).unwrap_or(section);
+    let of_a_version = |name: &str| {
+        let behind = section.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        behind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    SECTIONS.iter().any(|name| section == *name || of_a_version(name))
+}
+
+/// The files that a line names: `!include FILE`, or `!includedir DIRECTORY` for those in it that end in `.cnf`.
+fn included(line: &str) -> Vec<PathBuf> {
+    if let Some(dir) = line.strip_prefix("!includedir") {
+        let entries = fs::read_dir(dir.trim()).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "cnf"));
+        files.sort();
+        return files;
+    }
+    line.strip_prefix("!include").map(|file| PathBuf::from(file.trim())).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::objection;
+
+    fn said(text: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.cnf");
+        fs::write(&path, text).unwrap();
+        objection(&path).map(|said| said.replace(&dir.path().display().to_string(), "~"))
+    }
+
+    #[test]
+    fn what_makes_less_than_a_whole_backup_is_named_wherever_the_tool_takes_it_from() {
+        assert_eq!(
+            said("[client-dbcalm]\nuser=backup\nDatabases = shop\n").unwrap(),
+            "'Databases' in section [client-dbcalm] of '~/credentials.cnf' makes backups that are not whole"
+        );
+        for section in [
+            "client",
+            "client-mariadb",
+            "client-server-dbcalm",
+            "mariabackup",
+            "mariabackup-dbcalm",
+            "mariadb-backup",
+            "xtrabackup",
+            "mysqld-10.11",
+            "mariadb-11.8-dbcalm",
+        ] {
+            let text = format!("# a note\n[client-dbcalm]\nuser=b\n\n[ {section} ]\n  skip_rocksdb_backup\n");
+            assert!(said(&text).is_some(), "[{section}]");
+        }
+    }
+
+    #[test]
+    fn what_the_tool_does_not_read_or_may_have_is_none_of_ours() {
+        for text in [
+            "",
+            "databases=shop\n",
+            "[client-dbcalm]\nuser=b\npassword=tables\nsocket=/s\n# databases=x\n; tables=x\n",
+            "[mysqldump]\ndatabases=shop\ntables=x\ncompress\n",
+            "[client-other]\ncompress\n",
+            "[mariabackup]\nthrottle=5\ninnodb_undo_directory=/undo\n",
+            "[client-dbcalm]\ndatabase=shop\n",
+        ] {
+            assert_eq!(said(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_included_is_read_too_and_no_circle_is_endless() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("more")).unwrap();
+        fs::write(path("credentials.cnf"), format!("[client-dbcalm]\n!includedir {}\n", path("more").display()))
+            .unwrap();
+        let circle = format!("!include {}\n", path("credentials.cnf").display());
+        fs::write(path("more/a.cnf"), &circle).unwrap();
+        fs::write(path("more/b.txt"), "[client]\ntables=x\n").unwrap();
+        assert_eq!(objection(&path("credentials.cnf")), None);
+        fs::write(path("more/c.cnf"), "[client]\ntables=x\n").unwrap();
+        assert!(objection(&path("credentials.cnf")).unwrap().contains("/more/c.cnf' makes backups"));
+        assert_eq!(objection(&path("nowhere.cnf")), None);
+    }
+}
