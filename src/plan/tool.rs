@@ -123,6 +123,8 @@ pub fn variables(bin: &str, config: &Config) -> Invocation {
 fn admin(bin: &str, config: &Config, question: &str) -> Invocation {
     let mut args = login(&config.credentials).to_vec();
     args.extend(host(config));
+    // What leads the backup tool to the server leads every tool there.
+    args.extend(config.server_options().map(str::to_owned));
     args.push(question.to_owned());
     Invocation::new(bin, args)
 }
@@ -152,8 +154,22 @@ pub fn backup_environment(id: &BackupId, base: Option<&BackupId>) -> Vec<(&'stat
 
 #[cfg(test)]
 mod tests {
-    use super::Flavour;
+    use super::{Flavour, ping, variables};
+    use crate::config::Config;
     use crate::plan::version::Version;
+
+    #[test]
+    fn every_tool_is_led_to_the_same_server() {
+        let config = |lines: &str| Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\n{lines}")).unwrap();
+        let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
+        let said = |lines: &str| ping("admin", &config(lines)).args.join(" ");
+        assert_eq!(said(""), format!("{login} ping"));
+        assert_eq!(said("host: db.example\n"), format!("{login} --host=db.example ping"));
+        let options = "backup_options: [--throttle=9, --port=3317, --socket=/run/two.sock]\n";
+        assert_eq!(said(options), format!("{login} --port=3317 --socket=/run/two.sock ping"));
+        let asked = variables("admin", &config(options)).args.join(" ");
+        assert_eq!(asked, format!("{login} --port=3317 --socket=/run/two.sock variables"));
+    }
 
     #[test]
     fn apply_log_only_is_for_xtrabackup_and_the_oldest_mariabackup() {
