@@ -93,7 +93,7 @@ impl Server {
         }
         let home = self.places.get(HOME).map_or("", String::as_str);
         // Each file has its size behind it: `ibdata1:12M:autoextend`.
-        for file in self.places.get(FILES).map_or("", String::as_str).split(';') {
+        for file in self.places.get(FILES).map_or("", String::as_str).split(';').filter(|file| !file.is_empty()) {
             let file = self.path(&Path::new(home).join(file.split(':').next().unwrap_or_default()).to_string_lossy());
             if let (Some(dir), Some(name)) = (file.parent(), file.file_name()) {
                 let names = Names::One(name.to_string_lossy().into_owned());
@@ -200,6 +200,8 @@ mod tests {
         assert_eq!(found.uid.as_deref(), Some("fXdYp7ZWAMMBm0PUMZFJoAcM0o0="));
         assert_eq!(found.redo_dir(), Path::new("/srv/db/data"));
         assert_eq!(found.outside(), []);
+        let bare = Server::parse("| version | 8.0.35 |\n| datadir | /srv/ |\n").unwrap();
+        assert_eq!(bare.outside(), [], "what is not said leads nowhere");
         assert_eq!(Server::parse(""), Err("version"));
         assert_eq!(Server::parse("| version | 8.0.35 |\n"), Err("datadir"));
     }

@@ -17,7 +17,7 @@ use crate::harness::TestEnv;
 /// What the program said, and how it ended.
 pub(crate) struct Said {
     pub(crate) status: i32,
-    stdout: String,
+    pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 

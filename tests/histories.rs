@@ -8,6 +8,7 @@ use insta::assert_snapshot;
 
 use crate::cli::run;
 use crate::harness::TestEnv;
+use crate::harness::daemon::restore_request;
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::stand::Place;
 use crate::torture::site::Site;
@@ -227,4 +228,24 @@ fn a_card_stays_with_its_backup() {
     stand.lose_everything();
     stand.env().restore(&["full-1"], "database");
     assert!(!stand.env().path("data/backup.json").exists());
+}
+
+/// An id that is used again is another backup, though it ends at the same LSN: the server has written nothing since.
+#[test]
+fn a_base_is_known_by_more_than_its_id_and_its_lsns() {
+    let Some(site) = chain() else { return };
+    let kept = site.env.root().join("kept");
+    fs::rename(site.env.backup("mon"), &kept).unwrap();
+    site.env.database().execute("DELETE FROM backup WHERE id = 'mon'", []).unwrap();
+    site.env.full("mon");
+    let shown = run(&site.env, "list");
+    assert!(shown.stdout.contains("broken"), "{}", shown.stdout);
+    let said = site.env.send(&restore_request(&["mon", "tue"], "folder"));
+    assert!(said.contains(r#""code": 400, "status": "id_list is no chain: "#), "{said}");
+    let said = site.incremental("wed", "tue").unwrap_err();
+    assert!(said.contains("the chain of base tue cannot be restored"), "{said}");
+    // The folders alone exchanged: by the records nothing has changed.
+    fs::remove_dir_all(site.env.backup("mon")).unwrap();
+    fs::rename(&kept, site.env.backup("mon")).unwrap();
+    assert!(site.incremental("wed", "mon").is_ok(), "it is what it was");
 }

@@ -199,20 +199,6 @@ async fn find_chain(
     };
     let found = on_disk(&config.backup_dir, until, look).await?.map_err(|why| broken(&why))?;
     let (found, cards): (Vec<_>, Vec<_>) = found.into_iter().map(|(id, found, card)| ((id, found), card)).unzip();
-    let mut base: Option<&Card> = None;
-    for card in &cards {
-        if let Some(card) = card
-            && let Some(from) = &card.from
-            && let Some(base) = base
-            && from.uuid.as_ref().is_some_and(|uuid| *uuid != base.uuid)
-        {
-            return Err(Rejection::Malformed(format!(
-                "id_list is no chain: {} was taken from another backup that had the id {}",
-                card.id, from.id
-            )));
-        }
-        base = card.as_ref();
-    }
     let member = |(id, found): (BackupId, Option<Stored>)| {
         let stored = found.ok_or_else(|| Rejection::BackupNotFound(id.clone()))?;
         if matches!(stored, Stored::Forwarded(_)) && config.fetch.is_none() {

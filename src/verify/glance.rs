@@ -13,6 +13,7 @@ use crate::copying::widow_of;
 use crate::disk::stored;
 use crate::plan::stored::Stored;
 use crate::plan::tool::Flavour;
+use crate::repository::card::Card;
 use crate::store::reader::BackupRow;
 use crate::witness::{self, Checkpoints, Doubt, MetadataError};
 
@@ -28,24 +29,41 @@ pub struct Glance<'a> {
 impl Glance<'_> {
     /// Whether `base` surely is what `child` was taken from, and not another backup that has its id now.
     ///
-    /// This is the one place that says so of two backups on the disk. The child begins at the checkpoint that its base ends at. On a server
+    /// This is the one place that says so of two backups on the disk. What the child says of its base is believed. One of before there were
+    /// cards says nothing, and is known by its LSNs: it begins at the checkpoint that its base ends at. On a server
     /// that made no new checkpoint a backup taken after the child ends there too, but has read more redo log (three in a row had the
     /// `to_lsn` 44864 and the `last_lsn` 46839, 48640 and 49155, seen with mariadb-backup 10.11.19): what the child brings is older. If it
     /// has not, nothing was written since, and either will do.
     pub fn is_base(&self, base: &BackupRow, child: &BackupRow) -> bool {
+        if let Some(told) = self.told(base, child) {
+            return told;
+        }
         let [base, child] = [base, child].map(|row| self.checkpoints(row).and_then(Result::ok));
         let found = base.zip(child);
         found.is_some_and(|(base, child)| child.from_lsn == base.to_lsn && base.last_lsn <= child.last_lsn)
     }
 
-    /// Whether `child` surely begins elsewhere than where `base` ends.
+    /// Whether `child` surely was taken from another backup than `base`: it says so, or begins elsewhere than where that ends.
     pub fn is_apart(&self, base: &BackupRow, child: &BackupRow) -> bool {
+        if let Some(told) = self.told(base, child) {
+            return !told;
+        }
         let [base, child] = [base, child].map(|row| self.checkpoints(row).and_then(Result::ok));
         base.zip(child).is_some_and(|(base, child)| child.from_lsn != base.to_lsn)
     }
 
+    /// What the cards of both say of it. None if they say nothing.
+    fn told(&self, base: &BackupRow, child: &BackupRow) -> Option<bool> {
+        let card = |row| Card::read(&self.folder(row)?).ok().flatten();
+        let wanted = card(child)?.from?.uuid?;
+        Some(card(base)?.uuid == wanted)
+    }
+
     /// What surely keeps `row` from being restored on top of its `base`.
     pub fn doubt(&self, row: &BackupRow, base: Option<&BackupRow>) -> Option<Broken> {
+        if let Some(base) = base.filter(|base| self.told(base, row) == Some(false)) {
+            return Some(Broken::AnotherBase { child: row.id.clone(), base: base.id.clone() });
+        }
         let unfit = |why: String| Broken::Unfit { id: row.id.clone(), why };
         match self.checkpoints(row) {
             None => {}
