@@ -29,6 +29,9 @@ pub(crate) fn is_installed() -> bool {
     installed
 }
 
+/// What is in the option file of each; options of a test's own come after them, and so count before them.
+const OPTIONS: &str = "skip-networking\ninnodb-buffer-pool-size=32M\ninnodb-log-file-size=64M\n";
+
 const SERVER: [&str; 2] = ["/usr/sbin/mariadbd", "/usr/libexec/mariadbd"];
 
 /// A fresh data directory, made once for each version of the server and copied for each test.
@@ -67,22 +70,35 @@ fn user() -> Option<&'static str> {
 impl MariaDb {
     /// A fresh server, running.
     pub(crate) fn start() -> Self {
+        Self::with(|_root| String::new())
+    }
+
+    /// A fresh server with more options, running. `options` is given the directory that the server lies in, where it may make files
+    /// and directories, and gives lines of an option file.
+    pub(crate) fn with(options: impl FnOnce(&Path) -> String) -> Self {
+        Self::over_with(template(), options)
+    }
+
+    /// A server over another data directory, which is copied first.
+    pub(crate) fn over(dir: &Path) -> Self {
+        Self::over_with(dir, |_root| String::new())
+    }
+
+    /// The same, with more options, as in [`Self::with`].
+    pub(crate) fn over_with(dir: &Path, options: impl FnOnce(&Path) -> String) -> Self {
         let root = tempfile::Builder::new().prefix("dbcalm-db").tempdir().unwrap();
-        let copied = program("cp").arg("-r").arg(template()).arg(root.path().join("data")).status().unwrap();
+        let copied = program("cp").arg("-r").arg(dir).arg(root.path().join("data")).status().unwrap();
         assert!(copied.success());
+        let text = format!("[mysqld]\n{OPTIONS}{}\n", options(root.path()));
+        fs::write(root.path().join("my.cnf"), text).unwrap();
         let mut server = Self { root, running: None };
         server.run();
         server
     }
 
-    /// A server over another data directory, which is copied first.
-    pub(crate) fn over(dir: &Path) -> Self {
-        let root = tempfile::Builder::new().prefix("dbcalm-db").tempdir().unwrap();
-        let copied = program("cp").arg("-r").arg(dir).arg(root.path().join("data")).status().unwrap();
-        assert!(copied.success());
-        let mut server = Self { root, running: None };
-        server.run();
-        server
+    /// The server's own option file, and the only one that it reads.
+    pub(crate) fn option_file(&self) -> PathBuf {
+        self.root.path().join("my.cnf")
     }
 
     /// The data directory.
@@ -106,7 +122,7 @@ impl MariaDb {
         fs::create_dir_all(&tmp).unwrap();
         let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
         let child = program(server)
-            .args(["--no-defaults", "--skip-networking", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=64M"])
+            .arg(format!("--defaults-file={}", self.option_file().display()))
             .arg(format!("--datadir={}", self.data_dir().display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--tmpdir={}", tmp.display()))
