@@ -64,10 +64,14 @@ impl Job {
                 let target_path = tmp_dir.display().to_string();
                 let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
                 blocking(move || match target {
-                    Target::Folder => disk
-                        .sync_tree(&tmp_dir, &stop)
-                        .map(|_size| ())
-                        .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
+                    // Whoever starts a server on it may do so beside the live one.
+                    Target::Folder => below::close(&root, &work)
+                        .map_err(|why| format!("'{}' may lead elsewhere: {why}", work.display()))
+                        .and_then(|()| {
+                            disk.sync_tree(&tmp_dir, &stop).map(|_size| ()).map_err(|why| {
+                                format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())
+                            })
+                        }),
                     Target::Database => {
                         match inventory {
                             Some(moved) => {
