@@ -3,6 +3,7 @@
 mod interrupted;
 mod orders;
 mod reference;
+mod restored;
 mod verify;
 mod views;
 
