@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Serialize;
 
-use super::backups::{Backups, State};
+use super::backups::Backups;
 use super::exit::{Exit, Failure};
-use super::output::{Output, bytes, seconds};
+use super::output::{Output, seconds};
 use super::print_error;
+use super::report::{Report, line};
 use super::restored::Restored;
 use super::watched::watched;
 use crate::command::BackupId;
@@ -21,7 +21,7 @@ use crate::store::time::Moment;
 use crate::verify::kept::{self, Kept, Outcome};
 use crate::verify::server::Checked;
 use crate::verify::{Depth, Found, Verifier};
-use crate::witness::{Lsn, manifest};
+use crate::witness::manifest;
 
 /// How often results are written down on the way, so that little is lost where it is broken off.
 const KEEP: Duration = Duration::from_secs(5);
@@ -55,26 +55,6 @@ pub(super) struct VerifyArgs {
     restore: bool,
     #[command(flatten)]
     output: Output,
-}
-
-/// What became of a backup, as JSON has it; docs/reference.md says what the fields are.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    id: &'a str,
-    state: State,
-    depth: Depth,
-    outcome: Outcome,
-    problems: Vec<String>,
-    warnings: Vec<String>,
-    sealed: Option<bool>,
-    size: Option<u64>,
-    tables: Option<usize>,
-    not_checked: Option<usize>,
-    duration_seconds: f64,
-    #[serde(skip)]
-    to_lsn: Option<Lsn>,
-    #[serde(skip)]
-    hint: Option<String>,
 }
 
 pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
@@ -279,47 +259,6 @@ fn restored<'a>(row: &'a BackupRow, all: &Backups, restoring: &Restored<'_>) -> 
         to_lsn: None,
         hint: hint.map(str::to_owned),
     })
-}
-
-/// What a person reads of one.
-fn line(report: &Report<'_>) -> String {
-    let word = match report.outcome {
-        Outcome::Ok => "ok",
-        Outcome::Damaged => "DAMAGED",
-        Outcome::Broken => "BROKEN",
-        Outcome::Elsewhere => "not here",
-        Outcome::Unchecked => "unproved",
-    };
-    let mut said = if report.problems.is_empty() {
-        let form = if report.state == State::Present { "directory" } else { report.state.as_str() };
-        format!("{word:<8} {}  {form}  {}\n", report.id, how(report))
-    } else {
-        String::new()
-    };
-    said.extend(report.problems.iter().map(|why| format!("{word:<8} {}: {why}\n", report.id)));
-    // Of a damaged one the rest is beside the point, but for tables of which nothing is known.
-    if report.problems.is_empty() || report.depth == Depth::Restore {
-        said.extend(report.warnings.iter().map(|why| format!("warning  {}: {why}\n", report.id)));
-    }
-    said.extend(report.hint.iter().map(|hint| format!("         hint: {hint}\n")));
-    said
-}
-
-fn how(report: &Report<'_>) -> String {
-    let took = format!("in {:.1} s", report.duration_seconds);
-    match (report.outcome, report.depth, report.sealed == Some(true), report.size) {
-        (_, Depth::Restore, ..) => {
-            let not = report.not_checked.filter(|count| *count > 0).map(|count| format!(", {count} not"));
-            let tables = report.tables.unwrap_or_default();
-            format!("restored, {tables} tables checked{} {took}", not.unwrap_or_default())
-        }
-        (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
-        (_, Depth::Content, true, size) => format!("{}  hashed {took}", bytes(size.unwrap_or_default())),
-        (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", bytes(size)),
-        (_, Depth::Content, false, None) => "no manifest: only its metadata was looked at".to_owned(),
-        (_, Depth::Quick, true, _) => format!("metadata and presence {took}"),
-        (_, Depth::Quick, false, _) => "no manifest: metadata".to_owned(),
-    }
 }
 
 fn result(row: &BackupRow, report: &Report<'_>) -> Kept {

@@ -193,9 +193,7 @@ pub async fn check(
     if !encrypted.is_empty() && are_whole(executor, data, &encrypted).await {
         tables::without_keys(&mut found);
     }
-    tables::without_engine(&mut found, |file| {
-        fs::read(data.join(file)).is_ok_and(|definition| tables::is_of_a_plugin(&definition))
-    });
+    tables::without_engine(&mut found, |file| tables::engine_of_partitions(&fs::read(data.join(file)).ok()?));
     let crash = ended.filter(|_| broke_off.is_some()).map(|ended| ended.outcome());
     Ok(Checked::of(&found, broke_off, crash.is_some_and(is_crash)))
 }

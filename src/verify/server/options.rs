@@ -1,8 +1,8 @@
 //! What the throw-away server is started with: options of its own, and those of the server that was backed up that its files depend on.
 //!
 //! The latter are in `backup-my.cnf`, which mariadb-backup writes into each backup: the pages' size, and the plugins of encryption and
-//! compression with their options (seen with 10.11.19). They are handed on in an option file, since a key may be among them, and no
-//! library is loaded from elsewhere than this machine's server loads its own from.
+//! compression with their options (seen with 10.11.19). They are handed on in an option file, since a key may be among them. Who may write to
+//! a backup says nothing else by them: no other option, no file outside, and no library that this machine's server would not load itself.
 
 use std::path::Path;
 
@@ -26,6 +26,9 @@ const HELPFUL: [&str; 7] = [
     "provider_snappy",
 ];
 
+/// What is in the names of the plugins that the tool writes down, of encryption and of compression (`MariaDB`'s own; 10.11.19).
+const KEYS_AND_PROVIDERS: [&str; 2] = ["key_management", "provider_"];
+
 /// `MyRocks`, and its directory in a backup (seen with 10.11.19): it would make that where there is none.
 const ROCKSDB: (&str, &str) = ("ha_rocksdb", "#rocksdb");
 
@@ -47,7 +50,7 @@ fn text(written: &str, flavour: Flavour, helpful: &[&str]) -> String {
     let mut lines = vec!["[mysqld]".to_owned()];
     lines.extend(
         options()
-            .filter(|(name, _)| DEPENDED_ON.contains(name))
+            .filter(|(name, value)| DEPENDED_ON.contains(name) && !value.contains('/'))
             .map(|(name, value)| format!("loose-{name}={}", value.trim())),
     );
     if flavour == Flavour::MariaDb {
@@ -67,10 +70,12 @@ fn text(written: &str, flavour: Flavour, helpful: &[&str]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The plugins of a list such as `file_key_management=file_key_management;provider_lz4=provider_lz4`: name and library.
+/// The plugins of keys and compressions in a list such as `file_key_management=file_key_management;provider_lz4=provider_lz4`: name and
+/// library.
 fn plugins(list: &str) -> impl Iterator<Item = (&str, &str)> {
     let list = list.trim().trim_matches(['"', '\'']);
-    list.split(';').filter(|one| !one.is_empty()).map(|one| one.split_once('=').unwrap_or((one, one)))
+    let all = list.split(';').map(|one| one.split_once('=').unwrap_or((one, one)));
+    all.filter(|(name, library)| KEYS_AND_PROVIDERS.iter().any(|kind| name.contains(kind)) && !library.contains('/'))
 }
 
 /// The arguments of the server, whose own directory is `scratch` and whose files are this user's.
@@ -122,6 +127,8 @@ mod tests {
         loose-file_key_management_filekey=
         loose-file_key_management_filename=/keys
         ");
+        let evil = "innodb_data_file_path=/etc/ibdata1:12M\nplugin_load=init=init;file_key_management=/tmp/evil\ninit_file=/evil.sql\n";
+        assert_eq!(text(evil, Flavour::MariaDb, &[]), "[mysqld]\n");
         assert_eq!(text("", Flavour::MariaDb, &[]), "[mysqld]\n");
         assert!(
             !text(WRITTEN, Flavour::MySql, &["ha_archive"]).contains("plugin"),

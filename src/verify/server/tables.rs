@@ -23,6 +23,9 @@ pub(super) type Found = (String, Verdict);
 /// Engines whose rows are in another place than the server's data directory, or in none: mariadb-backup copies none of them.
 const ELSEWHERE: [&str; 7] = ["BLACKHOLE", "CONNECT", "FEDERATED", "OQGRAPH", "S3", "SPHINX", "SPIDER"];
 
+/// Engines that every server of `MariaDB` has.
+const EVERYWHERE: [&str; 6] = ["ARIA", "CSV", "INNODB", "MEMORY", "MRG_MYISAM", "MYISAM"];
+
 /// What the server says of a table of an engine that it does not have.
 const NO_ENGINE: &str = "Unknown storage engine '";
 /// What it says of a partitioned table of an engine that it does not have, and of a definition that is damaged; the file follows.
@@ -55,11 +58,7 @@ fn verdict(rows: &[(&str, &str)]) -> Verdict {
     let said = |words: &str| rows.iter().map(|(_, text)| *text).find(|text| text.contains(words));
     let wrong: Vec<_> = rows.iter().filter(|(kind, text)| is_wrong(kind, text)).map(|(_, text)| *text).collect();
     if let Some(engine) = said(NO_ENGINE).and_then(|text| text.split('\'').nth(1)) {
-        return if ELSEWHERE.contains(&engine.to_ascii_uppercase().as_str()) {
-            Verdict::Nothing(format!("a backup has no rows of the engine {engine}"))
-        } else {
-            Verdict::Unknown(format!("the server here has no engine {engine}"))
-        };
+        return without(engine);
     }
     if let Some(text) = said(NO_PROVIDER) {
         return Verdict::Unknown(text.to_owned());
@@ -70,6 +69,15 @@ fn verdict(rows: &[(&str, &str)]) -> Verdict {
         // The last row of several says only that there are others.
         [first @ .., "Corrupt"] if !first.is_empty() => Verdict::Damaged(first.join("; ")),
         all => Verdict::Damaged(all.join("; ")),
+    }
+}
+
+/// What is known of a table whose engine this server does not have.
+fn without(engine: &str) -> Verdict {
+    if ELSEWHERE.contains(&engine.to_ascii_uppercase().as_str()) {
+        Verdict::Nothing(format!("a backup has no rows of the engine {engine}"))
+    } else {
+        Verdict::Unknown(format!("the server here has no engine {engine}"))
     }
 }
 
@@ -92,24 +100,41 @@ pub(super) fn without_keys(tables: &mut [Found]) {
     }
 }
 
-/// Once it is known whose definitions (these files) are of partitions in an engine that not every server has: nothing is known of them.
-pub(super) fn without_engine(tables: &mut [Found], is_missing: impl Fn(&str) -> bool) {
+/// Once it is known in which engine the partitions of a definition (this file) are: nothing is known of those in one that not every
+/// server has.
+pub(super) fn without_engine(tables: &mut [Found], engine_of: impl Fn(&str) -> Option<String>) {
     for (_, verdict) in tables {
         let Verdict::Damaged(why) = &*verdict else { continue };
         let file = why.split_once(NO_DEFINITION).and_then(|(_, file)| file.strip_suffix('\''));
-        if file.is_some_and(&is_missing) {
-            *verdict = Verdict::Unknown("the server here has no engine for its partitions".to_owned());
+        let engine = file.and_then(&engine_of);
+        if let Some(engine) = engine.filter(|engine| !EVERYWHERE.contains(&engine.to_ascii_uppercase().as_str())) {
+            *verdict = without(&engine);
         }
     }
 }
 
-/// Whether a table's definition (`.frm`) is that of a partitioned one, in an engine that is not in every server: the fourth byte and
-/// the 62nd are the numbers of engines (`legacy_db_type` of `handler.h`), of which 20 is the partitions', 6 MEMORY's, 9 `MyISAM`'s, 10 MERGE's, 12 `InnoDB`'s, 17 CSV's and 42 Aria's.
-pub(super) fn is_of_a_plugin(definition: &[u8]) -> bool {
-    let is_definition = definition.starts_with(&[0xfe, 0x01]);
-    is_definition
-        && definition.get(3) == Some(&20)
-        && definition.get(61).is_some_and(|engine| !matches!(engine, 0 | 6 | 9 | 10 | 12 | 17 | 42))
+/// The engine of a table's partitions, by its definition (`.frm`). None if it has no partitions, or is no definition.
+///
+/// Behind the 64 bytes of the head, of which the fifth and sixth have their length, are fields: kind, length, content. The kind of an
+/// engine's name is 1 (`unireg.h` of `MariaDB`; seen with 10.11.19).
+pub(super) fn engine_of_partitions(definition: &[u8]) -> Option<String> {
+    const HEAD: usize = 64;
+    const ENGINE: u8 = 1;
+    let [0xfe, 0x01, _, _, low, high, ..] = definition else { return None };
+    let length = usize::from(u16::from_le_bytes([*low, *high]));
+    let mut fields = definition.get(HEAD..HEAD + length)?;
+    while let [kind, length, rest @ ..] = fields {
+        let (length, rest) = match (*length, rest) {
+            (0, [low, high, rest @ ..]) => (u16::from_le_bytes([*low, *high]).into(), rest),
+            (length, rest) => (usize::from(length), rest),
+        };
+        let content = rest.get(..length)?;
+        if *kind == ENGINE {
+            return String::from_utf8(content.to_vec()).ok();
+        }
+        fields = rest.get(length..)?;
+    }
+    None
 }
 
 /// Of which tables the same is not known, a line a reason.
@@ -149,7 +174,7 @@ pub(super) fn cell(printed: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, cell, is_of_a_plugin, lines, verdicts, without_engine, without_keys};
+    use super::{Verdict, cell, engine_of_partitions, lines, verdicts, without_engine, without_keys};
 
     /// The verdict of the one table that this is said of.
     fn of(rows: &[&str]) -> Verdict {
@@ -215,22 +240,38 @@ mod tests {
     fn partitions_of_an_engine_that_is_missing_are_told_from_a_damaged_definition() {
         let said =
             "shop.p\tcheck\tError\tIncorrect information in file: './shop/p.frm'\nshop.p\tcheck\terror\tCorrupt\n";
-        let verdict = |is_missing: bool| {
+        let verdict = |engine: Option<&str>| {
             let mut found = verdicts(said);
-            without_engine(&mut found, |file| is_missing && file == "./shop/p.frm");
+            without_engine(&mut found, |file| engine.filter(|_| file == "./shop/p.frm").map(str::to_owned));
             found.remove(0).1
         };
-        assert_eq!(verdict(true), unknown("the server here has no engine for its partitions"));
-        assert_eq!(verdict(false), damaged("Incorrect information in file: './shop/p.frm'"));
-        let definition = |kind: u8, engine: u8| {
-            let mut bytes = vec![0; 64];
-            bytes[..4].copy_from_slice(&[0xfe, 0x01, 0x0a, kind]);
-            bytes[61] = engine;
-            bytes
+        assert_eq!(verdict(Some("ROCKSDB")), unknown("the server here has no engine ROCKSDB"));
+        assert_eq!(verdict(Some("SPIDER")), Verdict::Nothing("a backup has no rows of the engine SPIDER".to_owned()));
+        for of_every_server in [Some("InnoDB"), None] {
+            assert_eq!(verdict(of_every_server), damaged("Incorrect information in file: './shop/p.frm'"));
+        }
+    }
+
+    #[test]
+    fn a_definition_names_the_engine_of_its_partitions() {
+        // The head's first bytes, and the fields behind it, of a table of 10.11.19.
+        let fields =
+            b"\x00\x10\xfc\x29\x00\x8d\xeb\x3e\x11\xf1\xb8\x8f\x02\xfc\x00\x00\x00\x01\x01\x06SPIDER\x05\x01\x00";
+        let definition = |length: u8, fields: &[u8]| {
+            let head = [&[0xfe, 0x01, 0x0a, 0x14, length, 0][..], &[0; 58]].concat();
+            [&head[..], fields, &[0; 100]].concat()
         };
-        assert!(is_of_a_plugin(&definition(20, 19)));
-        assert!(!is_of_a_plugin(&definition(20, 12)) && !is_of_a_plugin(&definition(12, 19)));
-        assert!(!is_of_a_plugin(&definition(20, 19)[..61]) && !is_of_a_plugin(&[0; 64]) && !is_of_a_plugin(b""));
+        assert_eq!(engine_of_partitions(&definition(0x1d, fields)).as_deref(), Some("SPIDER"));
+        let long = [&[7, 0, 0, 1][..], &[0; 256], b"\x01\x06InnoDB"].concat();
+        let mut of_long = definition(12, &long);
+        of_long[5] = 1;
+        assert_eq!(engine_of_partitions(&of_long).as_deref(), Some("InnoDB"));
+        assert_eq!(engine_of_partitions(&definition(0x12, fields)), None, "it ends before the name");
+        for none in
+            [&b""[..], b"TYPE=VIEW\n", &[0xfe, 0x01], &definition(0x1d, fields)[..80], &definition(0xff, b"\x01")]
+        {
+            assert_eq!(engine_of_partitions(none), None);
+        }
     }
 
     #[test]
