@@ -8,8 +8,8 @@ mod asking;
 mod options;
 mod tables;
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -203,17 +203,31 @@ fn encrypted(line: &str) -> Option<&str> {
     line.split_once(" from file '")?.1.split_once("': ").map(|(file, _)| file)
 }
 
-/// Whether the pages of these files are as they were written, which is known without their keys.
+/// Whether these files are encrypted, and their pages as they were written: both are known without their keys.
 async fn are_whole(executor: &dyn CommandExecutor, data: &Path, files: &[&str]) -> bool {
     let Some(program) = probe::find(None, &["/usr/bin/innochecksum"]) else { return false };
     for file in files {
-        let path = data.join(file).display().to_string();
+        let path = data.join(file);
+        if !is_encrypted(&path).unwrap_or_default() {
+            return false;
+        }
+        let path = path.display().to_string();
         let said = probe::run(executor, &Invocation::new(&program, [path]), CHECK_WITHIN).await;
         if !said.is_ok_and(|said| said.is_some_and(|said| said.outcome() == Outcome::Exited(0))) {
             return false;
         }
     }
     true
+}
+
+/// Whether a tablespace's first page, which is of 64 KiB at most, says how the others are encrypted (`CRYPT_MAGIC` of `MariaDB`'s
+/// `fil0crypt.h`; seen with 10.11.19).
+fn is_encrypted(path: &Path) -> io::Result<bool> {
+    const LARGEST: u64 = 64 * 1024;
+    const MAGIC: &[u8] = b"s\x0e\x0cREt";
+    let mut page = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut page)?;
+    Ok(page.windows(MAGIC.len()).any(|bytes| bytes == MAGIC))
 }
 
 /// Whether a server ended as one does that finds its own data impossible; KILL is the system's, which has no memory left.
@@ -239,7 +253,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Checked, NotChecked, Outcome, Verdict, check, directory, encrypted, is_crash};
+    use super::{Checked, NotChecked, Outcome, Verdict, check, directory, encrypted, is_crash, is_encrypted};
     use crate::command::CommandId;
     use crate::exec::scripted::{End, ScriptedExecutor};
     use crate::plan::tool::Flavour;
@@ -283,6 +297,18 @@ mod tests {
         let name = format!("dbcalm-verify-{id}");
         assert_eq!(directory(Path::new("/var/tmp"), id), Path::new("/var/tmp").join(&name));
         assert_eq!(directory(Path::new(&format!("/{}", "x".repeat(60))), id), Path::new("/tmp").join(&name));
+    }
+
+    #[test]
+    fn an_encrypted_tablespace_is_known_by_its_first_page() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let is = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            is_encrypted(file.path()).unwrap()
+        };
+        assert!(is(&[&[0; 10428][..], b"s\x0e\x0cREt\x01", &[0; 5000]].concat()));
+        assert!(!is(&[0; 16384]) && !is(b""));
+        assert!(!is(&[&vec![0; 65536][..], b"s\x0e\x0cREt"].concat()), "that is no first page");
     }
 
     #[test]
