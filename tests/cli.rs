@@ -5,6 +5,7 @@ mod clock;
 mod interrupted;
 mod orders;
 mod reference;
+mod restored;
 mod verify;
 mod views;
 

@@ -91,6 +91,20 @@ fn a_folder_restore_stays_with_its_working_copy_alone() {
     assert_eq!(env.count("restore", "1"), 3);
 }
 
+/// A second server on the folder would write to the live file that an `.isl` leads to.
+#[test]
+fn a_folder_restore_leads_to_no_live_file_of_a_table_outside_the_data_directory() {
+    let env = TestEnv::start();
+    env.world.put("shop/orders.isl", b"/elsewhere/shop/orders.ibd").unwrap();
+    env.full("full-1");
+    env.world.put("shop/new.isl", b"/elsewhere/shop/new.ibd").unwrap();
+    env.incremental("inc-1", "full-1");
+    env.restore(&["full-1", "inc-1"], "folder");
+    let path = env.rows("restore", "1")[0]["target_path"].as_str().unwrap().to_owned();
+    assert_snapshot!(listing(format!("{path}/full-1/shop").as_ref()), @"orders.frm orders.ibd");
+    assert!(env.backup("full-1/shop/orders.isl").exists(), "a stored backup keeps it, and a database restore needs it");
+}
+
 #[test]
 fn an_idle_servers_incremental_is_restored_too() {
     let env = TestEnv::start();

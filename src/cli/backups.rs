@@ -102,6 +102,7 @@ impl Verified<'_> {
             (Outcome::Damaged, _) => "DAMAGED".to_owned(),
             (Outcome::Broken, _) => "BROKEN".to_owned(),
             (Outcome::Elsewhere, _) => "not here".to_owned(),
+            (Outcome::Unchecked, _) => "not checked".to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod leftover;
 mod list;
 mod logs;
 mod output;
+mod report;
 mod request;
 mod restore;
 mod restored;

@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::follow::follow;
 use super::leftover::Mark;
 use super::output::Output;
+use super::request::Status;
 use crate::command::CommandId;
 use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
@@ -21,12 +22,24 @@ use crate::disk::below;
 use crate::exec::LocalExecutor;
 use crate::plan::RESTORES;
 use crate::store::reader::BackupRow;
-use crate::verify::server::{self, Checked};
+use crate::verify::server::{self, Checked, NotChecked};
 
 /// What was restored; it goes when it is done with.
 struct Folder<'a> {
     root: &'a Path,
     path: PathBuf,
+}
+
+impl<'a> Folder<'a> {
+    /// That of a restore to a folder which has succeeded.
+    fn of(status: &Status, config: &'a Config) -> Result<Self, Failure> {
+        let place = status.args.get("tmp_dir").and_then(Value::as_str).map(PathBuf::from);
+        // Nothing else is removed on the word of a row.
+        let place = place.filter(|place| place.parent() == Some(config.backup_dir.join(RESTORES).as_path()));
+        place.map(|path| Self { root: &config.backup_dir, path }).ok_or_else(|| {
+            Failure::because("the records do not say where the restore is", "dbcalm-db-cmd list restores --limit 1")
+        })
+    }
 }
 
 impl Drop for Folder<'_> {
@@ -37,43 +50,54 @@ impl Drop for Folder<'_> {
     }
 }
 
-/// Restores this chain, full backup first, and checks all its tables.
-pub(super) fn check(chain: &[&BackupRow], config: &Config, socket: &Path, output: Output) -> Result<Checked, Failure> {
-    let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
-    let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
-    let signals = Signals::heard().map_err(|why| Failure::new(&why, "the system has no resources left"))?;
-    let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": "folder"}))?;
-    let id = CommandId::random();
-    // Where it cannot be set, what a KILL leaves is not found again; that is no reason to verify nothing.
-    let _mark = Mark::set(config, id, &command_id).ok();
-    let status = follow(&command_id, config, socket, output)?;
-    if status.status != "success" {
-        let why = status.error.as_deref().and_then(|error| error.lines().next()).unwrap_or("it does not say why");
-        let hint =
-            format!("dbcalm-db-cmd logs {command_id} has all of it; dbcalm-db-cmd verify {last} says what is damaged");
-        return Err(Failure::because(format!("'{last}' was not restored: {why}"), hint));
+/// Verifications by a restore, one after the other, which a signal ends between or in the midst of them.
+pub(super) struct Restored<'a> {
+    config: &'a Config,
+    socket: &'a Path,
+    output: Output,
+    signals: Signals,
+}
+
+impl<'a> Restored<'a> {
+    /// From here on INT, TERM and HUP are heard.
+    pub(super) fn begin(config: &'a Config, socket: &'a Path, output: Output) -> Result<Self, Failure> {
+        let signals = Signals::heard().map_err(|why| Failure::new(&why, "the system has no resources left"))?;
+        Ok(Self { config, socket, output, signals })
     }
-    let place = status.args.get("tmp_dir").and_then(Value::as_str).map(PathBuf::from);
-    // Nothing else is removed on the word of a row.
-    let place = place.filter(|place| place.parent() == Some(config.backup_dir.join(RESTORES).as_path()));
-    let folder = place.map(|path| Folder { root: &config.backup_dir, path }).ok_or_else(|| {
-        Failure::because("the records do not say where the restore is", "dbcalm-db-cmd list restores --limit 1")
-    })?;
-    let data = folder.path.join(first);
-    if signals.stop.is_cancelled() {
-        return Err(interrupted());
-    }
-    let checked = signals.runtime.block_on(server::check(&data, config.flavour, &LocalExecutor, id, &signals.stop));
-    checked.map_err(|why| match why {
-        server::NotChecked::Interrupted => interrupted(),
-        server::NotChecked::NoProgram(_)
-        | server::NotChecked::Scratch(..)
-        | server::NotChecked::NotStarted(_)
-        | server::NotChecked::NoServer(_)
-        | server::NotChecked::NoTables(_) => {
-            Failure::new(&why, "run this as root or as the daemon's user, on a machine with the server's package")
+
+    /// Restores this chain, full backup first, and checks all its tables.
+    ///
+    /// # Errors
+    /// The chain was not restored, or a signal came. The inner one: nothing can be said of its tables.
+    pub(super) fn check(&self, chain: &[&BackupRow]) -> Result<Result<Checked, NotChecked>, Failure> {
+        let Self { config, socket, output, signals } = self;
+        if signals.stop.is_cancelled() {
+            return Err(interrupted());
         }
-    })
+        let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
+        let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
+        let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": "folder"}))?;
+        let id = CommandId::random();
+        // Where it cannot be set, what a KILL leaves is not found again; that is no reason to verify nothing.
+        let _mark = Mark::set(config, id, &command_id).ok();
+        let status = follow(&command_id, config, socket, *output)?;
+        if status.status != "success" {
+            let why = status.error.as_deref().and_then(|error| error.lines().next()).unwrap_or("it does not say why");
+            let hint = format!(
+                "dbcalm-db-cmd logs {command_id} has all of it; dbcalm-db-cmd verify {last} says what is damaged"
+            );
+            return Err(Failure::because(format!("'{last}' was not restored: {why}"), hint));
+        }
+        let folder = Folder::of(&status, config)?;
+        let data = folder.path.join(first);
+        if signals.stop.is_cancelled() {
+            return Err(interrupted());
+        }
+        match signals.runtime.block_on(server::check(&data, config.flavour, &LocalExecutor, id, &signals.stop)) {
+            Err(NotChecked::Interrupted) => Err(interrupted()),
+            checked => Ok(checked),
+        }
+    }
 }
 
 fn interrupted() -> Failure {

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde::Serialize;
 
-use super::backups::{Backups, State};
+use super::backups::Backups;
 use super::exit::{Exit, Failure};
-use super::output::{Output, bytes, seconds};
+use super::output::{Output, seconds};
 use super::print_error;
+use super::report::{Report, line};
+use super::restored::Restored;
 use super::watched::watched;
 use crate::chains::Broken;
 use crate::command::BackupId;
@@ -19,16 +20,26 @@ use crate::config::Config;
 use crate::store::reader::BackupRow;
 use crate::store::time::Moment;
 use crate::verify::kept::{self, Kept, Outcome};
+use crate::verify::server::Checked;
 use crate::verify::{Depth, Found, Verifier};
-use crate::witness::{Lsn, manifest};
+use crate::witness::manifest;
 
 /// How often results are written down on the way, so that little is lost where it is broken off.
 const KEEP: Duration = Duration::from_secs(5);
 
+/// What to do about a table that a server finds damaged.
+const IN_THE_SERVER: &str =
+    "what was backed up may have been damaged already: look at these tables in the server itself";
+/// What to do about tables that the server here cannot read.
+const WITH_ALL: &str = "verify it where the server has these engines, plugins and keys";
+/// What to do where no server has checked anything.
+const WITH_A_SERVER: &str =
+    "run this as root or as the daemon's user, where the server's package, its plugins and its keys are";
+
 /// Hold stored backups against what was written with them
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Each is verified with the chain that it needs; no backup is changed.\nResults are kept, and list and show say them. Exit status 1: one is damaged.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
+    after_help = "Each is verified with its chain; no backup is changed. Results are kept, and\nlist and show say them. Exit status 1: one is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
 )]
 pub(super) struct VerifyArgs {
     /// Backups' ids, or 'latest'
@@ -47,25 +58,6 @@ pub(super) struct VerifyArgs {
     output: Output,
 }
 
-/// What became of a backup, as JSON has it; docs/reference.md says what the fields are.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    id: &'a str,
-    state: State,
-    depth: Depth,
-    outcome: Outcome,
-    problems: Vec<String>,
-    warnings: Vec<String>,
-    sealed: Option<bool>,
-    size: Option<u64>,
-    tables: Option<usize>,
-    duration_seconds: f64,
-    #[serde(skip)]
-    to_lsn: Option<Lsn>,
-    #[serde(skip)]
-    hint: Option<String>,
-}
-
 pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     super::leftover::clear(config);
     let all = Backups::look(config)?;
@@ -77,21 +69,26 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Resul
         threads: usize::from(config.parallel),
         count: None,
     };
+    let restoring = args.restore.then(|| Restored::begin(config, socket, args.output)).transpose()?;
     let (mut reports, mut results, mut kept_at) = (BTreeMap::new(), kept::All::new(), Instant::now());
     for row in &rows {
-        let report = if args.restore {
-            restored(row, &all, config, socket, args.output)?
+        let report = if let Some(restoring) = &restoring {
+            restored(row, &all, restoring)
         } else {
             let expected = (!args.quick).then(|| all.size(row, config)).flatten();
             watched(&format!("verifying {}", row.id), expected, args.output, |count| {
                 one(row, &all, &Verifier { count, ..verifier }, &reports)
-            })?
+            })
         };
+        // What was found of those before it is true all the same.
+        let report = report.inspect_err(|_| keep(config, &mut results))?;
         if !args.output.json && !args.output.quiet {
             // Whoever reads it may have read enough; the exit status says the rest.
             let _closed = io::stdout().write_all(line(&report).as_bytes());
         }
-        results.insert(row.id.clone(), result(row, &report));
+        if report.outcome != Outcome::Unchecked {
+            results.insert(row.id.clone(), result(row, &report));
+        }
         reports.insert(row.id.as_str(), report);
         if kept_at.elapsed() > KEEP {
             keep(config, &mut results);
@@ -106,7 +103,9 @@ pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Resul
     let is = |outcome| in_order.iter().filter(move |report| report.outcome == outcome).count();
     // Where the content was asked for and none of it is here, nothing was verified.
     let is_nothing = !args.all && !args.quick && is(Outcome::Elsewhere) == in_order.len();
-    Ok(if is(Outcome::Damaged) + is(Outcome::Broken) > 0 || is_nothing { Exit::Failed } else { Exit::Done })
+    let is_not_well =
+        [Outcome::Damaged, Outcome::Broken, Outcome::Unchecked].into_iter().any(|outcome| is(outcome) > 0);
+    Ok(if is_not_well || is_nothing { Exit::Failed } else { Exit::Done })
 }
 
 /// What is to be verified: a base before what was taken from it, and each once.
@@ -157,7 +156,7 @@ fn one<'a>(
     let warnings = doubts(row, all, &mut found);
     // What was taken from a damaged one may be whole, and is of no use.
     let broken = base.and_then(|(from, report)| match report.map(|report| report.outcome) {
-        Some(Outcome::Ok | Outcome::Elsewhere) => None,
+        Some(Outcome::Ok | Outcome::Elsewhere | Outcome::Unchecked) => None,
         Some(Outcome::Damaged) => Some(format!("its base '{from}' is damaged")),
         Some(Outcome::Broken) => Some(format!("its base '{from}' cannot be restored")),
         None => Some(match &its_base {
@@ -173,7 +172,7 @@ fn one<'a>(
     };
     found.problems.extend(broken);
     let hint = match (outcome, base) {
-        (Outcome::Ok | Outcome::Elsewhere, _) => None,
+        (Outcome::Ok | Outcome::Elsewhere | Outcome::Unchecked, _) => None,
         (Outcome::Damaged, Some((from, Some(report))))
             if matches!(report.outcome, Outcome::Ok | Outcome::Elsewhere) =>
         {
@@ -194,6 +193,7 @@ fn one<'a>(
         sealed: Some(found.is_sealed),
         size: Some(found.bytes).filter(|bytes| *bytes > 0),
         tables: None,
+        not_checked: None,
         duration_seconds: seconds(begun.elapsed()),
         to_lsn: found.to_lsn,
         hint,
@@ -229,66 +229,40 @@ fn doubts(row: &BackupRow, all: &Backups, found: &mut Found) -> Vec<String> {
 }
 
 /// Restored with its chain, and checked by a server.
-fn restored<'a>(
-    row: &'a BackupRow,
-    all: &Backups,
-    config: &Config,
-    socket: &Path,
-    output: Output,
-) -> Result<Report<'a>, Failure> {
+fn restored<'a>(row: &'a BackupRow, all: &Backups, restoring: &Restored<'_>) -> Result<Report<'a>, Failure> {
     let begun = Instant::now();
     let chain = all.chains.chain(&row.id).map_err(|why| {
         let hint = format!("dbcalm-db-cmd verify {} says more", row.id);
         Failure::because(format!("'{}' cannot be restored: {why}", row.id), hint)
     })?;
-    let checked = super::restored::check(&chain, config, socket, output)?;
-    let is_whole = checked.problems.is_empty();
+    let checked = restoring.check(&chain)?;
+    let is_known = checked.is_ok();
+    let checked = checked.unwrap_or_else(|why| Checked {
+        is_open: true,
+        warnings: vec![format!("not checked: {}", crate::chain(&why))],
+        ..Checked::default()
+    });
+    let (outcome, hint) = match (checked.problems.is_empty(), checked.is_open, is_known) {
+        (false, ..) => (Outcome::Damaged, Some(IN_THE_SERVER)),
+        (true, false, _) => (Outcome::Ok, None),
+        (true, true, true) => (Outcome::Unchecked, Some(WITH_ALL)),
+        (true, true, false) => (Outcome::Unchecked, Some(WITH_A_SERVER)),
+    };
     Ok(Report {
         id: &row.id,
         state: all.state(&row.id),
         depth: Depth::Restore,
-        outcome: if is_whole { Outcome::Ok } else { Outcome::Damaged },
+        outcome,
         problems: checked.problems,
-        warnings: Vec::new(),
+        warnings: checked.warnings,
         sealed: None,
         size: None,
         tables: Some(checked.tables),
+        not_checked: Some(checked.not_checked),
         duration_seconds: seconds(begun.elapsed()),
         to_lsn: None,
-        hint: (!is_whole).then(|| {
-            "what was backed up may have been damaged already: look at these tables in the server itself".to_owned()
-        }),
+        hint: hint.map(str::to_owned),
     })
-}
-
-/// What a person reads of one.
-fn line(report: &Report<'_>) -> String {
-    let word = match report.outcome {
-        Outcome::Ok => "ok",
-        Outcome::Damaged => "DAMAGED",
-        Outcome::Broken => "BROKEN",
-        Outcome::Elsewhere => "not here",
-    };
-    let Some(hint) = &report.hint else {
-        let form = if report.state == State::Present { "directory" } else { report.state.as_str() };
-        let said = format!("{word:<8} {}  {form}  {}\n", report.id, how(report));
-        return report.warnings.iter().fold(said, |said, why| said + &format!("warning  {}: {why}\n", report.id));
-    };
-    let lines = report.problems.iter().map(|why| format!("{word:<8} {}: {why}\n", report.id));
-    lines.collect::<String>() + &format!("         hint: {hint}\n")
-}
-
-fn how(report: &Report<'_>) -> String {
-    let took = format!("in {:.1} s", report.duration_seconds);
-    match (report.outcome, report.depth, report.sealed == Some(true), report.size) {
-        (_, Depth::Restore, ..) => format!("restored, {} tables checked {took}", report.tables.unwrap_or_default()),
-        (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
-        (_, Depth::Content, true, size) => format!("{}  hashed {took}", bytes(size.unwrap_or_default())),
-        (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", bytes(size)),
-        (_, Depth::Content, false, None) => "no manifest: only its metadata was looked at".to_owned(),
-        (_, Depth::Quick, true, _) => format!("metadata and presence {took}"),
-        (_, Depth::Quick, false, _) => "no manifest: metadata".to_owned(),
-    }
 }
 
 fn result(row: &BackupRow, report: &Report<'_>) -> Kept {
@@ -305,6 +279,9 @@ fn result(row: &BackupRow, report: &Report<'_>) -> Kept {
 /// Writes the results down. Where that fails they have been said all the same.
 fn keep(config: &Config, results: &mut kept::All) {
     let new = std::mem::take(results);
+    if new.is_empty() {
+        return;
+    }
     // The records as they are by then: a backup may have been removed meanwhile.
     let recorded = || {
         let rows = super::output::records(config).ok()?.backups(false).ok()?;

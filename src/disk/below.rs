@@ -10,12 +10,15 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 /// What the name of something that is being removed ends in; no backup's id begins with `.`.
 const GONE: &str = ".gone";
+
+/// What the name of a link to a table's `DATA DIRECTORY` ends in: a file with the path of the live server's file.
+const LINK: &str = "isl";
 
 /// Which directory it is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,23 @@ impl Place {
         self.sync()
     }
 
+    /// Removes what leads a server out of here.
+    fn close(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.path(OsStr::new(".")))? {
+            let (entry, name) = entry.map(|entry| (entry.file_type(), entry.file_name()))?;
+            let kind = entry?;
+            if kind.is_symlink() {
+                return Err(io::Error::other(format!("'{}' is a symlink", Path::new(&name).display())));
+            }
+            if kind.is_dir() {
+                self.open_in(&name)?.close()?;
+            } else if Path::new(&name).extension() == Some(OsStr::new(LINK)) {
+                unlinkat(&self.0, &name, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
     }
@@ -134,6 +154,17 @@ pub fn make(root: &Path, path: &Path) -> io::Result<Made> {
     mkdirat(&parent.0, name, Mode::RWXU)?;
     let made = parent.open_in(name)?;
     Ok(Made { identity: Identity::of(&fstat(&made.0)?), _held: made })
+}
+
+/// Makes sure that a server on the prepared data directory `path` opens no file outside: it would write to the live file of a table with
+/// a `DATA DIRECTORY`, to which an `.isl` leads. The backup tool has put that table's file into the directory itself, and a server
+/// finds it there once the link is gone (both seen with 10.11.19).
+///
+/// # Errors
+/// A symlink is in it; or the system's.
+pub fn close(root: &Path, path: &Path) -> io::Result<()> {
+    let (parent, name) = split(root, path)?;
+    Place::open(root, parent)?.open_in(name)?.close()
 }
 
 /// Makes a directory of this name in `parent`, and `parent` if need be. Where the name is taken, a number is added.
@@ -229,7 +260,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{identity, make, make_unique, remove, sweep, sweep_empty, sweep_gone};
+    use super::{close, identity, make, make_unique, remove, sweep, sweep_empty, sweep_gone};
 
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -335,6 +366,25 @@ mod tests {
         assert_eq!(names(&dir.path().join("tmp")), ["b", "file"]);
         assert_eq!(sweep_empty(dir.path(), Path::new("restores"), &|_| true).unwrap(), 1);
         assert_eq!(names(&dir.path().join("restores")), ["a"]);
+    }
+
+    #[test]
+    fn a_server_finds_no_way_out_of_what_was_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, live) = (dir.path().join("full-1"), dir.path().join("live.ibd"));
+        fs::create_dir_all(data.join("shop")).unwrap();
+        fs::write(&live, "live").unwrap();
+        fs::write(data.join("shop/orders.isl"), live.display().to_string()).unwrap();
+        fs::write(data.join("shop/orders.ibd"), "copied").unwrap();
+        close(dir.path(), &data).unwrap();
+        assert_eq!(
+            (names(&data.join("shop")), names(dir.path())),
+            (vec!["orders.ibd".to_owned()], vec!["full-1".to_owned(), "live.ibd".to_owned()])
+        );
+        symlink(dir.path(), data.join("other")).unwrap();
+        assert_eq!(close(dir.path(), &data).unwrap_err().to_string(), "'other' is a symlink");
+        symlink(&data, dir.path().join("full-2")).unwrap();
+        assert!(close(dir.path(), &dir.path().join("full-2")).is_err(), "what is closed is no symlink itself");
     }
 
     #[test]

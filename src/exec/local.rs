@@ -49,7 +49,7 @@ impl CommandExecutor for LocalExecutor {
             let child = Child::spawn(stage, &terms, group, input, !is_last).map_err(|why| failed(stage, why))?;
             children.push(child);
         }
-        Ok(Running { pid, finished: Box::pin(finish(children, Pid::from_raw(group), terms)) })
+        Ok(Running::new(pid, finish(children, Pid::from_raw(group), terms)))
     }
 }
 

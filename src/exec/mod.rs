@@ -18,6 +18,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use capture::{Capture, Captured, Heard, Select};
@@ -64,12 +65,37 @@ pub struct Terms {
     pub select: Option<Select>,
 }
 
-/// A pipeline that runs.
+/// A pipeline that runs. Dropped before its end, it kills its programs.
 pub struct Running {
     /// The first program's process id, which is the group's of all.
     pub pid: u32,
-    /// The end of all. Dropped before that, it kills them.
-    pub finished: Pin<Box<dyn Future<Output = Finished> + Send>>,
+    end: End,
+}
+
+/// The end of a pipeline: still to come, or known.
+enum End {
+    ToCome(Pin<Box<dyn Future<Output = Finished> + Send>>),
+    Known(Arc<Finished>),
+}
+
+impl Running {
+    /// One whose end is that of `finished`.
+    pub fn new(pid: u32, finished: impl Future<Output = Finished> + Send + 'static) -> Self {
+        Self { pid, end: End::ToCome(Box::pin(finished)) }
+    }
+
+    /// The end of all its programs. It may be waited for any number of times.
+    ///
+    /// # Cancel safety
+    /// Dropped, it loses nothing: the next call waits for the same end.
+    pub async fn finished(&mut self) -> Arc<Finished> {
+        let finished = match &mut self.end {
+            End::ToCome(end) => Arc::new(end.await),
+            End::Known(finished) => return Arc::clone(finished),
+        };
+        self.end = End::Known(Arc::clone(&finished));
+        finished
+    }
 }
 
 /// A pipeline of which every program has ended.
@@ -155,5 +181,28 @@ impl fmt::Display for Outcome {
             Self::Cancelled(Ending::Signaled(signal)) => write!(f, "stopped by the daemon, by signal {signal}"),
             Self::Unknown => f.write_str("ended in a way the system would not tell"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{CommandExecutor, Invocation, LocalExecutor, Outcome, Terms};
+
+    #[tokio::test]
+    async fn the_end_of_a_program_may_be_waited_for_again_and_again() {
+        let cancel = CancellationToken::new();
+        let terms = Terms { command_id: None, cancel, grace: Duration::ZERO, watch: None, heard: None, select: None };
+        let mut running = LocalExecutor.start(&Invocation::new("/bin/false", []).into(), terms).unwrap();
+        // One that gives up waiting loses nothing.
+        let _given_up = timeout(Duration::ZERO, running.finished()).await;
+        let first = running.finished().await;
+        assert_eq!(first.outcome(), Outcome::Exited(1));
+        assert!(Arc::ptr_eq(&first, &running.finished().await));
     }
 }

@@ -184,7 +184,7 @@ mod tests {
             // A shell that was begun with INT ignored, as by a script that put it into the background, could not trap it.
             let shell = ["--default-signal=INT", "/bin/sh", "-c", &script].map(str::to_owned);
             let shell = Invocation::new("/usr/bin/env", shell);
-            let running = LocalExecutor.start(&shell.into(), terms).unwrap();
+            let mut running = LocalExecutor.start(&shell.into(), terms).unwrap();
             // The other side is a thread: it stands for the daemon that follows.
             let marks = [Mark { command_id: command_id.to_string(), pid: 0, command: String::new() }];
             let ended = tokio::task::spawn_blocking(move || {
@@ -196,7 +196,7 @@ mod tests {
                 let grace = if on_interrupt.is_empty() { Duration::from_millis(50) } else { Duration::from_secs(30) };
                 end(&marks, grace)
             });
-            let finished = running.finished.await;
+            let finished = running.finished().await;
             assert_eq!(finished.outcome(), outcome, "{}", finished.stderr());
             assert!(ended.await.unwrap().unwrap() >= 1);
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -121,11 +122,13 @@ async fn run_selecting(
     let terms =
         Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None, select };
     let mut running = executor.start(&invocation.clone().into(), terms)?;
-    if let Ok(finished) = timeout(within, &mut running.finished).await {
-        return Ok(Some(finished));
+    if let Ok(finished) = timeout(within, running.finished()).await {
+        return Ok(Some(Arc::unwrap_or_clone(finished)));
     }
     cancel.cancel();
     // The kill goes out at its next step; that it has happened need not be waited for, which a dead disk could make long.
-    tokio::spawn(running.finished);
+    tokio::spawn(async move {
+        running.finished().await;
+    });
     Ok(None)
 }

@@ -55,6 +55,6 @@ impl CommandExecutor for ScriptedExecutor {
                 }
             }
         };
-        Ok(Running { pid: 4242, finished: Box::pin(ending) })
+        Ok(Running::new(4242, ending))
     }
 }

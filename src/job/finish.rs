@@ -70,10 +70,17 @@ impl Job {
                 let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
                 let awaited = self.awaited.clone();
                 blocking(move || match target {
-                    Target::Folder => history::lay(&work, &marks)
-                        .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
-                        .map(|_size| ())
-                        .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())),
+                    // Whoever starts a server on it may do so beside the live one.
+                    Target::Folder => below::close(&root, &work)
+                        .map_err(|why| format!("'{}' may lead elsewhere: {why}", work.display()))
+                        .and_then(|()| {
+                            history::lay(&work, &marks)
+                                .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
+                                .map(|_size| ())
+                                .map_err(|why| {
+                                    format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())
+                                })
+                        }),
                     Target::Database => {
                         let elsewhere = awaited.elsewhere();
                         awaited.check_and_sync().map_err(|why| crate::chain(&why))?;

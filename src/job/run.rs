@@ -208,7 +208,7 @@ impl Job {
         loop {
             let writing = self.written_ahead(&step).map(WritingAhead::begin);
             let hashing = step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), &self.world.shutdown));
-            let finished = Arc::new(running.finished.await);
+            let finished = running.finished().await;
             current.follow = None;
             if let Some(writing) = writing {
                 writing.end().await;

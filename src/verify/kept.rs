@@ -30,6 +30,8 @@ pub enum Outcome {
     Broken,
     /// It was forwarded: only its metadata could be looked at.
     Elsewhere,
+    /// It was restored, and some of its tables, or all, could not be checked here. Of such a look nothing is kept.
+    Unchecked,
 }
 
 /// The last result for a backup.

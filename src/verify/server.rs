@@ -1,37 +1,40 @@
 //! A throw-away server over what was restored: whether each table can be read to its end.
 //!
-//! In: a prepared data directory that nobody needs any more. Out: how many tables there are, and what is wrong with which. The server has no
-//! network, no grants, no events and no replication, and its socket and temporary files are in a directory of its own.
+//! In: a prepared data directory that nobody needs any more. Out: how many tables were checked, what is wrong with which, and which
+//! could not be checked. The server has no network, no grants, no events and no replication, and its socket and temporary files are in
+//! a directory of its own. It opens no file outside these two: the links to a table's `DATA DIRECTORY` are removed before it starts.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+mod asking;
+mod options;
+mod tables;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use self::asking::{Asking, Said};
+use self::tables::{Found, Verdict};
 use crate::command::CommandId;
-use crate::exec::probe::{self, ANSWER_WITHIN};
-use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Running, Terms};
+use crate::disk::below;
+use crate::exec::probe;
+use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms};
 use crate::plan::tool::Flavour;
 
-/// How long a server may take until it answers: it may have a redo log to apply yet.
-const START_WITHIN: Duration = Duration::from_secs(10 * 60);
-/// How often it is asked.
-const ASK: Duration = Duration::from_millis(200);
 /// How long it may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// How long the check of one lot of tables may take.
 const CHECK_WITHIN: Duration = Duration::from_secs(24 * 3600);
-/// How many tables are checked at once: their names and results fit in what is kept of a program's output.
-const LOT: usize = 100;
-
-/// Options of the server that what was restored depends on, as the backup tool wrote them down.
-const DEPENDED_ON: [&str; 3] = ["innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespaces"];
+/// What the server writes behind a file's name where a page of it cannot be decrypted, and where one is damaged that is encrypted (10.11.19).
+const ENCRYPTED: &str = "Table is compressed or encrypted but uncompress or decrypt failed";
+/// How long a server's socket's path may be, in bytes: unix(7), without the zero at its end.
+const SOCKET: usize = 107;
 
 /// Why nothing can be said of the tables.
 #[derive(Debug, Error)]
@@ -42,6 +45,9 @@ pub enum NotChecked {
     /// The server's own directory cannot be made.
     #[error("'{}' cannot be made", .0.display())]
     Scratch(PathBuf, #[source] io::Error),
+    /// Something in what was restored leads elsewhere: a server might write there.
+    #[error("what was restored to '{}' leads out of there", .0.display())]
+    LeadsOut(PathBuf, #[source] io::Error),
     /// A program cannot be started.
     #[error(transparent)]
     NotStarted(#[from] crate::exec::NotStarted),
@@ -59,10 +65,43 @@ pub enum NotChecked {
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// How many tables there are.
+    /// How many tables were checked.
     pub tables: usize,
+    /// How many were not, for whichever reason.
+    pub not_checked: usize,
+    /// Whether one of these may have been checked by another server, with the engine or the key that this one lacks.
+    pub is_open: bool,
     /// What is wrong, in words.
     pub problems: Vec<String>,
+    /// Which tables were not checked, and why.
+    pub warnings: Vec<String>,
+}
+
+impl Checked {
+    fn of(found: &[Found], broke_off: Option<String>, is_crash: bool) -> Self {
+        let mut checked = Self::default();
+        let mut unknown = Vec::new();
+        for (table, verdict) in found {
+            match verdict {
+                Verdict::Well => checked.tables += 1,
+                Verdict::Damaged(why) => {
+                    checked.tables += 1;
+                    checked.problems.push(format!("table {table}: {why}"));
+                }
+                Verdict::Nothing(why) | Verdict::Unknown(why) => {
+                    checked.is_open |= matches!(verdict, Verdict::Unknown(_));
+                    unknown.push((table.as_str(), why.as_str()));
+                }
+            }
+        }
+        checked.not_checked = unknown.len();
+        checked.warnings = tables::lines(unknown.into_iter());
+        if let Some(why) = broke_off {
+            checked.is_open = true;
+            (if is_crash { &mut checked.problems } else { &mut checked.warnings }).push(why);
+        }
+        checked
+    }
 }
 
 fn programs(flavour: Flavour) -> (&'static [&'static str], &'static [&'static str]) {
@@ -97,9 +136,15 @@ impl Scratch {
     }
 }
 
-/// The directory of the server that is started as `id`.
+/// The directory of the server that is started as `id`: below TMPDIR, but where the socket's path would be too long there.
 pub fn scratch(id: CommandId) -> PathBuf {
-    std::env::temp_dir().join(format!("dbcalm-verify-{id}"))
+    directory(&std::env::temp_dir(), id)
+}
+
+fn directory(temporary: &Path, id: CommandId) -> PathBuf {
+    let name = format!("dbcalm-verify-{id}");
+    let path = temporary.join(&name);
+    if path.join("sock").as_os_str().len() > SOCKET { Path::new("/tmp").join(name) } else { path }
 }
 
 /// Starts a server on `data`, checks all its tables, and stops it; at `stop` it does so at once. It is known by `id`, in its
@@ -114,165 +159,164 @@ pub async fn check(
     let (servers, clients) = programs(flavour);
     let server = probe::find(None, servers).ok_or(NotChecked::NoProgram("server"))?;
     let client = probe::find(None, clients).ok_or(NotChecked::NoProgram("client"))?;
-    let temporary = |why| NotChecked::Scratch(std::env::temp_dir(), why);
+    let temporary = |why| NotChecked::Scratch(scratch(id), why);
+    let place = data.parent().unwrap_or(Path::new("/"));
+    below::close(place, data).map_err(|why| NotChecked::LeadsOut(data.to_owned(), why))?;
     let owner = fs::metadata(data).map_err(temporary)?;
     let scratch = Scratch::make(id, owner.uid(), owner.gid()).map_err(temporary)?;
-    let terms = Terms {
-        command_id: Some(id),
-        cancel: CancellationToken::new(),
-        grace: END_WITHIN,
-        watch: None,
-        heard: None,
-        select: None,
-    };
-    let invocation = Invocation::new(server, options(data, &scratch.0, owner.uid(), flavour));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(scratch.0.join(options::FILE))
+        .map_err(temporary)?;
+    file.write_all(options::file(data, flavour).as_bytes()).map_err(temporary)?;
+    let cancel = CancellationToken::new();
+    let watch = Some(ENCRYPTED);
+    let terms = Terms { command_id: Some(id), cancel, grace: END_WITHIN, watch, heard: None, select: None };
+    let invocation = Invocation::new(server, options::arguments(data, &scratch.0, owner.uid(), flavour));
     let mut running = executor.start(&invocation.into(), terms)?;
     let asking = Asking { client, socket: scratch.0.join("sock"), executor };
-    let checked = tokio::select! {
-        checked = asking.all(&mut running) => checked,
+    let said = tokio::select! {
+        said = asking.all(&mut running) => said,
         () = stop.cancelled() => Err(NotChecked::Interrupted),
     };
     // It takes TERM as the word to end well; should it not, it is killed when it is dropped. While it starts it may not hear it, and
     // whoever interrupts does not wait: nobody needs its files.
-    let word = if matches!(checked, Err(NotChecked::Interrupted)) { Signal::KILL } else { Signal::TERM };
+    let word = if matches!(said, Err(NotChecked::Interrupted)) { Signal::KILL } else { Signal::TERM };
     if let Some(pid) = i32::try_from(running.pid).ok().and_then(Pid::from_raw) {
         let _ended_already = kill_process(pid, word);
     }
-    let _ended = timeout(END_WITHIN, running.finished).await;
-    checked
+    let ended = timeout(END_WITHIN, running.finished()).await.ok();
+    let Said { mut found, broke_off } = said?;
+    let encrypted: Vec<_> =
+        ended.iter().flat_map(|ended| &ended.first.stderr.watched).filter_map(|line| encrypted(line)).collect();
+    if !encrypted.is_empty() && are_whole(executor, data, &encrypted).await {
+        tables::without_keys(&mut found);
+    }
+    tables::without_engine(&mut found, |file| tables::engine_of_partitions(&fs::read(data.join(file)).ok()?));
+    let crash = ended.filter(|_| broke_off.is_some()).map(|ended| ended.outcome());
+    Ok(Checked::of(&found, broke_off, crash.is_some_and(is_crash)))
 }
 
-fn options(data: &Path, scratch: &Path, uid: u32, flavour: Flavour) -> Vec<String> {
-    let mut args = vec!["--no-defaults".to_owned(), format!("--datadir={}", data.display())];
-    for (name, file) in [("socket", "sock"), ("pid-file", "pid"), ("tmpdir", "")] {
-        args.push(format!("--{name}={}", scratch.join(file).display()));
-    }
-    args.extend(
-        ["--skip-networking", "--skip-grant-tables", "--skip-slave-start", "--skip-log-bin"].map(str::to_owned),
-    );
-    if flavour == Flavour::MySql {
-        args.push("--loose-mysqlx=OFF".to_owned());
-    }
-    // As root it would refuse; what was restored is its owner's.
-    if rustix::process::getuid().is_root() {
-        args.push(if uid == 0 { "--user=root".to_owned() } else { format!("--user={uid}") });
-    }
-    let written = fs::read_to_string(data.join("backup-my.cnf")).unwrap_or_default();
-    for line in written.lines() {
-        if let Some((name, value)) = line.split_once('=')
-            && DEPENDED_ON.contains(&name.trim())
-        {
-            args.push(format!("--loose-{}={}", name.trim(), value.trim()));
+/// The file that a line of the server's log is about.
+fn encrypted(line: &str) -> Option<&str> {
+    line.split_once(" from file '")?.1.split_once("': ").map(|(file, _)| file)
+}
+
+/// Whether these files are encrypted, and their pages as they were written: both are known without their keys.
+async fn are_whole(executor: &dyn CommandExecutor, data: &Path, files: &[&str]) -> bool {
+    let Some(program) = probe::find(None, &["/usr/bin/innochecksum"]) else { return false };
+    for file in files {
+        let path = data.join(file);
+        if !is_encrypted(&path).unwrap_or_default() {
+            return false;
+        }
+        let path = path.display().to_string();
+        let said = probe::run(executor, &Invocation::new(&program, [path]), CHECK_WITHIN).await;
+        if !said.is_ok_and(|said| said.is_some_and(|said| said.outcome() == Outcome::Exited(0))) {
+            return false;
         }
     }
-    args
+    true
 }
 
-/// Asks the server through its client.
-struct Asking<'a> {
-    client: String,
-    socket: PathBuf,
-    executor: &'a dyn CommandExecutor,
+/// Whether a tablespace's first page, which is of 64 KiB at most, says how the others are encrypted (`CRYPT_MAGIC` of `MariaDB`'s
+/// `fil0crypt.h`; seen with 10.11.19).
+fn is_encrypted(path: &Path) -> io::Result<bool> {
+    const LARGEST: u64 = 64 * 1024;
+    const MAGIC: &[u8] = b"s\x0e\x0cREt";
+    let mut page = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut page)?;
+    Ok(page.windows(MAGIC.len()).any(|bytes| bytes == MAGIC))
 }
 
-impl Asking<'_> {
-    async fn ask(&self, statement: &str, within: Duration) -> Result<Result<String, String>, NotChecked> {
-        let args = ["--no-defaults", "--user=root", "--batch", "--raw", "--skip-column-names"].map(str::to_owned);
-        let mut args = args.to_vec();
-        args.push("--default-character-set=utf8mb4".to_owned());
-        args.push(format!("--socket={}", self.socket.display()));
-        args.push(format!("--execute={statement}"));
-        let said = probe::run(self.executor, &Invocation::new(&self.client, args), within).await?;
-        Ok(match said {
-            Some(said) if said.outcome() == Outcome::Exited(0) => Ok(said.stdout.text),
-            Some(said) => Err(said.stderr()),
-            None => Err(format!("no answer within {} s", within.as_secs())),
-        })
-    }
-
-    async fn all(&self, running: &mut Running) -> Result<Checked, NotChecked> {
-        self.until_it_answers(running).await?;
-        self.tables().await
-    }
-
-    async fn until_it_answers(&self, running: &mut Running) -> Result<(), NotChecked> {
-        let answers = async {
-            loop {
-                if self.ask("SELECT 1", ANSWER_WITHIN).await?.is_ok() {
-                    return Ok(());
-                }
-                sleep(ASK).await;
-            }
-        };
-        tokio::select! {
-            ended = &mut running.finished => Err(NotChecked::NoServer(last_words(&ended))),
-            answers = timeout(START_WITHIN, answers) => {
-                answers.unwrap_or_else(|_late| Err(NotChecked::NoServer("it does not answer".to_owned())))
-            }
-        }
-    }
-
-    async fn tables(&self) -> Result<Checked, NotChecked> {
-        let mut checked = Checked::default();
-        loop {
-            let question = format!(
-                "SELECT concat('`', replace(table_schema, '`', '``'), '`.`', replace(table_name, '`', '``'), '`')
-                 FROM information_schema.tables WHERE table_type = 'BASE TABLE'
-                 AND table_schema NOT IN ('information_schema', 'performance_schema', 'sys')
-                 ORDER BY table_schema, table_name LIMIT {LOT} OFFSET {}",
-                checked.tables
-            );
-            let said = self.ask(&question, CHECK_WITHIN).await?.map_err(NotChecked::NoTables)?;
-            let names: Vec<_> = said.lines().collect();
-            if names.is_empty() {
-                return Ok(checked);
-            }
-            checked.tables += names.len();
-            match self.ask(&format!("CHECK TABLE {}", names.join(", ")), CHECK_WITHIN).await? {
-                Ok(said) => checked.problems.extend(said.lines().filter_map(problem)),
-                Err(why) => {
-                    let why = why.trim().to_owned();
-                    checked.problems.push(format!("the check broke off between {}: {why}", ends(&names)));
-                    return Ok(checked);
-                }
-            }
-        }
-    }
+/// Whether a server ended as one does that finds its own data impossible; KILL is the system's, which has no memory left.
+fn is_crash(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Signaled(signal) if signal != Signal::KILL.as_raw() && signal != Signal::TERM.as_raw())
 }
 
-fn ends(names: &[&str]) -> String {
-    [names.first(), names.last()].into_iter().flatten().copied().collect::<Vec<_>>().join(" and ")
-}
-
-/// What a row of `CHECK TABLE` says that is wrong: table, `check`, kind of message, text.
-fn problem(row: &str) -> Option<String> {
-    let mut cells = row.splitn(4, '\t');
-    let (table, _check, kind, text) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
-    let is_well = match kind.to_ascii_lowercase().as_str() {
-        "error" => false,
-        "status" => matches!(text, "OK" | "Table is already up to date"),
-        // Notes of engines that cannot check, and warnings of tables that were open when they were copied: a status follows.
-        _ => true,
-    };
-    (!is_well).then(|| format!("table {table}: {text}"))
-}
-
+/// The server's own words on why it ended: what it calls errors, but for the last of them, which says no more than that it ends.
 fn last_words(ended: &Finished) -> String {
+    const ERRORS: usize = 3;
     let said = ended.stderr();
-    let line = said.lines().rev().find(|line| line.contains("[ERROR]")).or_else(|| said.lines().next_back());
-    line.map_or_else(|| ended.outcome().to_string(), |line| line.trim().to_owned())
+    let errors = said.lines().filter_map(|line| line.split_once("[ERROR] ")).map(|(_, error)| error.trim());
+    let errors: Vec<_> = errors.filter(|error| *error != "Aborting").take(ERRORS).collect();
+    if !errors.is_empty() {
+        return errors.join("; ");
+    }
+    said.lines().next_back().map_or_else(|| ended.outcome().to_string(), |line| line.trim().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::problem;
+    use std::path::Path;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::{Checked, NotChecked, Outcome, Verdict, check, directory, encrypted, is_crash, is_encrypted};
+    use crate::command::CommandId;
+    use crate::exec::scripted::{End, ScriptedExecutor};
+    use crate::plan::tool::Flavour;
+
+    #[tokio::test]
+    async fn a_server_that_ends_before_it_answers_is_told_in_its_own_words() {
+        if super::probe::find(None, super::programs(Flavour::MariaDb).0).is_none() {
+            return;
+        }
+        let data = tempfile::tempdir().unwrap();
+        let words = "2026-11-28 14:45:53 0 [Note] Starting\n2026-11-28 14:45:53 0 [ERROR] InnoDB: no key\n2026-11-28 14:45:53 0 [ERROR] Aborting\n";
+        let acts: [crate::exec::scripted::Act; 2] =
+            [Box::new(move |_| Ok(End::Exits(1, words))), Box::new(|_| Ok(End::WhenCancelled))];
+        let executor = ScriptedExecutor::new(acts);
+        let stop = CancellationToken::new();
+        let said = check(data.path(), Flavour::MariaDb, &executor, CommandId::random(), &stop).await;
+        assert!(matches!(said, Err(NotChecked::NoServer(why)) if why == "InnoDB: no key"));
+    }
 
     #[test]
-    fn what_a_check_says_is_told_apart() {
-        assert_eq!(problem("shop.orders\tcheck\tstatus\tOK"), None);
-        assert_eq!(problem("shop.log\tcheck\tnote\tThe storage engine for the table doesn't support check"), None);
-        assert_eq!(problem("shop.a\tcheck\tError\tgone").unwrap(), "table shop.a: gone");
-        assert_eq!(problem("shop.a\tcheck\tstatus\tOperation failed").unwrap(), "table shop.a: Operation failed");
-        assert_eq!(problem(""), None);
+    fn what_breaks_a_server_is_damage_and_what_ends_it_from_outside_is_not() {
+        let found =
+            [("shop.a".to_owned(), Verdict::Well), ("shop.b".to_owned(), Verdict::Nothing("no check".to_owned()))];
+        let broke_off = || Some("the check broke off".to_owned());
+        let crashed = Checked::of(&found, broke_off(), is_crash(Outcome::Signaled(6)));
+        assert_eq!(
+            (crashed.tables, crashed.not_checked, crashed.problems),
+            (1, 1, vec!["the check broke off".to_owned()])
+        );
+        for outcome in [Outcome::Signaled(9), Outcome::Signaled(15), Outcome::Exited(0)] {
+            let ended = Checked::of(&found, broke_off(), is_crash(outcome));
+            assert!(ended.is_open && ended.problems.is_empty(), "{ended:?}");
+            assert_eq!(ended.warnings, ["not checked: shop.b: no check", "the check broke off"]);
+        }
+        assert!(!Checked::of(&found, None, false).is_open, "nobody could check that table");
+    }
+
+    #[test]
+    fn a_long_tmpdir_leaves_room_for_the_socket() {
+        let id = CommandId::random();
+        let name = format!("dbcalm-verify-{id}");
+        assert_eq!(directory(Path::new("/var/tmp"), id), Path::new("/var/tmp").join(&name));
+        assert_eq!(directory(Path::new(&format!("/{}", "x".repeat(60))), id), Path::new("/tmp").join(&name));
+    }
+
+    #[test]
+    fn an_encrypted_tablespace_is_known_by_its_first_page() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let is = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            is_encrypted(file.path()).unwrap()
+        };
+        assert!(is(&[&[0; 10428][..], b"s\x0e\x0cREt\x01", &[0; 5000]].concat()));
+        assert!(!is(&[0; 16384]) && !is(b""));
+        assert!(!is(&[&vec![0; 65536][..], b"s\x0e\x0cREt"].concat()), "that is no first page");
+    }
+
+    #[test]
+    fn the_file_of_an_encrypted_page_is_read_from_the_log() {
+        let line = "5 [ERROR] InnoDB: Failed to read page 3 from file './shop/enc.ibd': Table is compressed or encrypted but uncompress or decrypt failed.";
+        assert!(line.contains(super::ENCRYPTED));
+        assert_eq!(encrypted(line), Some("./shop/enc.ibd"));
+        assert_eq!(encrypted("[Note] nothing"), None);
     }
 }
