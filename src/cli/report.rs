@@ -21,6 +21,7 @@ pub(super) struct Report<'a> {
     pub(super) size: Option<u64>,
     pub(super) tables: Option<usize>,
     pub(super) not_checked: Option<usize>,
+    pub(super) history: Option<&'static str>,
     pub(super) duration_seconds: f64,
     #[serde(skip)]
     pub(super) to_lsn: Option<Lsn>,

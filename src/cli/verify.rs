@@ -153,7 +153,11 @@ fn one<'a>(
     };
     let gone = || Found { problems: vec![format!("the files of '{}' are gone", row.id)], ..Found::default() };
     let mut found = found.unwrap_or_else(gone);
-    let warnings = doubts(row, all, &mut found);
+    let mut warnings = doubts(row, all, &mut found);
+    let history = row.from.is_some().then(|| history(&found));
+    if history == Some(UNTOLD) && found.problems.is_empty() {
+        warnings.push("whether the server's data descended from its base cannot be told".to_owned());
+    }
     // What was taken from a damaged one may be whole, and is of no use.
     let broken = base.and_then(|(from, report)| match report.map(|report| report.outcome) {
         Some(Outcome::Ok | Outcome::Elsewhere | Outcome::Unchecked) => None,
@@ -194,15 +198,27 @@ fn one<'a>(
         size: Some(found.bytes).filter(|bytes| *bytes > 0),
         tables: None,
         not_checked: None,
+        history,
         duration_seconds: seconds(begun.elapsed()),
         to_lsn: found.to_lsn,
         hint,
     })
 }
 
+/// What `history` says of an incremental that was held against the server's data when it was taken, and of any other.
+const PROVEN: &str = "proven";
+const UNTOLD: &str = "untold";
+
+/// Whether the server's data were seen to descend from an incremental's base when it was taken. Without that it may be of another history,
+/// and brings other data together than there ever were.
+fn history(found: &Found) -> &'static str {
+    let is_proven = found.card.as_ref().and_then(|card| card.from.as_ref()).is_some_and(|base| base.proven);
+    if is_proven { PROVEN } else { UNTOLD }
+}
+
 /// What the records know against it is added to its problems; what nobody can know is given back.
 fn doubts(row: &BackupRow, all: &Backups, found: &mut Found) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings = std::mem::take(&mut found.notes);
     if let Some(other) = found.taken_as.as_ref().filter(|other| **other != row.id) {
         let text = format!("its metadata is that of '{other}'");
         if all.chains.get(other).is_some() {
@@ -259,6 +275,7 @@ fn restored<'a>(row: &'a BackupRow, all: &Backups, restoring: &Restored<'_>) -> 
         size: None,
         tables: Some(checked.tables),
         not_checked: Some(checked.not_checked),
+        history: None,
         duration_seconds: seconds(begun.elapsed()),
         to_lsn: None,
         hint: hint.map(str::to_owned),

@@ -23,6 +23,7 @@ use crate::copying::{CopyError, widow};
 use crate::disk::stored;
 use crate::plan::stored::{Stored, Stream};
 use crate::plan::tool::Flavour;
+use crate::repository::card::{Card, CardError};
 use crate::stream::{Extract, StreamError};
 use crate::witness::manifest::{self, Hash};
 use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
@@ -65,6 +66,10 @@ pub struct Found {
     pub without: Option<String>,
     /// The id that it was taken as, by its own metadata.
     pub taken_as: Option<String>,
+    /// What it says of itself. None if it says nothing.
+    pub card: Option<Card>,
+    /// What was met with and says nothing against it.
+    pub notes: Vec<String>,
     /// How much was read, in bytes.
     pub bytes: u64,
     /// Where it ends: an incremental taken from it goes on there.
@@ -135,6 +140,13 @@ impl Verifier<'_> {
                 }
                 self.files(&source, &tree, &named, found)?;
             }
+        }
+        match Card::read(dir) {
+            Ok(card) => found.card = card,
+            Err(CardError::Unreadable { source, .. }) if is_denied(&source) => return Err(source),
+            // The data prove themselves by all the rest.
+            Err(why @ CardError::Newer { .. }) => found.notes.push(why.to_string()),
+            Err(why) => found.problem(crate::chain(&why)),
         }
         let tool = self.flavour.tool();
         found.taken_as = witness::taken_into(dir, tool);
