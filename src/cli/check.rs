@@ -18,6 +18,7 @@ use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
 use crate::plan::tool;
 use crate::plan::version::Version;
+use crate::repository::history;
 use crate::store::time::Moment;
 
 /// Look whether backups would work, and say what to do if not
@@ -208,7 +209,10 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
     }
     // A ping is content with a wrong password; a backup is not.
     match probe::run(&LocalExecutor, &tool::status(bin, config), ANSWER_WITHIN).await {
-        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => findings.good("the server accepts the credentials"),
+        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => {
+            findings.good("the server accepts the credentials");
+            look_at_its_places(config, findings).await;
+        }
         Ok(Some(said)) => {
             let text = said.stderr();
             let text = text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
@@ -218,6 +222,44 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
             );
         }
         Ok(None) | Err(_) => findings.problem("the server does not answer within 3 s", "look at the server's own log"),
+    }
+}
+
+/// Whether it is the server of the settings, and where it keeps what is not in its data directory.
+async fn look_at_its_places(config: &Config, findings: &mut Findings) {
+    let server = match probe::server(&LocalExecutor, config, ANSWER_WITHIN).await {
+        Ok(Ok(server)) => server,
+        Ok(Err(why)) => {
+            let hint = "every backup asks it for its variables: look at the server's own log";
+            return findings.problem(format!("the server does not say where its data are: {why}"), hint);
+        }
+        Err(_already_said) => return,
+    };
+    let (its, own) = (server.data_dir.display(), config.data_dir.display());
+    if !disk::is_same(&server.data_dir, &config.data_dir) {
+        return findings.problem(
+            format!("the server that answers has its data in '{its}' and data_dir is '{own}'"),
+            format!(
+                "set data_dir to '{its}', or let socket, host or port in the credentials file lead to the other server"
+            ),
+        );
+    }
+    findings.good(format!("the server has its data in '{own}'"));
+    for place in server.outside() {
+        findings.good(format!(
+            "{} leads to '{}', where a database restore fills it",
+            place.option,
+            place.dir.display()
+        ));
+    }
+    let marks = config.data_dir.join(history::PLACE);
+    if let Err(why) = disk::is_writable(&marks)
+        && why.kind() != std::io::ErrorKind::NotFound
+    {
+        findings.warning(
+            format!("'{}' takes no mark: {why}", marks.display()),
+            "let the daemon run as the server's user: without marks an incremental is not held against the server's history",
+        );
     }
 }
 

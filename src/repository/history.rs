@@ -22,8 +22,8 @@ use rustix::io::Errno;
 
 use crate::witness::Lsn;
 
-/// The schema that every server has, whose directory holds the marks.
-const SCHEMA: &str = "mysql";
+/// The schema that every server has, whose directory in the data directory holds the marks.
+pub const PLACE: &str = "mysql";
 /// The file of the marks.
 pub const NAME: &str = "dbcalm-history";
 /// The same while it is written.
@@ -63,7 +63,7 @@ impl History {
     /// The system's.
     pub fn open(data_dir: &Path) -> io::Result<Option<Self>> {
         let opened = openat(CWD, data_dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(|data| openat(&data, SCHEMA, DIRECTORY, Mode::empty()));
+            .and_then(|data| openat(&data, PLACE, DIRECTORY, Mode::empty()));
         match opened {
             Ok(schema) => Ok(Some(Self { schema })),
             Err(Errno::NOENT) => Ok(None),
@@ -84,7 +84,7 @@ impl History {
         };
         let there = file.metadata()?;
         if !there.is_file() || there.len() > MAX_SIZE {
-            return Err(io::Error::other(format!("'{SCHEMA}/{NAME}' is no plain file, or a very large one")));
+            return Err(io::Error::other(format!("'{PLACE}/{NAME}' is no plain file, or a very large one")));
         }
         let mut text = String::new();
         file.take(MAX_SIZE).read_to_string(&mut text)?;
