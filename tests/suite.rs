@@ -38,6 +38,7 @@ mod relay;
 mod restore;
 mod scenarios;
 mod streams;
+mod tables;
 mod torture;
 mod workflow;
 
