@@ -4,7 +4,6 @@
 //! from a list that it makes first, and those of `MyISAM` only then.
 
 use std::fs;
-use std::path::PathBuf;
 
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, wait_for};
@@ -102,25 +101,10 @@ fn a_stored_backup_that_lacks_a_table_is_damaged() {
     );
 }
 
-/// Whether a backup tool has a file of one of the tables a1 to a3 open: it has its list of tables then, and copies the first of these.
-fn is_in_the_midst(server: &MariaDb) -> bool {
-    let shop = server.data_dir().join("shop");
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-    let is_tool = |process: &PathBuf| {
-        let words = fs::read(process.join("cmdline")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == b"--backup")
-    };
-    processes.filter(is_tool).any(|process| {
-        let open = fs::read_dir(process.join("fd")).into_iter().flatten();
-        let mut files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        files.any(|file| file.parent() == Some(&shop) && file.extension().is_some_and(|ending| ending == "MAD"))
-    })
-}
-
 /// Takes a backup; the statements run when the tool has copied a part.
 fn backup_during(env: &TestEnv, server: &MariaDb, request: &str, statements: &str) {
     assert!(env.send(request).contains("202"));
-    wait_for("the tool to copy a table of Aria", || is_in_the_midst(server).then_some(()));
+    wait_for("the tool to copy a table of Aria", || server.is_being_copied().then_some(()));
     server.sql(statements);
     env.settled();
 }

@@ -20,7 +20,7 @@ use source::{Entry, Source};
 use thiserror::Error;
 
 use crate::witness::manifest::{self, Hash};
-use crate::witness::tables;
+use crate::witness::told;
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -112,7 +112,7 @@ impl Copying<'_> {
             return Err(CopyError::Consumed(widow));
         }
         // The daemon's own, which no server has to do with.
-        files.retain(|entry| entry.path.as_os_str() != tables::BARE);
+        files.retain(|entry| entry.path.as_os_str() != told::BARE);
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(cannot_write(path));
         make(self.into)?;
         tree.directories.iter().try_for_each(|dir| make(&self.into.join(dir)))?;

@@ -22,7 +22,7 @@ use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
 use crate::witness::ahead::{Hashed, HashingAhead};
 use crate::witness::live::Live;
-use crate::witness::{self, Checkpoints, tables};
+use crate::witness::{self, Checkpoints, told};
 use crate::world::World;
 
 use super::Claim;
@@ -267,7 +267,7 @@ impl Job {
         }
         let watch = match step.proof {
             Proof::Prepared { .. } => self.config.flavour.tool().redo_end.map(Watch::Text),
-            Proof::Backup { .. } => Some(Watch::Part(tables::told)),
+            Proof::Backup { .. } => Some(Watch::Part(told::told)),
             Proof::Copied { .. } | Proof::Filled => None,
         };
         let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
@@ -300,7 +300,7 @@ impl Job {
                 for table in &bare {
                     warn!("{table}: it was like that on the server, and is in the backup");
                 }
-                tables::note_bare(dir, &bare).map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
+                told::note_bare(dir, &bare).map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
             }
             if let Proof::Prepared { applied: Some(copy), .. } = &proof {
                 below::remove(&place, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))?;

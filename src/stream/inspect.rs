@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
 use crate::plan::tool::Tool;
-use crate::witness::tables::{self, Findings};
+use crate::witness::tables;
+use crate::witness::told::Findings;
 use crate::witness::{Checkpoints, metadata, redo};
 
 /// The server's options, which every backup has.
@@ -21,6 +22,8 @@ const KEPT: usize = 64 * 1024;
 pub struct Inspector {
     tool: &'static Tool,
     files: HashMap<PathBuf, File>,
+    /// Whether a definition has come: the tool copies all of them, and then does what DDL asks for.
+    has_definitions: bool,
     /// Definitions that were there and were removed.
     gone: BTreeSet<PathBuf>,
 }
@@ -61,7 +64,7 @@ pub struct Whole {
 impl Inspector {
     /// For a stream of this tool.
     pub fn new(tool: &'static Tool) -> Self {
-        Self { tool, files: HashMap::new(), gone: BTreeSet::new() }
+        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new() }
     }
 
     /// Takes the next chunk, which is in `buffer`.
@@ -79,6 +82,7 @@ impl Inspector {
             Kind::End => {
                 let begins = self.begins(chunk)?;
                 self.of(path)?.has_ended = true;
+                self.has_definitions |= tables::is_definition(path);
                 Ok(begins)
             }
             Kind::Removed => self.removed(path),
@@ -99,8 +103,8 @@ impl Inspector {
         match self.files.get(path) {
             Some(file) if !file.has_ended => return Ok(Effect::None),
             Some(_) if !chunk.is_anew => return Err(format!("'{}' goes on after its end", path.display())),
-            // Nothing else is copied twice.
-            _ if chunk.is_anew && !tables::is_copied_again(path) => {
+            // That is the work of the tool's last phase, on tables alone.
+            _ if chunk.is_anew && !(self.has_definitions && tables::is_copied_again(path)) => {
                 return Err(format!("'{}' is said to be written anew", path.display()));
             }
             Some(_) | None => {}

@@ -320,6 +320,8 @@ fn what_became_of_tables_meanwhile_is_done_to_the_files() {
         file("shop/p#P#p0.MYD", b"0"),
         file("shop/p#P#p1.MYD", b"1"),
         file("shop/kept.MYD", b"old"),
+        file("shop/kept.frm", b"a definition"),
+        removed("shop/kept.frm"),
         file("dropped/x.MYD", b"x"),
         file("dropped/db.opt", b""),
         renamed("shop/m1.MYD", "shop/z1.MYD"),
@@ -328,11 +330,15 @@ fn what_became_of_tables_meanwhile_is_done_to_the_files() {
         removed("shop/never.frm"),
         removed("shop/p#P#*"),
         anew(file("shop/kept.MYD", b"new")),
-        anew(file("shop/more.frm", b"late")),
+        anew(file("shop/kept.frm", b"late")),
+        anew(file("shop/b.ibd", b"more")),
         removed("dropped"),
     ]);
     let files = found.0.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>();
-    assert_eq!(files, [("a.ibd", "rows"), ("kept.MYD", "new"), ("more.frm", "late"), ("z1.MYD", "rows of m1")]);
+    assert_eq!(
+        files,
+        [("a.ibd", "rows"), ("b.ibd", "more"), ("kept.MYD", "new"), ("kept.frm", "late"), ("z1.MYD", "rows of m1")]
+    );
     assert_eq!(found.1, "");
 }
 
@@ -369,6 +375,7 @@ fn what_no_tool_does_to_files_is_refused() {
         (with([file("shop/m.MYD", b""), renamed("shop/m.MYD", "../m.MYD")].concat()), "is not one of a backup"),
         (with(removed("../m.MYD")), "is not one of a backup"),
         (with(anew(file("shop/b.ibd", b"rows"))), "is said to be written anew"),
+        (with([file("shop/b.frm", b"x"), anew(file("ibdata1", b"x"))].concat()), "is said to be written anew"),
         (with(anew(removed("shop/m.MYD"))), "flags that are not known: 2"),
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");

@@ -25,6 +25,7 @@ use crate::plan::tool::Flavour;
 use crate::stream::{Extract, StreamError};
 use crate::witness::manifest::{self, Hash};
 use crate::witness::tables::{self, Lacking};
+use crate::witness::told;
 use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
 
 /// How closely is looked.
@@ -262,7 +263,7 @@ impl Verifier<'_> {
 
 /// Tables without files of their engine were lost while the backup was taken, where the server had them whole.
 fn lost_tables(folder: &Path, lacking: Vec<Lacking>, found: &mut Found) {
-    let mut lost = tables::unless_noted(folder, lacking);
+    let mut lost = told::unless_noted(folder, lacking);
     lost.sort();
     found.problems.extend(lost.iter().map(|table| format!("{table}: it was lost while the backup was taken")));
 }

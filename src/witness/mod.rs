@@ -12,6 +12,7 @@ pub(crate) mod metadata;
 mod properties;
 pub(crate) mod redo;
 pub mod tables;
+pub mod told;
 
 use std::fmt;
 use std::io;
@@ -19,8 +20,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use metadata::taken_into;
 pub use metadata::{Checkpoints, Lsn, MetadataError};
-use tables::{Findings, Lacking};
+use tables::Lacking;
 use thiserror::Error;
+use told::Findings;
 
 use crate::exec::{Finished, Outcome};
 use crate::plan::Proof;
@@ -144,11 +146,11 @@ pub fn whole_tables(
     live: &live::Live,
 ) -> Result<Vec<Lacking>, Doubt> {
     let found = if stream.is_some() {
-        let told = finished.rest.iter().flat_map(|stage| stage.stderr.watched.iter().cloned()).collect::<Vec<_>>();
-        Findings::read(&told)
+        let heard = finished.rest.iter().flat_map(|stage| stage.stderr.watched.iter().cloned()).collect::<Vec<_>>();
+        Findings::read(&heard)
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
-        Findings { lacking, gone: tables::taken_away(&finished.first.stderr.watched, &files) }
+        Findings { lacking, gone: told::taken_away(&finished.first.stderr.watched, &files) }
     };
     let (bare, lacking): (Vec<_>, Vec<_>) = found.lacking.into_iter().partition(|table| live.is_as_bare(table));
     let (elsewhere, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|table| live.has_symlink(table));
