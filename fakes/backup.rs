@@ -76,8 +76,15 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
     }
     tool.log.note(0, "Starting to backup non-InnoDB tables and files");
     for path in &others {
+        if tool.call.has(&Fault::LosesTables) && files::is_other_engines(path) {
+            continue;
+        }
         let Some(content) = read_if_there(&data.join(path))? else { continue };
         copy(tool, &mut progress, &target, 1, path, path, &content)?;
+        // The real tool does this after the last of them.
+        if tool.call.has(&Fault::TakesTablesAway) && files::has_extension(path, "frm") {
+            fs::remove_file(target.join(path))?;
+        }
     }
     progress.end(&target.join(tool.names.redo))?;
     copy_young(tool, &target, &[logs, tables, others].concat())?;

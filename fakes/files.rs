@@ -72,6 +72,11 @@ pub(crate) fn is_innodb(path: &str) -> bool {
     has_extension(path, "ibd") || path.starts_with("ibdata") || path.starts_with("undo")
 }
 
+/// Whether it has rows or keys of an engine that is not InnoDB.
+pub(crate) fn is_other_engines(path: &str) -> bool {
+    ["MAD", "MAI", "MYD", "MYI"].iter().any(|extension| has_extension(path, extension))
+}
+
 /// Whether the path ends in this extension.
 pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
     Path::new(path).extension().is_some_and(|found| found == extension)

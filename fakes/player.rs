@@ -102,6 +102,10 @@ pub(crate) enum Fault {
     WrongLastLsn,
     /// Backup: writes a redo log that is cut. Prepare: finds it cut. Exits 0 both ways.
     CutRedo,
+    /// Leaves out the files of all engines but InnoDB, as for tables that were renamed meanwhile; exits 0.
+    LosesTables,
+    /// Removes every definition that it copied, as for tables that were replaced meanwhile; exits 0.
+    TakesTablesAway,
     /// Waits half-way until this file exists; else fine.
     SlowUntil(PathBuf),
     /// The admin tool finds the server up, whatever it is.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, ToSql};
 use crate::config::credentials::{self, CredentialsError, Secrets};
 use crate::config::{Config, ConfigError};
 use crate::exec::capture::Bounds;
-use crate::exec::{Capture, Captured};
+use crate::exec::{Capture, Captured, Watch};
 use crate::job::recover::remains::{Filling, Remains};
 use crate::job::scrub;
 use crate::store::process::{self, Interrupted};
@@ -84,7 +84,7 @@ pub fn manifest_line(path: &Path, hash: &str) -> Vec<u8> {
 /// bytes, and of watched lines.
 pub fn capture<'a>(pieces: impl Iterator<Item = &'a [u8]>, bounds: [usize; 4], watch: &'static str) -> Captured {
     let [head, tail, line, watched] = bounds;
-    let mut capture = Capture::within(Bounds { head, tail, line, watched }, Some(watch));
+    let mut capture = Capture::within(Bounds { head, tail, line, watched }, Some(Watch::Text(watch)));
     pieces.for_each(|piece| capture.push(piece));
     capture.finish()
 }

@@ -40,6 +40,7 @@ mod relay;
 mod restore;
 mod scenarios;
 mod streams;
+mod tables;
 mod torture;
 mod workflow;
 

@@ -99,6 +99,7 @@ pub(super) fn store(args: &StoreArgs) -> ExitCode {
     let to = if args.forward { Destination::Forward(io::stdout()) } else { Destination::Folder };
     run("store", || {
         let stored = store.run(io::stdin().lock(), to)?;
+        stored.whole.tables.lines().lines().for_each(print_error);
         let (what, files) = (if args.forward { "passed on" } else { "stored" }, stored.whole.files);
         Ok::<_, crate::stream::StreamError>(format!(
             "{what} '{}': {} bytes, of a stream of {} bytes with {files} files",

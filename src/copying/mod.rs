@@ -21,6 +21,7 @@ use thiserror::Error;
 
 use crate::repository::card;
 use crate::witness::manifest::{self, Hash};
+use crate::witness::told;
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -114,6 +115,8 @@ impl Copying<'_> {
         if let Some(widow) = widow(&files) {
             return Err(CopyError::Consumed(widow));
         }
+        // The daemon's own, which no server has to do with.
+        files.retain(|entry| entry.path.as_os_str() != told::BARE);
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(cannot_write(path));
         make(self.into)?;
         tree.directories.iter().try_for_each(|dir| make(&self.into.join(dir)))?;

@@ -36,6 +36,35 @@ impl Default for Bounds {
     }
 }
 
+/// How many watched parts are kept: a backup has one for each table.
+const MAX_PARTS: usize = 1 << 20;
+
+/// What of a log is kept wherever it stands.
+#[derive(Debug, Clone, Copy)]
+pub enum Watch {
+    /// The lines that hold this text, the first of them.
+    Text(&'static str),
+    /// What this finds in a line, without a bound that a real log comes to.
+    Part(fn(&[u8]) -> Option<&[u8]>),
+}
+
+impl Watch {
+    /// What of this line is kept.
+    fn find(self, line: &[u8]) -> Option<&[u8]> {
+        match self {
+            Self::Text(text) => contains(line, text.as_bytes()).then_some(line),
+            Self::Part(find) => find(line),
+        }
+    }
+
+    /// The same of all lines of a text that is whole.
+    #[cfg(test)]
+    pub(crate) fn find_all(self, text: &str) -> Vec<String> {
+        let found = text.lines().filter_map(|line| self.find(line.as_bytes()));
+        found.map(|found| String::from_utf8_lossy(found).into_owned()).collect()
+    }
+}
+
 /// The last line of a program that still runs, for whoever looks.
 #[derive(Debug, Clone, Default)]
 pub struct Heard(Arc<Mutex<String>>);
@@ -61,7 +90,7 @@ pub struct Capture {
     bounds: Bounds,
     select: Option<Select>,
     heard: Option<Heard>,
-    watch: Option<&'static str>,
+    watch: Option<Watch>,
     line: Vec<u8>,
     head: Vec<u8>,
     tail: VecDeque<Vec<u8>>,
@@ -75,18 +104,18 @@ pub struct Capture {
 pub struct Captured {
     /// The beginning and the end, with a line between them that says how much is missing, if something is.
     pub text: String,
-    /// The lines that hold the watched text, the first 16 of them, wherever they stood.
+    /// What was watched for, wherever it stood: of a text the first 16 lines.
     pub watched: Vec<String>,
 }
 
 impl Capture {
-    /// Keeps the lines that hold `watch`, beside the beginning and the end.
-    pub fn watching(watch: Option<&'static str>) -> Self {
+    /// Keeps what is watched for, beside the beginning and the end.
+    pub fn watching(watch: Option<Watch>) -> Self {
         Self::within(Bounds::default(), watch)
     }
 
     /// The same within other bounds.
-    pub(crate) fn within(bounds: Bounds, watch: Option<&'static str>) -> Self {
+    pub(crate) fn within(bounds: Bounds, watch: Option<Watch>) -> Self {
         Self { bounds, watch, ..Self::default() }
     }
 
@@ -119,16 +148,23 @@ impl Capture {
         }
     }
 
+    fn most(&self, watch: Watch) -> usize {
+        match watch {
+            Watch::Text(_) => self.bounds.watched,
+            Watch::Part(_) => MAX_PARTS,
+        }
+    }
+
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         if let Some(heard) = &self.heard {
             heard.hear(&line);
         }
         if let Some(watch) = self.watch
-            && self.watched.len() < self.bounds.watched
-            && contains(&line, watch.as_bytes())
+            && self.watched.len() < self.most(watch)
+            && let Some(found) = watch.find(&line)
         {
-            self.watched.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            self.watched.push(String::from_utf8_lossy(found).trim_end().to_owned());
         }
         if self.select.is_some_and(|select| !select(&line)) {
             return;
@@ -166,10 +202,10 @@ fn contains(line: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Capture, HEAD, Heard, TAIL};
+    use super::{Capture, HEAD, Heard, TAIL, Watch};
 
     fn captured(pieces: &[&[u8]]) -> super::Captured {
-        let mut capture = Capture::watching(Some("LSN="));
+        let mut capture = Capture::watching(Some(Watch::Text("LSN=")));
         for piece in pieces {
             capture.push(piece);
         }
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn of_an_endless_log_the_beginning_and_the_end_are_kept_by_whole_lines() {
-        let mut capture = Capture::watching(Some("LSN="));
+        let mut capture = Capture::watching(Some(Watch::Text("LSN=")));
         capture.push(b"first\n");
         for number in 0..1_000_000 {
             capture.push(format!("line {number}\n").as_bytes());
@@ -213,6 +249,19 @@ mod tests {
         assert!(captured.text.lines().nth(gap - 1).unwrap().starts_with("line "));
         assert!(captured.text.lines().nth(gap + 1).unwrap().starts_with("line "));
         assert_eq!(captured.watched, ["End of log at LSN=42"]);
+    }
+
+    #[test]
+    fn of_lines_in_the_midst_the_parts_are_kept_that_are_asked_for() {
+        fn number(line: &[u8]) -> Option<&[u8]> {
+            line.strip_prefix(b"line ")?.strip_suffix(b"\n").filter(|number| number.ends_with(b"000"))
+        }
+        let mut capture = Capture::watching(Some(Watch::Part(number)));
+        for number in 0..100_000 {
+            capture.push(format!("line {number}\n").as_bytes());
+        }
+        let watched = capture.finish().watched;
+        assert_eq!((watched.len(), watched[42].as_str()), (99, "43000"));
     }
 
     #[test]

@@ -100,7 +100,7 @@ async fn finish(mut children: Vec<Child>, group: Option<Pid>, terms: Terms) -> F
         .map(|index| {
             let is_first = index == 0;
             let heard = terms.heard.clone().filter(|_| is_first);
-            Capture::watching(terms.watch.filter(|_| is_first)).heard_by(heard)
+            Capture::watching(terms.watch).heard_by(heard)
         })
         .collect::<Vec<_>>();
     let mut stdout = Capture::default().selecting(terms.select);

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use capture::{Capture, Captured, Heard, Select};
+pub use capture::{Capture, Captured, Heard, Select, Watch};
 pub use invocation::{Invocation, Pipeline};
 pub use local::LocalExecutor;
 use thiserror::Error;
@@ -57,8 +57,8 @@ pub struct Terms {
     pub cancel: CancellationToken,
     /// How long after INT to the group comes KILL.
     pub grace: Duration,
-    /// A text whose lines are kept wherever in the first program's stderr they stand.
-    pub watch: Option<&'static str>,
+    /// What is kept wherever in a program's stderr it stands.
+    pub watch: Option<Watch>,
     /// Who hears the first program's stderr while it runs.
     pub heard: Option<Heard>,
     /// Which lines of the last program's stdout are kept. None for all of them.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::Capture;
+use super::{Capture, Watch};
 
 /// How much is kept of the beginning and of the end, as operators are told.
 const HEAD: usize = 65_536;
@@ -39,7 +39,7 @@ fn numbered() -> impl Strategy<Value = String> {
 }
 
 fn captured(bytes: &[u8], size: usize) -> super::Captured {
-    let mut capture = Capture::watching(Some("LSN="));
+    let mut capture = Capture::watching(Some(Watch::Text("LSN=")));
     bytes.chunks(size).for_each(|piece| capture.push(piece));
     capture.finish()
 }

@@ -37,9 +37,8 @@ impl CommandExecutor for ScriptedExecutor {
         let end = end.map_err(|reason| NotStarted { program: pipeline.first.program.clone(), reason })?;
         let names = pipeline.stages().map(|stage| stage.name().to_owned()).collect::<Vec<_>>();
         let finished = move |outcome, text: &str| {
-            let watched =
-                terms.watch.map(|watch| text.lines().filter(|line| line.contains(watch)).map(str::to_owned).collect());
-            let stderr = Captured { text: text.to_owned(), watched: watched.unwrap_or_default() };
+            let watched = terms.watch.map(|watch| watch.find_all(text)).unwrap_or_default();
+            let stderr = Captured { text: text.to_owned(), watched };
             let stage = |name| Stage { name, outcome, stderr: stderr.clone() };
             let mut stages = names.into_iter().map(stage);
             let first = stages.next().unwrap();

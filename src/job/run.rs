@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{Instrument, error, info, info_span};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::command::admit::Admitted;
 use crate::command::{CommandId, Rejection, Target};
@@ -17,13 +17,14 @@ use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
-use crate::exec::{Finished, Heard, Outcome, Running, Terms};
+use crate::exec::{Finished, Heard, Outcome, Running, Terms, Watch};
 use crate::plan::{End, Plan, Proof, Step};
 use crate::repository::Origin;
 use crate::store::process::{Begun, Ended, Kind};
 use crate::store::time::Moment;
 use crate::witness::ahead::{Hashed, HashingAhead};
-use crate::witness::{self, Checkpoints};
+use crate::witness::live::Live;
+use crate::witness::{self, Checkpoints, told};
 use crate::world::World;
 
 use super::Claim;
@@ -61,6 +62,8 @@ pub struct Job {
     pub(super) awaited: Awaited,
     pub(super) start: Moment,
     begun_at: Instant,
+    /// What the backup is held against in the end.
+    live: Live,
 }
 
 /// A step that has a row.
@@ -135,6 +138,7 @@ impl Job {
             awaited: Awaited::default(),
             start: Moment::now(),
             begun_at: Instant::now(),
+            live: Live::begin(&config.data_dir),
         };
         let span = info_span!("job", command_id = %command_id);
         if world.shutdown.is_cancelled() {
@@ -270,8 +274,9 @@ impl Job {
             return Err("the daemon was stopped before it could be started".to_owned());
         }
         let watch = match step.proof {
-            Proof::Prepared { .. } => self.config.flavour.tool().redo_end,
-            Proof::Copied { .. } | Proof::Backup { .. } | Proof::Filled => None,
+            Proof::Prepared { .. } => self.config.flavour.tool().redo_end.map(Watch::Text),
+            Proof::Backup { .. } => Some(Watch::Part(told::told)),
+            Proof::Copied { .. } | Proof::Filled => None,
         };
         let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
         let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard, select: None };
@@ -293,9 +298,18 @@ impl Job {
     async fn check(&mut self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
         let (proof, finished, tool) = (step.proof.clone(), Arc::clone(finished), self.config.flavour.tool());
         let (copied, place) = (self.copied.take(), self.plan.place(&self.config).to_owned());
+        let live = self.live.clone();
         self.copied = blocking(move || {
             let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
             let copied = copied.map_err(|doubt| crate::chain(&doubt))?;
+            if let Proof::Backup { dir, stream, .. } = &proof {
+                let bare = witness::whole_tables(dir, stream.as_deref(), &finished, &live);
+                let bare = bare.map_err(|doubt| crate::chain(&doubt))?;
+                for table in &bare {
+                    warn!("{table}: it was like that on the server, and is in the backup");
+                }
+                told::note_bare(dir, &bare).map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
+            }
             if let Proof::Prepared { applied: Some(copy), .. } = &proof {
                 below::remove(&place, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))?;
             }

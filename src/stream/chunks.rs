@@ -2,8 +2,12 @@
 //!
 //! A stream has no head and no tail. A chunk is the magic, a byte of flags, a byte for its type, and the path with its length (u32) before
 //! it; a payload has further its length and its offset in the file (u64 each) and its CRC-32 (u32, zlib's). All numbers are little-endian
-//! (read from streams of mariadb-backup 10.5.23, 10.11.19 and 11.8.6; the type is `P` for a payload and `E` for a file's end). A chunk of
-//! another type, such as xtrabackup writes for pages with holes, is refused: what is not understood cannot be vouched for.
+//! (read from streams of mariadb-backup 10.5.23, 10.11.19 and 11.8.6; the type is `P` for a payload and `E` for a file's end).
+//!
+//! Where tables are dropped, renamed or altered meanwhile, the tool sends after the files what became of them (read from streams of 10.11.19):
+//! `D`, the path is to be removed, a file, a directory with all that is in it, or by a last `*` all that begin so; `R`, the file has another
+//! name from now on, which follows with its length (u32) before it; and payloads with flags 2, the file is written anew. A chunk of another
+//! type, such as xtrabackup writes for pages with holes, is refused: what is not understood cannot be vouched for.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -19,6 +23,8 @@ pub(super) const MAGIC: &[u8; 8] = b"XBSTCK01";
 const HEAD: usize = 14;
 /// The length of what comes between the path and a payload, in bytes.
 const PAYLOAD_HEAD: usize = 20;
+/// Flags of a file that is written anew, whether it was there or not.
+const ANEW: u8 = 2;
 /// The longest path, in bytes: mbstream takes none of 512 (seen with 10.11.19).
 const LONGEST_PATH: usize = 511;
 /// The longest payload that is taken, in bytes: the tools write 10 MiB at the most (seen with mariadb-backup 10.11.19).
@@ -31,6 +37,8 @@ pub struct Chunk {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
+    /// Whether it is of a file that is written anew.
+    pub is_anew: bool,
 }
 
 /// What a chunk is.
@@ -45,6 +53,13 @@ pub enum Kind {
     },
     /// The end of the file.
     End,
+    /// The file is to be removed, or a directory with all in it, or all whose path begins with what is before a last `*`.
+    Removed,
+    /// The file gets another name, under which none is left that was there.
+    Renamed {
+        /// The name: relative, and nowhere but below where the stream is extracted to.
+        to: PathBuf,
+    },
 }
 
 /// Reads chunks.
@@ -87,25 +102,20 @@ impl<R: Read> Chunks<R> {
         let &[flags, kind, ref length @ ..] = rest else { return Err(cut()) };
         let length = length.first_chunk::<4>().map(|length| u32::from_le_bytes(*length)).ok_or_else(cut)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if flags != 0 {
+        let is_anew = flags == ANEW && kind == b'P';
+        if flags != 0 && !is_anew {
             return Err(broken(format!("a chunk has flags that are not known: {flags}")));
         }
-        if !(1..=LONGEST_PATH).contains(&length) {
-            return Err(broken(format!("a path has {length} bytes")));
-        }
-        let name = self.append(buffer, length as u64)?;
-        if name.len() < length {
-            return Err(cut());
-        }
-        let path = PathBuf::from(OsString::from_vec(part(buffer, name).to_vec()));
-        if !is_clean(&path) {
-            return Err(broken(format!(
-                "the path '{}' is not one of a backup",
-                path.display().to_string().escape_debug()
-            )));
-        }
+        let path = self.path(buffer, begin, length)?;
         let kind = match kind {
             b'E' => Kind::End,
+            b'D' => Kind::Removed,
+            b'R' => {
+                let length = self.append(buffer, 4)?;
+                let length = part(buffer, length).first_chunk::<4>().map(|length| u32::from_le_bytes(*length));
+                let length = usize::try_from(length.ok_or_else(cut)?).unwrap_or(usize::MAX);
+                Kind::Renamed { to: self.path(buffer, begin, length)? }
+            }
             b'P' => self.payload(buffer, begin, &path)?,
             other => {
                 return Err(broken(format!(
@@ -115,7 +125,25 @@ impl<R: Read> Chunks<R> {
                 )));
             }
         };
-        Ok(Some(Chunk { path, kind }))
+        Ok(Some(Chunk { path, kind, is_anew }))
+    }
+
+    fn path(&mut self, buffer: &mut Vec<u8>, begin: u64, length: usize) -> Result<PathBuf, StreamError> {
+        let broken = |what: String| StreamError::Broken { at: begin, what };
+        if !(1..=LONGEST_PATH).contains(&length) {
+            return Err(broken(format!("a path has {length} bytes")));
+        }
+        let name = self.append(buffer, length as u64)?;
+        if name.len() < length {
+            return Err(broken("the stream ends in the midst of a chunk".to_owned()));
+        }
+        let path = PathBuf::from(OsString::from_vec(part(buffer, name).to_vec()));
+        if is_clean(&path) {
+            Ok(path)
+        } else {
+            let path = path.display().to_string();
+            Err(broken(format!("the path '{}' is not one of a backup", path.escape_debug())))
+        }
     }
 
     fn payload(&mut self, buffer: &mut Vec<u8>, begin: u64, path: &Path) -> Result<Kind, StreamError> {

@@ -13,9 +13,9 @@ use std::thread;
 use sha2::{Digest, Sha256};
 
 use super::ahead::read_ahead;
-use super::chunks::{Chunks, Kind};
+use super::chunks::{Chunk, Chunks, Kind};
 use super::codec::{Codec, sniff};
-use super::inspect::{Inspector, Whole};
+use super::inspect::{Effect, Inspector, Whole};
 use super::{StreamError, cannot_write};
 use crate::plan::stored::Compression;
 use crate::plan::tool::Flavour;
@@ -118,25 +118,9 @@ impl Extract<'_> {
             let begin = chunks.at();
             let broken = |what| StreamError::Broken { at: begin, what };
             let Some(chunk) = chunks.next(&mut buffer)? else { break };
-            if let Some(files) = &mut files
-                && inspector.is_new(&chunk.path)
-            {
-                files.create(&chunk.path)?;
-            }
-            match chunk.kind {
-                Kind::Payload { offset, bytes } => {
-                    let bytes = buffer.get(bytes).unwrap_or_default();
-                    inspector.payload(&chunk.path, offset, bytes).map_err(broken)?;
-                    if let Some(files) = &mut files {
-                        files.write(&chunk.path, bytes)?;
-                    }
-                }
-                Kind::End => {
-                    inspector.end(&chunk.path).map_err(broken)?;
-                    if let Some(files) = &mut files {
-                        files.open.remove(&chunk.path);
-                    }
-                }
+            let effect = inspector.take(&chunk, &buffer).map_err(broken)?;
+            if let Some(files) = &mut files {
+                files.follow(&effect, &chunk, &buffer)?;
             }
         }
         let bytes = chunks.at();
@@ -152,13 +136,59 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn create(&mut self, relative: &Path) -> Result<(), StreamError> {
+    /// Does to the files what a chunk says, whose effect is known.
+    fn follow(&mut self, effect: &Effect, chunk: &Chunk, buffer: &[u8]) -> Result<(), StreamError> {
+        match effect {
+            Effect::Begins => {
+                if chunk.is_anew {
+                    self.remove(&chunk.path)?;
+                }
+                self.create(&chunk.path)?;
+            }
+            Effect::Removed(paths) => {
+                paths.iter().try_for_each(|path| self.remove(path))?;
+                // A database that was dropped. It may be no directory, or have files again that came later.
+                if fs::remove_dir(self.into.join(&chunk.path)).is_ok() {
+                    self.made.remove(&chunk.path);
+                }
+            }
+            Effect::None | Effect::Renamed => {}
+        }
+        match &chunk.kind {
+            Kind::Payload { bytes, .. } => self.write(&chunk.path, buffer.get(bytes.clone()).unwrap_or_default())?,
+            Kind::End => {
+                self.open.remove(&chunk.path);
+            }
+            Kind::Renamed { to } if *effect == Effect::Renamed => {
+                self.directory_of(to)?;
+                let to = self.into.join(to);
+                fs::rename(self.into.join(&chunk.path), &to).map_err(cannot_write(to))?;
+            }
+            Kind::Renamed { .. } | Kind::Removed => {}
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, relative: &Path) -> Result<(), StreamError> {
         let path = self.into.join(relative);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(cannot_write(path)(why)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn directory_of(&mut self, relative: &Path) -> Result<(), StreamError> {
         if let Some(parent) = relative.parent().filter(|parent| !self.made.contains(*parent)) {
             let dir = self.into.join(parent);
             DirBuilder::new().mode(0o700).recursive(true).create(&dir).map_err(cannot_write(dir))?;
             self.made.insert(parent.to_owned());
         }
+        Ok(())
+    }
+
+    fn create(&mut self, relative: &Path) -> Result<(), StreamError> {
+        let path = self.into.join(relative);
+        self.directory_of(relative)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path);
         self.open.insert(relative.to_owned(), file.map_err(cannot_write(path))?);
         Ok(())

@@ -1,10 +1,13 @@
 //! Whether a stream holds a whole backup: each file from its first byte to its end, and the metadata that every backup has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
+use super::chunks::{Chunk, Kind};
 use crate::plan::tool::Tool;
+use crate::witness::tables;
+use crate::witness::told::Findings;
 use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo};
 
 /// The server's options, which every backup has.
@@ -19,7 +22,23 @@ const KEPT: usize = 64 * 1024;
 pub struct Inspector {
     tool: &'static Tool,
     files: HashMap<PathBuf, File>,
-    open: usize,
+    /// Whether a definition has come: the tool copies all of them, and then does what DDL asks for.
+    has_definitions: bool,
+    /// Definitions that were there and were removed.
+    gone: BTreeSet<PathBuf>,
+}
+
+/// What a chunk changes in the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// It goes on with one.
+    None,
+    /// One begins; what was there under its name is no more.
+    Begins,
+    /// These are no more, nor is the directory of the chunk's path, if it is one.
+    Removed(Vec<PathBuf>),
+    /// The file has the other name now.
+    Renamed,
 }
 
 /// A file of the stream.
@@ -40,25 +59,66 @@ pub struct Whole {
     pub checkpoints: Checkpoints,
     /// Whether the tool lists damaged pages in it, which it went on over.
     pub has_corrupt_pages: bool,
+    /// Which tables it has not whole.
+    pub tables: Findings,
 }
 
 impl Inspector {
     /// For a stream of this tool.
     pub fn new(tool: &'static Tool) -> Self {
-        Self { tool, files: HashMap::new(), open: 0 }
+        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new() }
     }
 
-    /// Whether nothing was seen yet of this file.
-    pub fn is_new(&self, path: &Path) -> bool {
-        !self.files.contains_key(path)
+    /// Takes the next chunk, which is in `buffer`.
+    ///
+    /// # Errors
+    /// Its file has ended, or this is not what comes next in it.
+    pub fn take(&mut self, chunk: &Chunk, buffer: &[u8]) -> Result<Effect, String> {
+        let path = &chunk.path;
+        match &chunk.kind {
+            Kind::Payload { offset, bytes } => {
+                let begins = self.begins(chunk)?;
+                self.payload(path, *offset, buffer.get(bytes.clone()).unwrap_or_default())?;
+                Ok(begins)
+            }
+            Kind::End => {
+                let begins = self.begins(chunk)?;
+                self.of(path)?.has_ended = true;
+                self.has_definitions |= tables::is_definition(path);
+                Ok(begins)
+            }
+            Kind::Removed => self.removed(path),
+            Kind::Renamed { to } => {
+                let Some(file) = self.files.remove(path) else { return Ok(Effect::None) };
+                if !file.has_ended {
+                    return Err(format!("'{}' gets another name before its end", path.display()));
+                }
+                self.files.insert(to.clone(), file);
+                Ok(Effect::Renamed)
+            }
+        }
+    }
+
+    /// Whether a file begins with this chunk.
+    fn begins(&mut self, chunk: &Chunk) -> Result<Effect, String> {
+        let path = &chunk.path;
+        match self.files.get(path) {
+            Some(file) if !file.has_ended => return Ok(Effect::None),
+            Some(_) if !chunk.is_anew => return Err(format!("'{}' goes on after its end", path.display())),
+            // That is the work of the tool's last phase, on tables alone.
+            _ if chunk.is_anew && !(self.has_definitions && tables::is_copied_again(path)) => {
+                return Err(format!("'{}' is said to be written anew", path.display()));
+            }
+            Some(_) | None => {}
+        }
+        self.gone.remove(path);
+        self.files.insert(path.clone(), File::default());
+        Ok(Effect::Begins)
     }
 
     /// Takes a part of a file.
-    ///
-    /// # Errors
-    /// The file has ended, or this is not what comes next in it.
-    pub fn payload(&mut self, path: &Path, offset: u64, bytes: &[u8]) -> Result<(), String> {
-        let is_kept = self.is_looked_into(path);
+    fn payload(&mut self, path: &Path, offset: u64, bytes: &[u8]) -> Result<(), String> {
+        let kept = self.kept(path);
         let file = self.of(path)?;
         if offset != file.length {
             return Err(format!(
@@ -68,34 +128,58 @@ impl Inspector {
             ));
         }
         file.length += bytes.len() as u64;
-        if is_kept {
-            let room = KEPT - file.beginning.len();
-            file.beginning.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    /// Takes the end of a file; one that is empty has nothing else.
-    ///
-    /// # Errors
-    /// It has ended before.
-    pub fn end(&mut self, path: &Path) -> Result<(), String> {
-        self.of(path)?.has_ended = true;
-        self.open -= 1;
+        let room = kept.saturating_sub(file.beginning.len());
+        file.beginning.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
         Ok(())
     }
 
     fn of(&mut self, path: &Path) -> Result<&mut File, String> {
-        if !self.files.contains_key(path) {
-            self.open += 1;
-        }
-        let file = self.files.entry(path.to_owned()).or_default();
-        if file.has_ended { Err(format!("'{}' goes on after its end", path.display())) } else { Ok(file) }
+        self.files.get_mut(path).ok_or_else(|| format!("'{}' has not begun", path.display()))
     }
 
-    fn is_looked_into(&self, path: &Path) -> bool {
-        let Some(name) = path.to_str() else { return false };
-        name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
+    /// Takes it that files are no more. A definition among them was copied while all DDL waited: its table is lost.
+    fn removed(&mut self, path: &Path) -> Result<Effect, String> {
+        let beginning = path.as_os_str().as_encoded_bytes().strip_suffix(b"*");
+        let is_meant = |file: &Path| match beginning {
+            Some(beginning) => file.as_os_str().as_encoded_bytes().starts_with(beginning),
+            None => file.starts_with(path),
+        };
+        // Most often it is a file, of which there may be very many.
+        let meant = if beginning.is_none() && self.files.contains_key(path) {
+            vec![path.to_owned()]
+        } else {
+            self.files.keys().filter(|file| is_meant(file)).cloned().collect()
+        };
+        for file in &meant {
+            if self.files.remove(file).is_some_and(|file| !file.has_ended) {
+                return Err(format!("'{}' is removed before its end", file.display()));
+            }
+            if tables::is_definition(file) {
+                self.gone.insert(file.clone());
+            }
+        }
+        Ok(Effect::Removed(meant))
+    }
+
+    /// How much of a file is kept to be looked into, in bytes.
+    fn kept(&self, path: &Path) -> usize {
+        if tables::is_definition(path) {
+            return tables::HEAD;
+        }
+        let is_metadata = path.to_str().is_some_and(|name| {
+            name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
+        });
+        if is_metadata || tables::is_partition_list(path) { KEPT } else { 0 }
+    }
+
+    fn tables(&self) -> Findings {
+        let is_there = |path: &Path| self.files.contains_key(path);
+        let read = |path: &Path| Some(self.files.get(path)?.beginning.clone());
+        let definitions = self.files.iter().filter(|(path, _)| tables::is_definition(path));
+        let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
+        let mut lacking = lacking.collect::<Vec<_>>();
+        lacking.sort();
+        Findings { lacking, gone: self.gone.iter().cloned().collect() }
     }
 
     /// Says whether the stream may end here.
@@ -128,7 +212,7 @@ impl Inspector {
             return Err(format!("the redo log has {} bytes where its LSNs need {needed}", log.length));
         }
         let has_corrupt_pages = self.files.contains_key(Path::new(CORRUPT_PAGES));
-        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages })
+        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages, tables: self.tables() })
     }
 
     fn text(&self, names: &[&'static str]) -> Result<(&'static str, String), String> {

@@ -12,7 +12,7 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use super::chunks::{Chunks, Kind};
+use super::chunks::Chunks;
 use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
@@ -178,11 +178,7 @@ impl Store<'_> {
 fn look(chunks: &mut Chunks<impl Read>, inspector: &mut Inspector, block: &mut Vec<u8>) -> Result<bool, StreamError> {
     let begin = chunks.at();
     let Some(chunk) = chunks.next(block)? else { return Ok(false) };
-    let looked = match chunk.kind {
-        Kind::Payload { offset, bytes } => inspector.payload(&chunk.path, offset, block.get(bytes).unwrap_or_default()),
-        Kind::End => inspector.end(&chunk.path),
-    };
-    looked.map_err(|what| StreamError::Broken { at: begin, what })?;
+    inspector.take(&chunk, block).map_err(|what| StreamError::Broken { at: begin, what })?;
     Ok(true)
 }
 

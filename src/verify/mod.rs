@@ -26,6 +26,8 @@ use crate::plan::tool::Flavour;
 use crate::repository::card::{Card, CardError};
 use crate::stream::{Extract, StreamError};
 use crate::witness::manifest::{self, Hash};
+use crate::witness::tables::{self, Lacking};
+use crate::witness::told;
 use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
 
 /// How closely is looked.
@@ -148,6 +150,14 @@ impl Verifier<'_> {
             Err(why @ CardError::Newer { .. }) => found.notes.push(why.to_string()),
             Err(why) => found.problem(crate::chain(&why)),
         }
+        if stream.is_none() {
+            let there = tree.files.iter().map(|entry| entry.path.clone()).collect();
+            match tables::of_files(dir, &there) {
+                Ok(lacking) => lost_tables(dir, lacking, found),
+                Err(why) if is_denied(&why) => return Err(why),
+                Err(why) => found.problem(format!("the tables' definitions cannot be read: {why}")),
+            }
+        }
         let tool = self.flavour.tool();
         found.taken_as = witness::taken_into(dir, tool);
         match witness::described(dir, stream, tool) {
@@ -211,6 +221,16 @@ impl Verifier<'_> {
             Err(why) => found.problem(crate::chain(&why)),
             Ok(extracted) => {
                 found.bytes += length;
+                let folder = stream.path.parent().unwrap_or(self.backup_dir);
+                lost_tables(folder, extracted.whole.tables.lacking, found);
+                found.problems.extend(
+                    extracted
+                        .whole
+                        .tables
+                        .gone
+                        .iter()
+                        .map(|path| format!("the table of '{}' was lost while the backup was taken", path.display())),
+                );
                 let is: Checkpoints = extracted.whole.checkpoints;
                 found.to_lsn = Some(is.to_lsn);
                 if extracted.whole.has_corrupt_pages {
@@ -255,6 +275,13 @@ impl Verifier<'_> {
     fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {
         Counted { input, count: self.count }
     }
+}
+
+/// Tables without files of their engine were lost while the backup was taken, where the server had them whole.
+fn lost_tables(folder: &Path, lacking: Vec<Lacking>, found: &mut Found) {
+    let mut lost = told::unless_noted(folder, lacking);
+    lost.sort();
+    found.problems.extend(lost.iter().map(|table| format!("{table}: it was lost while the backup was taken")));
 }
 
 /// A reader whose bytes are counted.

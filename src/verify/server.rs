@@ -24,7 +24,7 @@ use self::tables::{Found, Verdict};
 use crate::command::CommandId;
 use crate::disk::below;
 use crate::exec::probe;
-use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms};
+use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms, Watch};
 use crate::plan::tool::Flavour;
 
 /// How long it may take to end.
@@ -172,7 +172,7 @@ pub async fn check(
         .map_err(temporary)?;
     file.write_all(options::file(data, flavour).as_bytes()).map_err(temporary)?;
     let cancel = CancellationToken::new();
-    let watch = Some(ENCRYPTED);
+    let watch = Some(Watch::Text(ENCRYPTED));
     let terms = Terms { command_id: Some(id), cancel, grace: END_WITHIN, watch, heard: None, select: None };
     let invocation = Invocation::new(server, options::arguments(data, &scratch.0, owner.uid(), flavour));
     let mut running = executor.start(&invocation.into(), terms)?;

@@ -140,7 +140,7 @@ fn unescape(name: &[u8]) -> Vec<u8> {
 }
 
 /// The files below `dir`, relative to it, without the manifest itself.
-fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {

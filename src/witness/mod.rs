@@ -5,11 +5,14 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod ahead;
+pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
 #[cfg(test)]
 mod properties;
 pub(crate) mod redo;
+pub mod tables;
+pub mod told;
 
 use std::fmt;
 use std::io;
@@ -17,7 +20,9 @@ use std::path::{Path, PathBuf};
 
 pub use metadata::{Binlog, Checkpoints, Lsn, MetadataError};
 pub(crate) use metadata::{info, taken_into, uuid_of};
+use tables::Lacking;
 use thiserror::Error;
+use told::Findings;
 
 use crate::exec::{Finished, Outcome};
 use crate::plan::Proof;
@@ -86,6 +91,15 @@ pub enum Doubt {
         /// What it should be.
         wanted: Lsn,
     },
+    /// Tables that the tool has left out, or taken away again.
+    #[error("{} lost by the tool, since the definitions or files changed while it copied: {}; take the backup again", count_tables(.0.len()), some(.0))]
+    Lost(Vec<String>),
+    /// Tables that lie where the tool does not follow.
+    #[error("{} left out by the tool, which follows no symlink to files of Aria: {}; move them into the data directory", count_tables(.0.len()), some(.0))]
+    Elsewhere(Vec<String>),
+    /// Tables that took each other's names.
+    #[error("{} given the name of another that was renamed while the tool copied: {}; whose rows it copied cannot be told: take the backup again", count_tables(.0.len()), some(.0))]
+    Crossed(Vec<String>),
     /// The redo log ended before the backup did: what is restored would be older than it says.
     #[error("the redo log of '{}' ends at LSN {found}, before the backup's own end at {wanted}", dir.display())]
     RedoCut {
@@ -127,6 +141,51 @@ pub enum Doubt {
     /// The tool did not say where the redo log ended.
     #[error("the tool did not say where the redo log of '{}' ends", .0.display())]
     RedoUnknown(PathBuf),
+}
+
+/// How many tables a text names at the most.
+const NAMED: usize = 5;
+
+fn count_tables(count: usize) -> String {
+    if count == 1 { "1 table was".to_owned() } else { format!("{count} tables were") }
+}
+
+/// The first few.
+fn some(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let some = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{some} and {more} more") } else { some }
+}
+
+/// Whether a backup that is otherwise a success has each table with its files. Gives those that were bare on the server already.
+///
+/// # Errors
+/// It has not, or cannot be read.
+pub fn whole_tables(
+    dir: &Path,
+    stream: Option<&str>,
+    finished: &Finished,
+    live: &live::Live,
+) -> Result<Vec<Lacking>, Doubt> {
+    let found = if stream.is_some() {
+        let heard = finished.rest.iter().flat_map(|stage| stage.stderr.watched.iter().cloned()).collect::<Vec<_>>();
+        Findings::read(&heard)
+    } else {
+        let (lacking, files) = tables::of_folder(dir)?;
+        Findings { lacking, gone: told::taken_away(&finished.first.stderr.watched, &files) }
+    };
+    let (bare, lacking): (Vec<_>, Vec<_>) = found.lacking.into_iter().partition(|table| live.is_as_bare(table));
+    let (elsewhere, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|table| live.has_symlink(table));
+    let taken_away = found.gone.iter().map(|path| format!("'{}' was taken away again", path.display()));
+    let lost = lacking.iter().map(ToString::to_string).chain(taken_away).collect::<Vec<_>>();
+    if !lost.is_empty() {
+        return Err(Doubt::Lost(lost));
+    }
+    if !elsewhere.is_empty() {
+        return Err(Doubt::Elsewhere(elsewhere.iter().map(ToString::to_string).collect()));
+    }
+    let crossed = live.crossed();
+    if crossed.is_empty() { Ok(bare) } else { Err(Doubt::Crossed(crossed)) }
 }
 
 /// Holds what a step left against what it had to prove. Gives the checkpoints of what was copied, which the prepare after it has to come
@@ -280,7 +339,7 @@ fn prepared(
 mod tests {
     use std::fs;
 
-    use super::{CORRUPT_PAGES, backup, said_completed, said_directory};
+    use super::{CORRUPT_PAGES, Doubt, backup, said_completed, said_directory};
     use crate::plan::tool::Flavour;
 
     #[test]
@@ -288,6 +347,19 @@ mod tests {
         let log = "[00] 2026-11-28 14:34:47 open files limit requested 0, set to 1024\n[00] 2026-11-28 14:34:47 cd to /srv/my data/\nx\n";
         assert_eq!(said_directory(log), Some("/srv/my data/"));
         assert_eq!(said_directory("completed OK!\n"), None);
+    }
+
+    #[test]
+    fn the_tables_that_are_lost_are_named_and_counted() {
+        let lost = |count: usize| Doubt::Lost((1..=count).map(|number| format!("'shop/t{number}.frm'")).collect());
+        assert_eq!(
+            lost(1).to_string(),
+            "1 table was lost by the tool, since the definitions or files changed while it copied: 'shop/t1.frm'; take the backup again"
+        );
+        assert_eq!(
+            lost(7).to_string(),
+            "7 tables were lost by the tool, since the definitions or files changed while it copied: 'shop/t1.frm', 'shop/t2.frm', 'shop/t3.frm', 'shop/t4.frm', 'shop/t5.frm' and 2 more; take the backup again"
+        );
     }
 
     #[test]

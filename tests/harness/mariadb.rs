@@ -206,6 +206,22 @@ impl MariaDb {
         }
     }
 
+    /// Whether a backup tool has rows of a table of Aria in the database `shop` open: it has its list of Aria's tables then, copies them one
+    /// after the other, and goes on to those of `MyISAM`, with DDL let through.
+    pub(crate) fn is_being_copied(&self) -> bool {
+        let shop = self.data_dir().join("shop");
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_tool = |process: &PathBuf| {
+            let words = fs::read(process.join("cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == b"--backup")
+        };
+        processes.filter(is_tool).any(|process| {
+            let open = fs::read_dir(process.join("fd")).into_iter().flatten();
+            let mut files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+            files.any(|file| file.parent() == Some(&shop) && file.extension().is_some_and(|ending| ending == "MAD"))
+        })
+    }
+
     /// What the server holds: every table of every schema but the server's own, with its rows and checksum.
     pub(crate) fn content(&self) -> Vec<String> {
         let tables = self.sql(

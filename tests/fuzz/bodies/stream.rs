@@ -12,7 +12,7 @@ use std::path::Path;
 
 use dbcalm_db_cmd::plan::tool::Flavour;
 use dbcalm_db_cmd::stream::chunks::{Chunks, Kind};
-use dbcalm_db_cmd::stream::inspect::Inspector;
+use dbcalm_db_cmd::stream::inspect::{Effect, Inspector};
 
 const CHECKPOINTS: &str = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\n";
 const INFO: &str = "tool_name = mariabackup\ntool_version = 10.11.19\nserver_version = 10.11.19\n";
@@ -66,13 +66,23 @@ fn read(stream: impl Read) -> Result<Files, String> {
     loop {
         buffer.clear();
         let Some(chunk) = chunks.next(&mut buffer).map_err(|why| why.to_string())? else { break };
-        let file = files.entry(name(&chunk.path)).or_default();
-        match chunk.kind {
-            Kind::Payload { offset, bytes } => {
-                inspector.payload(&chunk.path, offset, &buffer[bytes.clone()])?;
-                file.extend_from_slice(&buffer[bytes]);
+        match inspector.take(&chunk, &buffer)? {
+            Effect::Begins => {
+                files.insert(name(&chunk.path), Vec::new());
             }
-            Kind::End => inspector.end(&chunk.path)?,
+            Effect::Removed(paths) => paths.iter().for_each(|path| assert!(files.remove(&name(path)).is_some())),
+            Effect::None | Effect::Renamed => {}
+        }
+        match chunk.kind {
+            Kind::Payload { bytes, .. } => {
+                files.entry(name(&chunk.path)).or_default().extend_from_slice(&buffer[bytes]);
+            }
+            Kind::Renamed { to } => {
+                if let Some(file) = files.remove(&name(&chunk.path)) {
+                    files.insert(name(&to), file);
+                }
+            }
+            Kind::End | Kind::Removed => {}
         }
     }
     let whole = inspector.finish(chunks.at()).map_err(|why| why.to_string())?;
@@ -88,12 +98,39 @@ fn name(path: &Path) -> Vec<u8> {
 fn plainly(mut stream: &[u8]) -> Option<Files> {
     let (mut files, mut ended) = (Files::new(), Vec::new());
     while !stream.is_empty() {
-        stream = stream.strip_prefix(b"XBSTCK01\0")?;
-        let kind = take(&mut stream, 1)?[0];
+        stream = stream.strip_prefix(b"XBSTCK01")?;
+        let (flags, kind) = (take(&mut stream, 1)?[0], take(&mut stream, 1)?[0]);
         let length = number(take(&mut stream, 4)?);
         let path = take(&mut stream, length)?.to_vec();
-        if ended.contains(&path) {
-            return None;
+        let had_ended = ended.contains(&path);
+        match kind {
+            b'D' if flags == 0 => {
+                let below = [path.as_slice(), b"/"].concat();
+                let is_meant = |file: &[u8]| match path.strip_suffix(b"*") {
+                    Some(beginning) => file.starts_with(beginning),
+                    None => file == path || file.starts_with(&below),
+                };
+                ended.retain(|file| !is_meant(file));
+                files.retain(|file, _| !is_meant(file));
+                continue;
+            }
+            b'R' if flags == 0 => {
+                let length = number(take(&mut stream, 4)?);
+                let to = take(&mut stream, length)?.to_vec();
+                if let Some(file) = files.remove(&path) {
+                    ended.retain(|file| *file != path && *file != to);
+                    ended.push(to.clone());
+                    files.insert(to, file);
+                }
+                continue;
+            }
+            _ if had_ended && flags != 2 => return None,
+            _ if had_ended => {
+                ended.retain(|file| *file != path);
+                files.remove(&path);
+            }
+            _ if flags != 0 && flags != 2 => return None,
+            _ => {}
         }
         let file = files.entry(path.clone()).or_default();
         if kind == b'E' {

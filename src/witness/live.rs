@@ -1,0 +1,161 @@
+//! What the server's own data directory says of a backup of it, when the backup has been taken.
+//!
+//! It tells two things that the backup cannot: whether a definition without its files lay there like that before (then the backup shows what
+//! there was), and which tables were renamed across each other meanwhile. The latter is in `ddl.log`, which the server begins anew with
+//! each `BACKUP STAGE START`: a line for each statement, of fields with tabs between them (read from a MariaDB 10.11.19).
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::tables::Lacking;
+
+/// The server's log of DDL during a backup, in its data directory.
+const DDL_LOG: &str = "ddl.log";
+
+/// The engines that the log has for tables which mariadb-backup renames in the backup, as the server did.
+const RENAMED_IN_BACKUPS: [&str; 5] = ["Aria", "MyISAM", "MRG_MyISAM", "ARCHIVE", "CSV"];
+
+/// The longest line of the log that is read, in bytes: five names of 64 characters are shorter.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// The data directory of the server that a backup was taken of.
+#[derive(Debug, Clone)]
+pub struct Live {
+    data_dir: PathBuf,
+    /// When the backup began, since 1970.
+    begin: Duration,
+}
+
+impl Live {
+    /// For a backup that begins now.
+    pub fn begin(data_dir: &Path) -> Self {
+        let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { data_dir: data_dir.to_owned(), begin }
+    }
+
+    /// Whether the table lay there without its files before the backup began, and still does. A definition changes its time when the
+    /// table is created, altered or renamed.
+    pub(super) fn is_as_bare(&self, table: &Lacking) -> bool {
+        let is_gone = |file: &PathBuf| {
+            let there = fs::symlink_metadata(self.data_dir.join(file));
+            there.is_err_and(|why| why.kind() == ErrorKind::NotFound)
+        };
+        let definition = fs::symlink_metadata(self.data_dir.join(&table.definition));
+        definition.is_ok_and(|there| changed(&there) < self.begin) && table.files.iter().all(is_gone)
+    }
+
+    /// Whether a file that was left out lies behind a symlink.
+    pub(super) fn has_symlink(&self, table: &Lacking) -> bool {
+        let is_symlink = |file: &PathBuf| {
+            fs::symlink_metadata(self.data_dir.join(file)).is_ok_and(|there| there.file_type().is_symlink())
+        };
+        table.files.iter().any(is_symlink)
+    }
+
+    /// The tables that took the names of others which had been renamed, in the order of it. Which of the two had its rows copied under
+    /// which name cannot be told: mariadb-backup renames its copies likewise, whether they were copied before or after (seen with 10.11.19: two tables came out with each other's rows, status 0).
+    pub(super) fn crossed(&self) -> Vec<String> {
+        let Ok(log) = File::open(self.data_dir.join(DDL_LOG)) else { return Vec::new() };
+        // One of a backup before this one says nothing.
+        let is_ours = log.metadata().is_ok_and(|there| there.is_file() && changed(&there) >= self.begin);
+        if is_ours { crossed(BufReader::new(log)) } else { Vec::new() }
+    }
+}
+
+fn changed(there: &fs::Metadata) -> Duration {
+    let seconds = u64::try_from(there.ctime()).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(there.ctime_nsec()).unwrap_or_default())
+}
+
+fn crossed(mut log: impl BufRead) -> Vec<String> {
+    let (mut left, mut crossed, mut line) = (HashSet::new(), Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        match (&mut log).take(LONGEST_LINE as u64).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return crossed,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        let fields = text.trim_end_matches('\n').split('\t').collect::<Vec<_>>();
+        let [_time, "RENAME", engine, "0", db, table, _id, _engine, _partitioned, new_db, new_table, ..] = fields[..]
+        else {
+            continue;
+        };
+        if !RENAMED_IN_BACKUPS.contains(&engine) {
+            continue;
+        }
+        let new = format!("{new_db}.{new_table}");
+        if left.contains(&new) && !crossed.contains(&new) {
+            crossed.push(new);
+        }
+        left.insert(format!("{db}.{table}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{Live, crossed};
+    use crate::witness::tables::Lacking;
+
+    /// Lines of a MariaDB 10.11.19.
+    const ALTER: &str = "2026-11-28 14:38:10\tALTER\tMyISAM\t0\tr\tm1\t553d069a\tMyISAM\t0\tr\tm1\t556b6452\n";
+
+    fn rename(engine: &str, partitioned: u8, from: &str, to: &str) -> String {
+        format!(
+            "2026-11-28 14:38:10\tRENAME\t{engine}\t{partitioned}\tr\t{from}\t553d\t{engine}\t{partitioned}\tr\t{to}\t553d\n"
+        )
+    }
+
+    #[test]
+    fn tables_that_take_each_others_names_are_told() {
+        let of = |lines: &[String]| crossed(lines.concat().as_bytes());
+        let swap = |engine: &str, partitioned: u8| {
+            [("m1", "z1"), ("m2", "m1"), ("z1", "m2")].map(|(from, to)| rename(engine, partitioned, from, to))
+        };
+        assert_eq!(of(&swap("MyISAM", 0)), ["r.m1", "r.m2"]);
+        assert_eq!(of(&swap("InnoDB", 0)), [""; 0], "InnoDB's come out right");
+        assert_eq!(of(&swap("Aria", 1)), [""; 0], "partitioned tables are copied anew");
+        assert_eq!(of(&[rename("Aria", 0, "a", "old"), rename("Aria", 0, "new", "a")]), ["r.a"]);
+        assert_eq!(of(&[rename("Aria", 0, "a", "b"), rename("Aria", 0, "c", "d"), ALTER.to_owned()]), [""; 0]);
+        let dropped = "2026-11-28 14:36:06\tDROP\tAria\t0\tr\ta\t0b22\t\t0\t\t\t\n".to_owned();
+        assert_eq!(of(&[dropped, rename("Aria", 0, "b", "a")]), [""; 0]);
+        assert_eq!(of(&["\u{fffd}\t".to_owned(), "RENAME".to_owned()]), [""; 0]);
+    }
+
+    #[test]
+    fn only_the_log_of_this_backup_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Live::begin(dir.path());
+        assert_eq!(live.crossed(), [""; 0]);
+        let lines = [rename("Aria", 0, "a", "old"), rename("Aria", 0, "new", "a")].concat();
+        fs::write(dir.path().join("ddl.log"), lines).unwrap();
+        assert_eq!(Live { begin: Duration::ZERO, ..live.clone() }.crossed(), ["r.a"]);
+        assert_eq!(Live { begin: live.begin + Duration::from_secs(60), ..live }.crossed(), [""; 0]);
+    }
+
+    #[test]
+    fn what_lay_bare_before_is_not_the_backups_fault() {
+        let dir = tempfile::tempdir().unwrap();
+        let table =
+            Lacking { definition: "a.frm".into(), engine: "Aria", files: ["a.MAD", "a.MAI"].map(Into::into).to_vec() };
+        let at = |begin: Duration| Live { data_dir: dir.path().to_owned(), begin };
+        let (always, later) = (at(Duration::ZERO), at(Live::begin(dir.path()).begin + Duration::from_secs(60)));
+        assert!(!later.is_as_bare(&table), "it is not there at all");
+        fs::write(dir.path().join("a.frm"), "").unwrap();
+        assert!(later.is_as_bare(&table));
+        assert!(!always.is_as_bare(&table), "it came during the backup");
+        assert!(!later.has_symlink(&table));
+        symlink(Path::new("/elsewhere/a.MAI"), dir.path().join("a.MAI")).unwrap();
+        assert!(!later.is_as_bare(&table), "it has one of its files");
+        assert!(later.has_symlink(&table));
+    }
+}

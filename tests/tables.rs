@@ -1,0 +1,223 @@
+//! Tables that the tool loses while it copies, with status 0 and `completed OK!`: no success, and the table is named.
+//!
+//! Over the real tool the order of events comes of a throttle and of the files that it has open: it copies Aria's tables one after the other,
+//! from a list that it makes first, and those of `MyISAM` only then.
+
+use std::fs;
+
+use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::{TestEnv, wait_for};
+
+/// The first bytes of a definition of MariaDB 10.11.19, of Aria.
+fn definition() -> Vec<u8> {
+    let mut head = b"\xfe\x01\x0a\x2a\x12\0\x56\0\x01\0\xae\x01\0\0\x10\0".to_vec();
+    head.resize(64, 0);
+    head
+}
+
+/// A fake server with a table of Aria, or the definition of one.
+fn fakes(files: &[&str]) -> TestEnv {
+    let env = TestEnv::new();
+    for name in files {
+        let content = if name.ends_with("frm") { definition() } else { b"rows".to_vec() };
+        env.world.put(&format!("shop/{name}"), &content).unwrap();
+    }
+    env
+}
+
+const WHOLE: [&str; 3] = ["log.frm", "log.MAI", "log.MAD"];
+
+#[test]
+fn a_table_without_the_files_of_its_engine_is_no_success() {
+    for form in ["", "true"] {
+        let mut env = fakes(&WHOLE);
+        env.set("stream", form);
+        env.start_daemon();
+        env.script("mariabackup", r#"{"fault":"loses_tables"}"#);
+        env.full("full-1");
+        env.expect_log("backup failed");
+        let error = env.newest("error");
+        assert!(error.contains("1 table was lost by the tool"), "{error}");
+        assert!(error.contains("'shop/log.frm' is there without 'shop/log.MAD' and 1 more (Aria)"), "{error}");
+        assert!(error.contains("take the backup again"), "{error}");
+        assert_eq!((env.newest("status").as_str(), env.listing("backups").as_str()), ("failed", "(empty)"));
+        env.full("full-1");
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    }
+}
+
+#[test]
+fn a_table_that_was_copied_and_taken_away_is_no_success() {
+    let env = fakes(&WHOLE);
+    env.start_daemon();
+    env.script("mariabackup", r#"{"fault":"takes_tables_away"}"#);
+    env.full("full-1");
+    env.expect_log("backup failed");
+    let error = env.newest("error");
+    assert!(error.contains("'shop/log.frm' was taken away again, 'shop/orders.frm' was taken away again"), "{error}");
+    assert_eq!((env.newest("status").as_str(), env.listing("backups").as_str()), ("failed", "(empty)"));
+}
+
+/// A definition that lay there like that before is the server's own: it is told, the backup is a success, and it verifies and restores.
+#[test]
+fn a_definition_that_was_bare_on_the_server_makes_no_backup_fail() {
+    for form in ["", "true"] {
+        let mut env = fakes(&WHOLE[..1]);
+        let data = env.world.data();
+        env.set("data_dir", &data.display().to_string());
+        env.set("stream", form);
+        env.start_daemon();
+        env.full("full-1");
+        env.expect_log("it was like that on the server");
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+        assert_eq!(fs::read_to_string(env.backup("full-1/dbcalm.bare")).unwrap(), "shop/log.frm\n");
+        let verified = env.command().args(["verify", "full-1"]).output().unwrap();
+        assert!(verified.status.success(), "{verified:?}");
+        env.restore(&["full-1"], "folder");
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+        assert!(!env.listing("backups/restores").contains("dbcalm.bare"));
+    }
+}
+
+/// What was taken before there was this witness: `verify` tells of it.
+#[test]
+fn a_stored_backup_that_lacks_a_table_is_damaged() {
+    let env = fakes(&WHOLE);
+    env.start_daemon();
+    env.full("full-1");
+    let sealed = env.backup("full-1/dbcalm.sha256");
+    let lines = fs::read_to_string(&sealed).unwrap();
+    let without: Vec<_> = lines.lines().filter(|line| !line.contains("log.M")).collect();
+    fs::write(&sealed, without.join("\n") + "\n").unwrap();
+    for name in &WHOLE[1..] {
+        fs::remove_file(env.backup("full-1/shop").join(name)).unwrap();
+    }
+    let verified = env.command().args(["verify", "--quick", "full-1"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(
+        said.contains("'shop/log.frm' is there without 'shop/log.MAD' and 1 more (Aria): it was lost while"),
+        "{said}"
+    );
+}
+
+/// Takes a backup; the statements run when the tool has copied a part.
+fn backup_during(env: &TestEnv, server: &MariaDb, request: &str, statements: &str) {
+    assert!(env.send(request).contains("202"));
+    wait_for("the tool to copy a table of Aria", || server.is_being_copied().then_some(()));
+    server.sql(statements);
+    env.settled();
+}
+
+/// The tables of Aria are large enough to be copied for a second each under the throttle of these tests.
+const TABLES: &str = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop;
+    CREATE TABLE a1 (a INT, b CHAR(250)) ENGINE=Aria; INSERT INTO a1 SELECT seq, 'x' FROM seq_1_to_6000;
+    CREATE TABLE a2 LIKE a1; INSERT INTO a2 SELECT * FROM a1; CREATE TABLE a3 LIKE a1; INSERT INTO a3 SELECT * FROM a1;
+    CREATE TABLE m1 (a INT) ENGINE=MyISAM; INSERT INTO m1 VALUES (1);
+    CREATE TABLE m2 (a INT, b INT) ENGINE=MyISAM; INSERT INTO m2 VALUES (1, 2);
+    CREATE TABLE parts (a INT) ENGINE=MyISAM PARTITION BY HASH(a) PARTITIONS 2; INSERT INTO parts VALUES (1), (2);
+    CREATE TABLE inno (a INT) ENGINE=InnoDB; INSERT INTO inno VALUES (1);
+    DROP DATABASE IF EXISTS old; CREATE DATABASE old; CREATE TABLE old.one (a INT) ENGINE=InnoDB;";
+
+/// What is run in the midst of a backup, and what its failure says; nothing, where the backup is true.
+const RACES: [(&str, &str); 9] = [
+    ("RENAME TABLE a1 TO z1, a2 TO z2, a3 TO z3", "' is there without 'shop/z"),
+    (
+        "CREATE OR REPLACE TABLE a1 (b INT) ENGINE=Aria; CREATE OR REPLACE TABLE a2 (b INT) ENGINE=Aria;
+         CREATE OR REPLACE TABLE a3 (b INT) ENGINE=Aria",
+        "frm' was taken away again",
+    ),
+    ("CREATE OR REPLACE TABLE m1 (b INT) ENGINE=MyISAM", "'shop/m1.frm' was taken away again"),
+    (
+        "CREATE OR REPLACE TABLE parts (b INT) ENGINE=MyISAM PARTITION BY HASH(b) PARTITIONS 3",
+        "'shop/parts.frm' was taken away again",
+    ),
+    ("RENAME TABLE m1 TO t, m2 TO m1, t TO m2", "shop.m1, shop.m2; whose rows"),
+    (
+        "DROP DATABASE old; CREATE DATABASE old; CREATE TABLE old.two (a INT) ENGINE=InnoDB",
+        "'old/two.frm' was taken away",
+    ),
+    // The tool says `Error on aria table file open` of these too.
+    ("DROP TABLE a1, a2, a3", ""),
+    (
+        "ALTER TABLE a1 ENGINE=InnoDB; ALTER TABLE a2 ENGINE=InnoDB; ALTER TABLE a3 ENGINE=InnoDB;
+         RENAME TABLE m1 TO t, inno TO r; DROP TABLE m2",
+        "",
+    ),
+    (
+        "ALTER TABLE a1 ADD COLUMN c INT; ALTER TABLE m1 ADD COLUMN c INT; TRUNCATE TABLE a2; RENAME TABLE parts TO q",
+        "",
+    ),
+];
+
+fn races(form: &str) {
+    if !is_installed() {
+        return;
+    }
+    let server = MariaDb::start();
+    let mut env = TestEnv::real(&server);
+    env.set("stream", form);
+    env.set("parallel", "1");
+    env.set("backup_options", "[--throttle=150]");
+    env.start_daemon();
+    // Its hundred views would be copied at the same pace.
+    server.sql("DROP DATABASE sys");
+    env.full("base");
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    for (index, (statements, wanted)) in RACES.into_iter().enumerate() {
+        server.sql(TABLES);
+        let id = format!("b{index}");
+        let (request, chain) = if index % 2 == 0 {
+            (format!(r#"{{"cmd":"full_backup","args":{{"id":"{id}"}}}}"#), vec![id.as_str()])
+        } else {
+            let args = format!(r#"{{"id":"{id}","from_backup_id":"base"}}"#);
+            (format!(r#"{{"cmd":"incremental_backup","args":{args}}}"#), vec!["base", &id])
+        };
+        backup_during(&env, &server, &request, &format!("USE shop; {statements}"));
+        let (status, error) = (env.newest("status"), env.newest("error"));
+        if !wanted.is_empty() {
+            assert_eq!(status, "failed", "{statements}");
+            assert!(error.contains(wanted), "{statements}: {error}");
+            env.expect_log("backup failed");
+            continue;
+        }
+        assert_eq!(status, "success", "{statements}: {error}");
+        env.restore(&chain, "folder");
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+        let row = &env.rows("restore", "id = (SELECT max(id) FROM restore)")[0];
+        let folder = env.here(row["target_path"].as_str().unwrap()).join(row["backup_id"].as_str().unwrap());
+        assert_eq!(MariaDb::over(&folder).content(), server.content(), "{statements}");
+    }
+}
+
+#[test]
+fn ddl_while_a_real_tool_copies_loses_no_table_in_silence() {
+    races("");
+}
+
+#[test]
+fn ddl_while_a_real_tool_streams_loses_no_table_in_silence() {
+    races("true");
+}
+
+/// `DATA DIRECTORY` of Aria: mariadb-backup leaves the table out, always.
+#[test]
+fn a_table_of_aria_behind_a_symlink_is_no_success() {
+    if !is_installed() {
+        return;
+    }
+    let server = MariaDb::start();
+    let env = TestEnv::real(&server);
+    let place = env.path("elsewhere");
+    fs::create_dir(&place).unwrap();
+    server.sql(&format!(
+        "CREATE DATABASE shop; CREATE TABLE shop.far (a INT) ENGINE=Aria DATA DIRECTORY='{0}' INDEX DIRECTORY='{0}'",
+        place.display()
+    ));
+    env.start_daemon();
+    env.full("full-1");
+    env.expect_log("backup failed");
+    let error = env.newest("error");
+    assert!(error.contains("1 table was left out by the tool, which follows no symlink"), "{error}");
+    assert!(error.contains("'shop/far.frm' is there without 'shop/far.MAD' and 1 more (Aria)"), "{error}");
+}
