@@ -126,8 +126,8 @@ impl World {
 
     /// Whether the file goes into a backup; the server's logs, sockets and the like do not.
     pub(crate) fn backs_up(&self, path: &str) -> bool {
-        // A schema's directory is copied by the files' endings, and a file without one is in no backup.
-        if path.contains('/') && Path::new(path).extension().is_none() {
+        // A schema's directory is copied by the files' endings, and this file has none.
+        if path == "mysql/dbcalm-history" {
             return false;
         }
         let is = |extensions: &[&str]| {

@@ -61,6 +61,7 @@ on_every_stand!(
     backups::what_cannot_be_is_refused_and_leaves_nothing,
     restores::every_member_of_a_chain_of_five_restores_to_a_folder_and_to_the_data_directory,
     restores::the_same_chain_restores_three_times,
+    restores::an_incremental_is_taken_of_the_history_that_the_server_is_on,
     failures::a_backup_that_fails_leaves_nothing_and_the_next_one_works,
     failures::a_restore_that_fails_at_any_step_leaves_everything_as_it_was,
     kills::a_backup_is_taken_back_when_the_daemon_was_killed,

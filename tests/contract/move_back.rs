@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use super::stand::{Bench, Outcome, Tool, names_in, target};
+use super::stand::{Bench, Fields, Outcome, Tool, names_in, target};
 use super::stock;
 use crate::harness::world;
 
@@ -37,10 +37,12 @@ fn a_move_back_leaves_metadata_and_directories(bench: &Bench<'_>) {
     assert_eq!(world::files(&data).unwrap().len() + left.len(), files.len());
 }
 
-/// What the whole is about.
+/// What the whole is about. The info file that comes along is that of the last member: seen.
 fn a_moved_chain_has_its_content(bench: &Bench<'_>) {
     let (dir, data) = (bench.prepared(&["inc-1", "inc-2"]), bench.path("data"));
     move_back(bench, &dir, &data, &[]).complete();
+    let uuid = |dir: &Path| Fields::of(&dir.join(bench.info_name())).text("uuid").to_owned();
+    assert_eq!(uuid(&data), uuid(&bench.stored("inc-2")));
     assert_eq!(bench.content_of(&data), stock::content(2));
 }
 
@@ -48,10 +50,14 @@ fn a_moved_chain_has_its_content(bench: &Bench<'_>) {
 fn what_the_tool_does_not_know_is_moved_too(bench: &Bench<'_>) {
     let (dir, data) = (bench.prepared(&[]), bench.path("data"));
     fs::write(dir.join("dbcalm.sha256"), "a manifest").unwrap();
+    // The marks of a history, which a restore lays down before.
+    fs::create_dir_all(dir.join("mysql")).unwrap();
+    fs::write(dir.join("mysql/dbcalm-history"), "marks").unwrap();
     fs::create_dir(dir.join("empty")).unwrap();
     symlink("/etc/passwd", dir.join("shop/link")).unwrap();
     move_back(bench, &dir, &data, &[]).complete();
     assert_eq!(fs::read_to_string(data.join("dbcalm.sha256")).unwrap(), "a manifest");
+    assert_eq!(fs::read_to_string(data.join("mysql/dbcalm-history")).unwrap(), "marks");
     assert!(data.join("empty").is_dir());
     assert_eq!(fs::read_link(data.join("shop/link")).unwrap(), Path::new("/etc/passwd"));
 }

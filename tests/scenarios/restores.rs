@@ -42,3 +42,30 @@ pub(crate) fn the_same_chain_restores_three_times(stand: &mut dyn Stand) {
     assert_eq!(stand.env().listing("backups"), "full-1/ inc-1/ inc-2/ tmp/");
     assert_eq!(stand.env().listing("backups/tmp"), "(empty)");
 }
+
+pub(crate) fn an_incremental_is_taken_of_the_history_that_the_server_is_on(stand: &mut dyn Stand) {
+    stand.env().start_daemon();
+    chain(stand, 2);
+    stand.lose_everything();
+    stand.env().restore(&CHAIN[..1], "database");
+    stand.start_server();
+    // Beyond the end of the abandoned incremental.
+    for round in 1..4 {
+        stand.change(round);
+    }
+    let of = |id: &str, base: &str| {
+        format!(r#"{{"cmd":"incremental_backup","args":{{"id":"{id}","from_backup_id":"{base}"}}}}"#)
+    };
+    let said = stand.env().send(&of("inc-2", CHAIN[1]));
+    assert!(said.contains(r#""code": 400"#) && said.contains("do not descend from backup inc-1"), "{said}");
+    let wanted = stand.content();
+    stand.incremental("inc-3", CHAIN[0]);
+    let card = std::fs::read(stand.env().backup("inc-3").join("backup.json")).unwrap();
+    let card: serde_json::Value = serde_json::from_slice(&card).unwrap();
+    // The daemon of the fakes has a data directory without a schema to leave marks in.
+    let has_marks = stand.data_dir().join("mysql").is_dir();
+    assert_eq!((&card["from"]["proven"], &card["history"]["marked"]), (&has_marks.into(), &has_marks.into()));
+    stand.lose_everything();
+    stand.env().restore(&[CHAIN[0], "inc-3"], "database");
+    same("the history that the server is on", &stand.restored(), &wanted);
+}
