@@ -12,7 +12,6 @@ mod report;
 mod request;
 mod status;
 mod stored;
-mod storm;
 mod strike;
 
 use crate::harness::stand::Place;
@@ -57,12 +56,5 @@ fn no_poll_of_fifty_restores_sees_a_status_that_lies() {
 fn two_hundred_jobs_leave_nothing_in_the_daemon() {
     if let Some(report) = growth::run(200, 4) {
         assert_eq!(report.jobs(), 200, "{report}");
-    }
-}
-
-#[test]
-fn no_success_in_a_storm_of_ddl_lacks_a_table() {
-    if let Some(report) = storm::run(4, 4) {
-        assert!(report.wrong.is_empty() && report.same + report.refused + report.late == 4, "{report}");
     }
 }

@@ -1,4 +1,4 @@
-//! `ci/torture`: crash sweeps, a poller beside restores, jobs by the thousand, and storms of DDL, as long as one likes.
+//! `ci/torture`: crash sweeps, a poller beside restores, and jobs by the thousand, as long as one likes.
 //!
 //! The suite runs short forms of the same code (`tests/torture.rs`).
 
@@ -24,7 +24,6 @@ mod report;
 mod request;
 mod status;
 mod stored;
-mod storm;
 mod strike;
 
 use std::fmt::Display;
@@ -52,7 +51,6 @@ const REPEAT: &str = "The figures of the README:
   ci/torture crash --on mariadb --kills 100 --seed 1 --streams
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
-  ci/torture storm --backups 200 --seed 1
 
 What fails says how to repeat it, and keeps its directory with a case file, case.txt. Everything lies in memory (/dev/shm) where
 there is room for it, else in TMPDIR. The daemon is built with debug assertions, in target/torture, so that no other build
@@ -90,12 +88,6 @@ enum Mode {
         #[arg(long, default_value_t = 10_000)]
         jobs: u64,
     },
-    /// Random DDL while backups are taken, over the MariaDB of this machine; each success is restored and compared.
-    Storm {
-        /// How many; half of them are streams.
-        #[arg(long, default_value_t = 200)]
-        backups: u32,
-    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -126,10 +118,6 @@ fn main() -> ExitCode {
             crash::sweep(terms, &mut progress(kills)).map(|report| Box::new(report) as Box<dyn Display>)
         }
         Mode::Status { restores } => status::watch(restores, seed).map(|report| Box::new(report) as Box<dyn Display>),
-        Mode::Storm { backups } => storm::run(backups, seed).map(|report| {
-            assert!(report.wrong.is_empty(), "{report}");
-            Box::new(report) as Box<dyn Display>
-        }),
         Mode::Growth { jobs } => growth::run(jobs, seed).map(|report| Box::new(report) as Box<dyn Display>),
     };
     let Some(report) = report else {
