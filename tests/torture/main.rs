@@ -1,4 +1,4 @@
-//! `ci/torture`: crash sweeps, a poller beside restores, jobs by the thousand, and storms of DDL, as long as one likes.
+//! `ci/torture`: crash sweeps, a poller beside restores, and jobs by the thousand, as long as one likes.
 //!
 //! The suite runs short forms of the same code (`tests/torture.rs`).
 
@@ -26,7 +26,6 @@ mod request;
 mod site;
 mod status;
 mod stored;
-mod storm;
 mod strike;
 
 use std::fmt::Display;
@@ -55,7 +54,6 @@ const REPEAT: &str = "The figures of the README:
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
   ci/torture histories --runs 200 --seed 1
-  ci/torture storm --backups 200 --seed 1
 
 What fails says how to repeat it, and keeps its directory with a case file, case.txt. Everything lies in memory (/dev/shm) where
 there is room for it, else in TMPDIR. The daemon is built with debug assertions, in target/torture, so that no other build
@@ -99,12 +97,6 @@ enum Mode {
         #[arg(long, default_value_t = 10_000)]
         jobs: u64,
     },
-    /// Random DDL while backups are taken, over the MariaDB of this machine; each success is restored and compared.
-    Storm {
-        /// How many; half of them are streams.
-        #[arg(long, default_value_t = 200)]
-        backups: u32,
-    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -139,10 +131,6 @@ fn main() -> ExitCode {
             let mut tell = |report: &history::Report| println!("{report}");
             history::sweep(runs, seed, &mut tell).map(|report| Box::new(report) as Box<dyn Display>)
         }
-        Mode::Storm { backups } => storm::run(backups, seed).map(|report| {
-            assert!(report.wrong.is_empty(), "{report}");
-            Box::new(report) as Box<dyn Display>
-        }),
         Mode::Growth { jobs } => growth::run(jobs, seed).map(|report| Box::new(report) as Box<dyn Display>),
     };
     let Some(report) = report else {
