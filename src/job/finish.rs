@@ -14,6 +14,7 @@ use crate::command::Target;
 use crate::disk;
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
+use crate::disk::own;
 use crate::exec::Finished;
 use crate::metrics::Reason;
 use crate::plan::{End, INVENTORY};
@@ -58,7 +59,8 @@ impl Job {
                         if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
                     };
                     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-                        .and_then(|()| disk.while_syncing(&dir, || seal(&dir, &stop)))
+                        .and_then(|()| own::unshare(&dir, &stop))
+                        .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
                         .and_then(|()| disk.sync_tree(&dir, &stop))
                         .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
                 })
