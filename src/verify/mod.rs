@@ -281,7 +281,15 @@ impl Verifier<'_> {
 fn lost_tables(folder: &Path, lacking: Vec<Lacking>, found: &mut Found) {
     let mut lost = told::unless_noted(folder, lacking);
     lost.sort();
-    found.problems.extend(lost.iter().map(|table| format!("{table}: it was lost while the backup was taken")));
+    let was_looked_at = found.card.is_some();
+    for table in lost {
+        // Before there were cards nobody noted which tables were so on the server.
+        if was_looked_at {
+            found.problem(format!("{table}: it was lost while the backup was taken"));
+        } else {
+            found.notes.push(format!("{table}: it was lost while the backup was taken, or was so on the server"));
+        }
+    }
 }
 
 /// A reader whose bytes are counted.
