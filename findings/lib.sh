@@ -252,6 +252,52 @@ restore() {
     rm -r "$T/prepared"
 }
 
+# ---- tables that change while the tool copies ----
+
+# THROTTLED: the tool copies Aria's tables one after the other, from a list that it makes first, and waits in between: each is copied for
+# about a second, in which statements can be run.
+THROTTLED=(--parallel=1 --throttle=150)
+
+# aria_tables NAME DATABASE TABLE...: each with 6000 rows that name their table.
+aria_tables() {
+    local name=$1 database=$2 table
+    shift 2
+    sql "$name" "CREATE DATABASE $database"
+    for table in "$@"; do
+        sql "$name" "USE $database; CREATE TABLE $table (owner CHAR(250)) ENGINE=Aria;
+            INSERT INTO $table SELECT '$table' FROM seq_1_to_6000"
+    done
+}
+
+# begin_backup NAME BACKUP: in the background, throttled.
+begin_backup() {
+    LOG=$T/log/tool
+    ARGUMENTS=(--backup "--socket=$T/$1/socket" --user=root "--datadir=$T/$1/data" "--target-dir=$T/$2" "${THROTTLED[@]}")
+    mariadb-backup --no-defaults "${ARGUMENTS[@]}" >"$LOG" 2>&1 &
+    TOOL_PID=$!
+}
+
+# end_backup: waits for its end.
+end_backup() {
+    STATUS=0
+    wait "$TOOL_PID" || STATUS=$?
+    TOOL_PID=''
+    ended "${ARGUMENTS[@]}"
+}
+
+# copies NAME DATABASE: whether the tool has the rows of one of the database's Aria tables open.
+copies() {
+    kill -0 "$TOOL_PID" 2>/dev/null || cannot "the tool ended before it had copied a table of Aria"
+    find "/proc/$TOOL_PID/fd" -lname "$T/$1/data/$2/*.MAD" 2>/dev/null | grep -q .
+}
+
+# not_copied BACKUP DATABASE TABLE...: those of which the tool has copied nothing yet.
+not_copied() {
+    local folder=$T/$1/$2 table
+    shift 2
+    for table in "$@"; do [ -e "$folder/$table.MAI" ] || [ -e "$folder/$table.MAD" ] || printf '%s\n' "$table"; done
+}
+
 # lsn BACKUP WHICH: from_lsn, to_lsn or last_lsn of a backup.
 lsn() { sed -n "s/^$2 = //p" "$T/$1/xtrabackup_checkpoints"; }
 
