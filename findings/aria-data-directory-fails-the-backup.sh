@@ -25,5 +25,4 @@ expect "no backup: status 1" [ "$STATUS" -eq 1 ]
 expect "$(grep -m 1 'Too many levels' "$LOG" | sed 's/^[^a-zA-Z]*//')" grep -q 'Too many levels of symbolic links' "$LOG"
 sql shop "ALTER TABLE shop.Aria ENGINE=InnoDB"
 take shop after-ALTER-ENGINE
-LOG=''
 still_so "one Aria table with a DATA DIRECTORY, and there is no backup of the server"

@@ -232,7 +232,8 @@ take() {
     expect "the tool calls the backup '$backup' a success" completed
 }
 
-# restore NAME BACKUP...: a copy of the chain is prepared and moved to $T/NAME/data, as the tool's documentation has it.
+# restore NAME BACKUP...: a copy of the chain is prepared and moved to $T/NAME/data, as the tool's documentation has it. What the
+# prepared copy said of its LSNs is in $T/NAME.checkpoints.
 restore() {
     local name=$1 base=$2 member
     shift 2
@@ -246,6 +247,7 @@ restore() {
         expect "the tool calls the apply of '$member' a success" completed
         rm -r "$T/applied"
     done
+    cp "$T/prepared/xtrabackup_checkpoints" "$T/$name.checkpoints"
     mkdir -p "$T/$name/data"
     tool --move-back "--target-dir=$T/prepared" "--datadir=$T/$name/data"
     expect "the tool calls the move-back a success" completed
