@@ -7,8 +7,8 @@
 # Why it matters: a script that goes on with its chain after a restore makes backups that nothing but counting rows tells from good ones. A
 # base and an incremental are matched by their LSNs alone, and two histories of one server count through the same LSNs.
 # Seen with: MariaDB and mariadb-backup 10.11.19.
-# What dbcalm-db-cmd does: each backup leaves a mark in the server's data directory, which a restore brings back with the data; without the
-# mark of its base there no incremental is taken, and the answer says that a full backup is needed.
+# What dbcalm-db-cmd does: each backup leaves a mark in the server's data directory, which a restore brings back with the data; where the
+# mark of its base is not among them an incremental is refused, and the answer asks for a full backup.
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin

@@ -15,6 +15,7 @@ T=''               # the temporary directory, once there is one
 TREE=''            # where the packages are unpacked
 declare -A SERVERS # name → process id of each server that runs
 TOOL_PID=''        # of a backup tool in the background
+FINDING_PID=''     # of a finding that 'run' runs
 STATUS=0 LOG=''    # of the last run of the backup tool
 VERDICT=''         # whether it was seen that the behaviour is no longer so
 
@@ -23,7 +24,8 @@ VERDICT=''         # whether it was seen that the behaviour is no longer so
 # shown TEXT...: with paths below $T as they are called there, and nothing of the machine's.
 shown() {
     local text=$*
-    printf '%s\n' "${text//"$T/"/}"
+    [ -z "$T" ] || text=${text//"$T/"/}
+    printf '%s\n' "$text"
 }
 
 say() { shown "$@"; }
@@ -86,6 +88,7 @@ clean_up() {
         printf -- '--- the end of %s\n' "${LOG#"$T/"}" >&2
         tail -n 12 "$LOG" >&2
     fi
+    [ -z "$FINDING_PID" ] || end "$FINDING_PID" TERM
     # INT ends the tool; it blocks TERM while it copies.
     [ -z "$TOOL_PID" ] || end "$TOOL_PID" INT
     for name in "${!SERVERS[@]}"; do end "${SERVERS[$name]}" TERM; done
@@ -96,12 +99,12 @@ clean_up() {
 # end PID SIGNAL: a child of ours.
 end() {
     local deadline=$((SECONDS + 30))
-    kill "-$2" "$1" 2>/dev/null
+    kill "-$2" "$1" 2>/dev/null || true
     while kill -0 "$1" 2>/dev/null; do
-        [ "$SECONDS" -lt "$deadline" ] || kill -KILL "$1" 2>/dev/null
+        [ "$SECONDS" -lt "$deadline" ] || kill -KILL "$1" 2>/dev/null || true
         sleep 0.05
     done
-    wait "$1" 2>/dev/null
+    wait "$1" 2>/dev/null || true
 }
 
 # wait_for WHAT COMMAND...: until the command succeeds; a minute at most.
@@ -202,6 +205,13 @@ stop() {
     unset "SERVERS[$1]"
 }
 
+# lose_power NAME: the server gets no chance to finish what it does.
+lose_power() {
+    disown "${SERVERS[$1]}"
+    end "${SERVERS[$1]}" KILL
+    unset "SERVERS[$1]"
+}
+
 # sql NAME STATEMENTS
 sql() {
     mariadb --no-defaults "--socket=$T/$1/socket" --user=root --batch --skip-column-names --execute="$2"
@@ -232,11 +242,11 @@ take() {
     expect "the tool calls the backup '$backup' a success" completed
 }
 
-# restore NAME BACKUP...: a copy of the chain is prepared and moved to $T/NAME/data, as the tool's documentation has it. What the
-# prepared copy said of its LSNs is in $T/NAME.checkpoints.
-restore() {
-    local name=$1 base=$2 member
-    shift 2
+# prepare BACKUP...: a copy of the chain, in $T/prepared, as the tool's documentation has it.
+prepare() {
+    local base=$1 member
+    shift
+    rm -rf "$T/prepared"
     cp -a "$T/$base" "$T/prepared"
     tool --prepare "--target-dir=$T/prepared"
     expect "the tool calls the prepare a success" completed
@@ -247,11 +257,17 @@ restore() {
         expect "the tool calls the apply of '$member' a success" completed
         rm -r "$T/applied"
     done
+}
+
+# restore NAME BACKUP...: what was prepared is moved to $T/NAME/data. What it said of its LSNs is in $T/NAME.checkpoints.
+restore() {
+    local name=$1
+    shift
+    prepare "$@"
     cp "$T/prepared/xtrabackup_checkpoints" "$T/$name.checkpoints"
     mkdir -p "$T/$name/data"
     tool --move-back "--target-dir=$T/prepared" "--datadir=$T/$name/data"
     expect "the tool calls the move-back a success" completed
-    rm -r "$T/prepared"
 }
 
 # ---- tables that change while the tool copies ----
