@@ -7,6 +7,7 @@
 # Seen with: MariaDB and mariadb-backup 10.11.19.
 # What dbcalm-db-cmd does: after the copy it looks for the files of each definition of Aria and MyISAM; where they are lacking the backup
 # fails and names the table. `verify` finds it in backups that others took.
+
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin
@@ -22,7 +23,8 @@ say "while the tool copies: RENAME TABLE $table TO renamed"
 sql shop "USE stock; RENAME TABLE $table TO renamed"
 end_backup
 expect "the tool calls the backup a success" completed
-expect "$(grep -m 1 'Error on aria table file open' "$LOG" | sed 's/^.*\(Error on\)/\1/')" grep -q 'Error on aria table file open' "$LOG"
+said=$(sed -n 's/^.*\(Error on aria table file open\)/\1/p' "$LOG")
+expect "it says of it: $said" [ -n "$said" ]
 files=$(cd "$T/mon/stock" && echo renamed.* "$table".*)
 say "  in the backup: $files"
 expect "the definition alone" [ "$files" = "renamed.frm $table.*" ]

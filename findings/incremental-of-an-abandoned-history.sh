@@ -9,6 +9,7 @@
 # Seen with: MariaDB and mariadb-backup 10.11.19.
 # What dbcalm-db-cmd does: each backup leaves a mark in the server's data directory, which a restore brings back with the data; where the
 # mark of its base is not among them an incremental is refused, and the answer asks for a full backup.
+
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin

@@ -171,8 +171,8 @@ user() { [ "$(id -u)" -ne 0 ] || echo --user=root; }
 # new_server NAME [OPTION...]: a fresh data directory, $T/NAME/data, and a server on it.
 new_server() {
     local options=(--no-defaults "--basedir=$TREE/usr" "--datadir=$T/$1/data" "--tmpdir=$T/tmp" --innodb-log-file-size=32M
-        --auth-root-authentication-method=normal --skip-test-db)
-    # --rpm: with --user alone it would look for the server's PAM helper.
+        --auth-root-authentication-method=normal --skip-test-db --force)
+    # --force: it need not find its host's name. --rpm: with --user alone it would look for the server's PAM helper.
     if [ "$(id -u)" -eq 0 ]; then options+=(--user=root --rpm); fi
     mkdir "$T/$1"
     mariadb-install-db "${options[@]}" >"$T/log/install" 2>&1 || { LOG=$T/log/install && cannot "mariadb-install-db failed"; }

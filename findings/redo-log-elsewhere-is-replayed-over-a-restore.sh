@@ -4,12 +4,13 @@
 # the OLD redo log where it looks for one, replays it over the restored files, and the orders are deleted again. The new redo log lies
 # unread in the data directory. All the server says of it is an ordinary `Starting crash recovery`, and CHECK TABLE says OK.
 #
-# Why it matters: a restore to the time before a mistake comes out after it. (Here no checkpoint came between backup and mistake; with one,
-# the old log's changes meet pages that are older than it takes them for.) The tool knows of that directory only if it is told: then it
-# refuses while the old log lies there. After a clean stop the old log holds nothing to replay, and the restore comes out right.
+# Why it matters: a restore to the time before a mistake comes out after it. The tool knows of that directory only if it is told: then it
+# refuses while the old log lies there. After a clean stop the old log holds nothing to replay, and the restore comes out right. (Not tried:
+# a checkpoint between backup and mistake, after which the old log's changes would meet pages that lack those before.)
 # Seen with: MariaDB and mariadb-backup 10.11.19.
 # What dbcalm-db-cmd does: a backup records where the server had its redo log; a restore puts it there, and while an old one lies there it
 # is refused before anything is touched, with that file named.
+
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin

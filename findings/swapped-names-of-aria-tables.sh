@@ -8,6 +8,7 @@
 # Seen with: MariaDB and mariadb-backup 10.11.19.
 # What dbcalm-db-cmd does: it reads the server's log of DDL (`ddl.log`) after the copy; where names were exchanged the backup fails, names
 # the tables, and asks for another.
+
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin

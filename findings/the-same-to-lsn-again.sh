@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A quiet server makes no new checkpoint for hours or days. Incrementals that are taken of it one after the other have a `from_lsn` and a
-# `to_lsn` that are all the same number, though rows were written between them and `last_lsn` grows: `to_lsn` is the server's last
-# checkpoint, and what came after is carried as redo log, by each anew. They restore well, but:
+# A server that writes little makes no checkpoint between two backups. Incrementals that are taken of it one after the other have a
+# `from_lsn` and a `to_lsn` that are all the same number, though rows were written between them and `last_lsn` grows: `to_lsn` is the
+# server's last checkpoint, and what came after is carried as redo log, by each anew. They restore well, but:
 # - the tool takes the chain with a member left out (it is whole all the same, for the last one carries the log from the checkpoint on);
 # - after the whole chain was applied, the prepared copy's checkpoints still name the `last_lsn` of an earlier member.
 #
@@ -9,6 +9,7 @@
 # expects the prepared copy to name the last member's LSN refuses a good restore.
 # Seen with: MariaDB and mariadb-backup 10.11.19.
 # What dbcalm-db-cmd does: each backup says by a mark of its own which one it was taken on; LSNs have to fit, but prove nothing alone.
+
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 begin
