@@ -273,17 +273,17 @@ restore() {
 # ---- tables that change while the tool copies ----
 
 # THROTTLED: the tool copies Aria's tables one after the other, from a list that it makes first, and waits in between: each is copied for
-# about a second, in which statements can be run.
+# about a second, in which a statement can be run.
 THROTTLED=(--parallel=1 --throttle=150)
 
-# aria_tables NAME DATABASE TABLE...: each with 6000 rows that name their table.
+# aria_tables NAME DATABASE TABLE...: each with 15000 rows that name their table.
 aria_tables() {
     local name=$1 database=$2 table
     shift 2
     sql "$name" "CREATE DATABASE $database"
     for table in "$@"; do
         sql "$name" "USE $database; CREATE TABLE $table (owner CHAR(250)) ENGINE=Aria;
-            INSERT INTO $table SELECT '$table' FROM seq_1_to_6000"
+            INSERT INTO $table SELECT '$table' FROM seq_1_to_15000"
     done
 }
 
