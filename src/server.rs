@@ -100,7 +100,7 @@ impl Server {
                 found.push(Outside { option: FILES.to_owned(), dir: dir.to_owned(), names });
             }
         }
-        found.retain(|place| !place.dir.starts_with(&self.data_dir));
+        found.retain(|place| !self.is_inside(&place.dir));
         found
     }
 
@@ -112,6 +112,12 @@ impl Server {
         let is_told = |name: &str| has(name) || (name == HOME && has(FILES));
         let told = self.places.iter().filter(|(name, _)| is_told(name));
         told.map(|(name, value)| format!("--{}={value}", name.replace('_', "-"))).collect()
+    }
+
+    /// Whether a directory is the data directory or below it; `../redo` is not, though its path begins with that of the data directory.
+    fn is_inside(&self, dir: &Path) -> bool {
+        let below = dir.strip_prefix(&self.data_dir);
+        below.is_ok_and(|below| !below.components().any(|part| part == std::path::Component::ParentDir))
     }
 
     fn path(&self, value: &str) -> PathBuf {
@@ -225,6 +231,7 @@ mod tests {
         for place in ["innodb_undo_directory", "innodb_log_group_home_dir", "aria_log_dir_path", "rocksdb_datadir"] {
             assert_eq!(outside(place, "/fast/logs/"), [(place.to_owned(), PathBuf::from("/fast/logs"))]);
             assert_eq!(outside(place, "./own"), []);
+            assert_eq!(outside(place, "../logs"), [(place.to_owned(), PathBuf::from("/srv/db/data/../logs"))]);
             let told = [format!("--{}=/fast/logs", place.replace('_', "-"))];
             assert_eq!(server(place, "/fast/logs").restore_options(), told);
         }

@@ -148,3 +148,38 @@ fn a_backup_is_for_its_owner_alone() {
         assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 }
+
+/// Whoever may write to the backup directory makes a folder that looks like a backup: its card leads a tool nowhere, and nothing is removed
+/// there after a failure.
+#[test]
+fn a_card_that_others_may_have_written_leads_nowhere_outside_the_data_directory() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    let (folder, elsewhere) = (env.backup("full-1"), env.path("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    let path = folder.join("backup.json");
+    let mut card: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    card["server"]["places"]["innodb_log_group_home_dir"] = elsewhere.to_str().unwrap().into();
+    fs::write(&path, card.to_string()).unwrap();
+    fs::remove_file(folder.join("dbcalm.sha256")).unwrap();
+    let mode = |of: &std::path::Path, mode| fs::set_permissions(of, fs::Permissions::from_mode(mode)).unwrap();
+    let calls = env.count("process", "1");
+    for (of_folder, of_file) in [(0o770, 0o640), (0o702, 0o640), (0o700, 0o660), (0o700, 0o642)] {
+        mode(&folder, of_folder);
+        mode(&path, of_file);
+        let said = env.send(&restore_request(&["full-1"], "database"));
+        assert_eq!(
+            said,
+            r#"{"code": 503, "status": "cannot restore to database, backup.json names '~/elsewhere' as a place of the server's, and others than the daemon's user may have written it: if it is to be believed, chown '~/backups/full-1' and backup.json to that user and chmod go-w both; or restore to a folder"}"#
+        );
+    }
+    assert_eq!((env.count("process", "1"), env.listing("elsewhere")), (calls, "(empty)".to_owned()));
+    // A restore to a folder goes nowhere else, and one of a server without such places needs no card.
+    env.restore(&["full-1"], "folder");
+    assert_eq!(env.newest("status"), "success");
+    card["server"]["places"] = serde_json::json!({});
+    fs::write(&path, card.to_string()).unwrap();
+    env.restore(&["full-1"], "database");
+    assert_eq!(env.newest("status"), "success");
+}

@@ -32,7 +32,7 @@ use crate::plan::stored::{Compression, Stored};
 use crate::plan::version::Version;
 use crate::plan::{Ground, Member, Plan};
 use crate::repository::Origin;
-use crate::repository::card::Card;
+use crate::repository::card::{self, Card};
 use crate::server::Server;
 use crate::store::time::Moment;
 use crate::store::{Known, StoreError};
@@ -113,8 +113,9 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
     let (chain, cards) = find_chain(wanted, &known, config, until).await?;
-    let marks: Vec<_> = cards.iter().flatten().map(Card::mark).collect();
-    let server = cards.last().and_then(Option::as_ref).map(|card| &card.server);
+    let marks: Vec<_> = cards.iter().flatten().map(|(card, _)| card.mark()).collect();
+    let last = cards.last().and_then(Option::as_ref);
+    let server = last.map(|(card, _)| &card.server);
     chain::check_bases(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
         Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
@@ -133,6 +134,9 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
                 Rejection::DataDirNotEmpty
             })?;
             let outside = server.map(Server::outside).unwrap_or_default();
+            if let (Some(place), Some((_, false))) = (outside.first(), last) {
+                return Err(Rejection::PlaceTaken(not_vouched(wanted.last(), &place.dir, config)));
+            }
             on_disk(&config.data_dir, until, move || places::check_free(&outside))
                 .await?
                 .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
@@ -181,18 +185,29 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets, origin: Origin::default() })
 }
 
-/// Where each backup of a chain is, and as what; and what it says of itself.
+/// Why nothing is put where a card leads that somebody else may have written.
+fn not_vouched(id: &BackupId, place: &Path, config: &Config) -> String {
+    format!(
+        "{card} names '{place}' as a place of the server's, and others than the daemon's user may have written it: if it is to be believed, \
+         chown '{folder}' and {card} to that user and chmod go-w both; or restore to a folder",
+        card = card::NAME,
+        place = place.display(),
+        folder = config.backup_dir.join(id.as_str()).display()
+    )
+}
+
+/// Where each backup of a chain is, and as what; and what it says of itself, with whether that is surely the daemon's own word.
 async fn find_chain(
     wanted: &Restore,
     known: &HashMap<String, Known>,
     config: &Config,
     until: Instant,
-) -> Result<(Vec<Member>, Vec<Option<Card>>), Rejection> {
+) -> Result<(Vec<Member>, Vec<Option<(Card, bool)>>), Rejection> {
     let (dir, ids) = (config.backup_dir.clone(), wanted.chain().cloned().collect::<Vec<_>>());
     let look = move || {
         let each = ids.into_iter().map(|id| {
             // What a newer program wrote, or what is damaged, stands in the way of no restore: the data prove themselves.
-            let card = Card::read(&dir.join(id.as_str())).ok().flatten();
+            let card = Card::read_vouched(&dir.join(id.as_str())).ok().flatten();
             stored::look(&dir, &id).map(|found| (id, found, card))
         });
         each.collect::<io::Result<Vec<_>>>()

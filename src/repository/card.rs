@@ -4,11 +4,14 @@
 //! checked. It holds no secret and no table's name. A field that is not known is passed over; a format that is not known is refused. What a
 //! predecessor took, or this daemon before there were cards, has none.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -155,23 +158,31 @@ impl Card {
     /// # Errors
     /// It is there and cannot be read, or is of a newer format.
     pub fn read(folder: &Path) -> Result<Option<Self>, CardError> {
+        Ok(Self::read_vouched(folder)?.map(|(card, _)| card))
+    }
+
+    /// The same, and whether only the daemon's own user and root can have written it: the folder and the file are theirs, and nobody else
+    /// may write to them. In a group's directory anybody of the group makes a folder with a card, which names whatever places it likes.
+    ///
+    /// # Errors
+    /// As [`Card::read`].
+    pub fn read_vouched(folder: &Path) -> Result<Option<(Self, bool)>, CardError> {
         let path = folder.join(NAME);
         let unreadable = |source: io::Error| CardError::Unreadable { path: path.clone(), source };
-        // One that was put there to be waited for, or to lead elsewhere, is not.
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let custom = i32::try_from(flags.bits()).unwrap_or_default();
-        let file = match OpenOptions::new().read(true).custom_flags(custom).open(&path) {
-            Ok(file) => file,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(unreadable(why)),
+        let (dir, file) = match open(folder) {
+            Ok(opened) => opened,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(why) => return Err(unreadable(why.into())),
         };
+        let is_own = is_own(&dir).and_then(|own| Ok(own && is_own(&file)?)).map_err(|why| unreadable(why.into()))?;
+        let file = File::from(file);
         let there = file.metadata().map_err(unreadable)?;
         if !there.is_file() || there.len() > MAX_SIZE {
             return Err(unreadable(io::Error::other("it is no plain file, or a very large one")));
         }
         let mut text = Vec::new();
         file.take(MAX_SIZE).read_to_end(&mut text).map_err(unreadable)?;
-        Self::parse(&text).map(Some).map_err(|why| match why {
+        Self::parse(&text).map(|card| Some((card, is_own))).map_err(|why| match why {
             Ok(format) => CardError::Newer { path: path.clone(), format },
             Err(why) => unreadable(why.into()),
         })
@@ -223,4 +234,20 @@ impl Card {
     pub fn as_base(&self, descent: Descent) -> Base {
         Base { id: self.id.clone(), uuid: Some(self.uuid.clone()), proven: descent == Descent::Proven }
     }
+}
+
+/// A folder, and the card in it, held open: whoever exchanges the folder meanwhile exchanges neither.
+fn open(folder: &Path) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let dir = openat(CWD, folder, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    // One that was put there to be waited for, or to lead elsewhere, is not.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(&dir, NAME, flags, Mode::empty())?;
+    Ok((dir, file))
+}
+
+/// Whether this is the daemon's user's or root's, and nobody else may write to it.
+fn is_own(opened: &OwnedFd) -> Result<bool, Errno> {
+    let there = fstat(opened)?;
+    let is_owner = there.st_uid == 0 || there.st_uid == rustix::process::geteuid().as_raw();
+    Ok(is_owner && !Mode::from_raw_mode(there.st_mode).intersects(Mode::WGRP | Mode::WOTH))
 }
