@@ -20,6 +20,9 @@ const FILES: &str = "innodb_data_file_path";
 /// The directory of the redo log.
 const REDO: &str = "innodb_log_group_home_dir";
 
+/// Where `MyRocks` has its files in a data directory, unless it is told otherwise.
+const ROCKSDB: &str = "#rocksdb";
+
 /// Where a server may keep files outside its data directory, by the names of its options (mariadb.com, "InnoDB System Variables",
 /// "Aria System Variables", "`MyRocks` System Variables"; dev.mysql.com, "InnoDB Startup Options and System Variables").
 const PLACES: [&str; 6] = ["aria_log_dir_path", FILES, HOME, REDO, "innodb_undo_directory", "rocksdb_datadir"];
@@ -79,6 +82,24 @@ impl Server {
 
     /// The places that it has outside its data directory.
     pub fn outside(&self) -> Vec<Outside> {
+        let mut found = self.named();
+        found.retain(|place| !self.is_inside(&place.dir));
+        found
+    }
+
+    /// The places where its files come when they are restored to `data_dir`: those outside, and directories of their own below it, which
+    /// mariadb-backup 10.11.19 makes if it is told of them by their full paths. Not told, it puts these files at the top.
+    pub fn places_in(&self, data_dir: &Path) -> Vec<Outside> {
+        let mut found = self.outside();
+        found.extend(self.named().into_iter().filter_map(|place| {
+            let below = place.dir.strip_prefix(&self.data_dir).ok().filter(|_| self.is_inside(&place.dir))?;
+            let is_usual = below == Path::new("") || below == Path::new(ROCKSDB) || place.option == FILES;
+            (!is_usual).then(|| Outside { dir: data_dir.join(below), is_made: true, ..place })
+        }));
+        found
+    }
+
+    fn named(&self) -> Vec<Outside> {
         let mut found = Vec::new();
         for (option, value) in &self.places {
             let names = match option.as_str() {
@@ -89,7 +110,7 @@ impl Server {
                 // The files of the system tablespace say where they are, with it or without.
                 _ => continue,
             };
-            found.push(Outside { option: option.clone(), dir: self.path(value), names });
+            found.push(Outside { option: option.clone(), dir: self.path(value), names, is_made: false });
         }
         let home = self.places.get(HOME).map_or("", String::as_str);
         // Each file has its size behind it: `ibdata1:12M:autoextend`.
@@ -97,21 +118,28 @@ impl Server {
             let file = self.path(&Path::new(home).join(file.split(':').next().unwrap_or_default()).to_string_lossy());
             if let (Some(dir), Some(name)) = (file.parent(), file.file_name()) {
                 let names = Names::One(name.to_string_lossy().into_owned());
-                found.push(Outside { option: FILES.to_owned(), dir: dir.to_owned(), names });
+                found.push(Outside { option: FILES.to_owned(), dir: dir.to_owned(), names, is_made: false });
             }
         }
-        found.retain(|place| !self.is_inside(&place.dir));
         found
     }
 
     /// What a tool has to be told so that it puts files where this server looks for them: it reads option files, which may say nothing of
     /// that, and never those of a backup (seen with mariadb-backup 10.11.19).
-    pub fn restore_options(&self) -> Vec<String> {
-        let outside = self.outside();
-        let has = |name: &str| outside.iter().any(|place| place.option == name);
-        let is_told = |name: &str| has(name) || (name == HOME && has(FILES));
-        let told = self.places.iter().filter(|(name, _)| is_told(name));
-        told.map(|(name, value)| format!("--{}={value}", name.replace('_', "-"))).collect()
+    pub fn restore_options(&self, data_dir: &Path) -> Vec<String> {
+        let places = self.places_in(data_dir);
+        let tell = |(name, value): (&String, &String)| {
+            let place = places.iter().find(|place| place.option == *name);
+            let told = match place {
+                // A list of files has no directory of its own.
+                Some(place) if name != FILES => place.dir.display().to_string(),
+                Some(_) => value.clone(),
+                None if name == HOME && places.iter().any(|place| place.option == FILES) => value.clone(),
+                None => return None,
+            };
+            Some(format!("--{}={told}", name.replace('_', "-")))
+        };
+        self.places.iter().filter_map(tell).collect()
     }
 
     /// Whether a directory is the data directory or below it; `../redo` is not, though its path begins with that of the data directory.
@@ -134,6 +162,8 @@ pub struct Outside {
     pub dir: PathBuf,
     /// Which files of it are the server's.
     pub names: Names,
+    /// Whether it is below the data directory, where the tool makes it.
+    pub is_made: bool,
 }
 
 /// Names of a server's files.
@@ -231,16 +261,29 @@ mod tests {
         for place in ["innodb_undo_directory", "innodb_log_group_home_dir", "aria_log_dir_path", "rocksdb_datadir"] {
             assert_eq!(outside(place, "/fast/logs/"), [(place.to_owned(), PathBuf::from("/fast/logs"))]);
             assert_eq!(outside(place, "./own"), []);
+            let own = server(place, "./own");
+            assert_eq!(
+                own.places_in(Path::new("/new"))[0].dir,
+                Path::new("/new/own"),
+                "made anew below the data directory"
+            );
+            assert_eq!(own.restore_options(Path::new("/new")), [format!("--{}=/new/own", place.replace('_', "-"))]);
+            assert_eq!(server(place, "./").places_in(Path::new("/new")), []);
             assert_eq!(outside(place, "../logs"), [(place.to_owned(), PathBuf::from("/srv/db/data/../logs"))]);
             let told = [format!("--{}=/fast/logs", place.replace('_', "-"))];
-            assert_eq!(server(place, "/fast/logs").restore_options(), told);
+            assert_eq!(server(place, "/fast/logs").restore_options(Path::new("/new")), told);
         }
         assert_eq!(server("innodb_log_group_home_dir", "/fast/logs").redo_dir(), Path::new("/fast/logs"));
         let two = "ibdata1:12M;/big/ibdata2:12M:autoextend";
         assert_eq!(outside("innodb_data_file_path", two), [("innodb_data_file_path".to_owned(), "/big".into())]);
         assert_eq!(outside("innodb_data_home_dir", "/big"), [("innodb_data_file_path".to_owned(), "/big".into())]);
         let told = ["--innodb-data-file-path=ibdata1:12M:autoextend", "--innodb-data-home-dir=/big"];
-        assert_eq!(server("innodb_data_home_dir", "/big").restore_options(), told);
+        assert_eq!(server("innodb_data_home_dir", "/big").restore_options(Path::new("/new")), told);
+    }
+
+    #[test]
+    fn myrocks_has_its_own_directory_by_itself() {
+        assert_eq!(server("rocksdb_datadir", "./#rocksdb").places_in(Path::new("/new")), []);
     }
 
     #[test]

@@ -8,14 +8,14 @@ use crate::harness::TestEnv;
 use crate::harness::daemon::restore_request;
 use crate::harness::mariadb::{MariaDb, is_installed};
 
-/// The redo log and Aria's log of this server lie elsewhere.
-fn start() -> Option<(MariaDb, TestEnv)> {
+/// The redo log and Aria's log of this server lie in two directories below `within`, relative to the place of its data directory.
+fn start(within: &str) -> Option<(MariaDb, TestEnv)> {
     if !is_installed() {
         return None;
     }
     let mut server = MariaDb::start();
     server.stop();
-    let root = server.data_dir().parent().unwrap().to_owned();
+    let root = server.data_dir().parent().unwrap().join(within);
     for (place, prefix) in [("redo", "ib_logfile"), ("aria", "aria_log")] {
         fs::create_dir(root.join(place)).unwrap();
         for entry in fs::read_dir(server.data_dir()).unwrap() {
@@ -59,7 +59,7 @@ fn empty(server: &MariaDb, name: &str) {
 
 #[test]
 fn a_server_with_its_logs_elsewhere_is_restored_to_where_it_looks() {
-    let Some((mut server, env)) = start() else { return };
+    let Some((mut server, env)) = start("") else { return };
     env.full("full-1");
     let content = server.content();
     server.sql("INSERT INTO shop.orders VALUES (5000)");
@@ -99,4 +99,27 @@ fn a_server_with_its_logs_elsewhere_is_restored_to_where_it_looks() {
     env.restore(&["full-1"], "folder");
     let folder = env.rows("restore", "1").last().unwrap()["target_path"].as_str().unwrap().to_owned();
     assert_eq!(MariaDb::over(&PathBuf::from(folder).join("full-1")).content(), content);
+}
+
+/// Directories of their own below the data directory: a tool that is not told of them puts the files at the top, and the server does not start.
+#[test]
+fn a_server_with_its_logs_below_its_data_directory_is_restored_to_where_it_looks() {
+    let Some((mut server, env)) = start("data") else { return };
+    env.full("full-1");
+    let content = server.content();
+    server.sql("INSERT INTO shop.orders VALUES (5000)");
+    server.lose_everything();
+    for fault in [r#"{"dies_after":"KILL"}"#, r#"{"exit":3}"#] {
+        env.script("mariabackup", r#"{"expects":["--prepare"]}"#);
+        env.script("mariabackup", &format!(r#"{{"expects":["--move-back"],"fault":{fault}}}"#));
+        env.restore(&["full-1"], "database");
+        env.expect_log("restore failed");
+        assert_eq!(names(&server, "data"), Vec::<String>::new(), "{fault}");
+    }
+    env.restore(&["full-1"], "database");
+    assert_eq!(env.count("restore", "1"), 1, "{}", env.newest("error"));
+    assert_eq!(names(&server, "data/redo"), ["ib_logfile0"]);
+    assert_eq!(names(&server, "data/aria"), ["aria_log.00000001", "aria_log_control"]);
+    server.run();
+    assert_eq!(server.content(), content);
 }

@@ -137,7 +137,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             if let (Some(place), Some((_, false))) = (outside.first(), last) {
                 return Err(Rejection::PlaceTaken(not_vouched(wanted.last(), &place.dir, config)));
             }
-            on_disk(&config.data_dir, until, move || places::check_free(&outside))
+            let places = server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default();
+            on_disk(&config.data_dir, until, move || places::check_free(&places))
                 .await?
                 .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
             (claim, secrets)

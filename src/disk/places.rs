@@ -61,6 +61,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> PlaceError {
 pub fn check_free(outside: &[Outside]) -> Result<(), PlaceError> {
     for place in outside {
         let entries = match fs::read_dir(&place.dir) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound && place.is_made => continue,
             Err(why) if why.kind() == io::ErrorKind::NotFound => {
                 return Err(PlaceError::Missing { dir: place.dir.clone(), option: place.option.clone() });
             }
@@ -80,6 +81,8 @@ pub fn check_free(outside: &[Outside]) -> Result<(), PlaceError> {
 #[derive(Debug, Clone, Default)]
 pub struct Awaited {
     files: Vec<File>,
+    /// The directories that the tool makes for them.
+    made: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,7 +117,8 @@ impl Awaited {
                 }
             }
         }
-        Ok(Self { files })
+        let made = outside.iter().filter(|place| place.is_made).map(|place| place.dir.clone()).collect();
+        Ok(Self { files, made })
     }
 
     /// Which files of the prepared tree do not come into the data directory.
@@ -149,6 +153,10 @@ impl Awaited {
                 Ok(()) | Err(_) => {}
             }
         }
+        for dir in &self.made {
+            // One that holds something is not the restore's own.
+            let _gone = fs::remove_dir(dir);
+        }
         Ok(())
     }
 }
@@ -162,7 +170,7 @@ mod tests {
     use crate::server::{Names, Outside};
 
     fn place(dir: &Path, names: Names) -> Outside {
-        Outside { option: "an_option".to_owned(), dir: dir.to_owned(), names }
+        Outside { option: "an_option".to_owned(), dir: dir.to_owned(), names, is_made: false }
     }
 
     #[test]
@@ -179,6 +187,8 @@ mod tests {
         assert_eq!(said(Names::Redo, ""), Err(taken.to_owned()));
         let missing = "'~/gone' is not there, where an_option of the server that was backed up leads: make it, for the server's user, or restore to a folder";
         assert_eq!(said(Names::Redo, "gone"), Err(missing.to_owned()));
+        let made = Outside { is_made: true, ..place(&dir.path().join("gone"), Names::Redo) };
+        assert!(check_free(&[made]).is_ok(), "the tool makes it");
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Plan {
                 data_dir: config.data_dir.clone(),
                 moves: ground.moves,
                 marks: ground.marks.to_vec(),
-                outside: ground.server.map(Server::outside).unwrap_or_default(),
+                outside: ground.server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default(),
             },
         }
     }
@@ -185,7 +185,7 @@ fn fill(work: &Path, ground: &Ground<'_>, config: &Config) -> Step {
         text(work),
         format!("--datadir={}", config.data_dir.display()),
     ];
-    args.extend(ground.server.map(Server::restore_options).unwrap_or_default());
+    args.extend(ground.server.map(|server| server.restore_options(&config.data_dir)).unwrap_or_default());
     args.extend(tool::parallel(config.parallel).filter(|_| !ground.moves));
     Step { pipeline: Invocation::new(ground.bin, args).into(), proof: Proof::Filled }
 }

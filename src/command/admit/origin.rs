@@ -41,9 +41,9 @@ pub(super) async fn origin(
         }
     }
     let data_dir = config.data_dir.clone();
-    let redo_dir = server.as_ref().map_or_else(|| data_dir.clone(), Server::redo_dir);
+    let redo_dir = server.as_ref().map(Server::redo_dir);
     let tool = config.flavour.tool();
-    let seen = on_disk(&config.data_dir, until, move || Seen::look(&data_dir, &redo_dir, tool)).await?;
+    let seen = on_disk(&config.data_dir, until, move || Seen::look(&data_dir, redo_dir.as_deref(), tool)).await?;
     let base = match &wanted.base {
         Some(base) => Some(descends(base, &seen, world, config, until).await?),
         None => None,
@@ -60,7 +60,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(data_dir: &Path, redo_dir: &Path, tool: &Tool) -> Self {
+    /// An old log may lie where none is looked for: without a word of the server's, none counts.
+    fn look(data_dir: &Path, redo_dir: Option<&Path>, tool: &Tool) -> Self {
         let (history, marks) = match History::open(data_dir) {
             Ok(Some(history)) => {
                 let marks = history.marks();
@@ -73,7 +74,7 @@ impl Seen {
         let found = Found {
             marks,
             restored_from: witness::uuid_of(data_dir, tool),
-            redo_begins_at: history::redo_begins_at(redo_dir),
+            redo_begins_at: redo_dir.and_then(history::redo_begins_at),
         };
         Self { history, found, unreadable }
     }
