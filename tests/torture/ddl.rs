@@ -54,11 +54,12 @@ pub(super) fn setup() -> String {
         CREATE TABLE big2 ENGINE=Aria SELECT * FROM big1; CREATE TABLE big3 ENGINE=MyISAM SELECT * FROM big1;"
             .to_owned();
     all.extend(ENGINES.map(|engine| {
+        // CREATE … SELECT leaves the partitions of an InnoDB table out (seen with 10.11.19).
         format!(
-            "CREATE TABLE parts_{engine} {COLUMNS} ENGINE={engine} PARTITION BY HASH(a) PARTITIONS 3
-                 SELECT seq AS a, 1 AS b, 'in parts' AS c FROM seq_1_to_300;
-             CREATE TABLE single_{engine} {COLUMNS} ENGINE={engine}
-                 SELECT seq * 3 AS a, 2 AS b, 'alone' AS c FROM seq_1_to_300;"
+            "CREATE TABLE parts_{engine} {COLUMNS} ENGINE={engine} PARTITION BY HASH(a) PARTITIONS 3;
+             INSERT INTO parts_{engine} SELECT seq, 1, 'in parts' FROM seq_1_to_300;
+             CREATE TABLE single_{engine} {COLUMNS} ENGINE={engine};
+             INSERT INTO single_{engine} SELECT seq * 3, 2, 'alone' FROM seq_1_to_300;"
         )
     }));
     all
