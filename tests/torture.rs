@@ -3,6 +3,7 @@
 //! What does it is in `tests/torture/`, and `tests/torture/main.rs` is the program.
 
 pub(crate) mod crash;
+mod ddl;
 mod growth;
 mod history;
 mod moves;
@@ -14,6 +15,7 @@ mod request;
 pub(crate) mod site;
 mod status;
 mod stored;
+mod storm;
 mod strike;
 
 use crate::harness;
@@ -66,5 +68,12 @@ fn two_hundred_jobs_leave_nothing_in_the_daemon() {
 fn of_four_histories_no_good_incremental_is_refused_and_no_bad_one_taken() {
     if let Some(report) = history::sweep(2, 4, &mut |_| {}) {
         assert!(report.taken > 0 && report.refused > 0, "{report}");
+    }
+}
+
+#[test]
+fn no_success_in_a_storm_of_ddl_lacks_a_table() {
+    if let Some(report) = storm::sweep(2, 4, &mut |_| {}) {
+        assert!(report.in_storm > 0 && report.rarest() > 0, "{report}");
     }
 }

@@ -19,6 +19,10 @@ const DDL_LOG: &str = "ddl.log";
 /// The engines that the log has for tables which mariadb-backup renames in the backup, as the server did.
 const RENAMED_IN_BACKUPS: [&str; 5] = ["Aria", "MyISAM", "MRG_MyISAM", "ARCHIVE", "CSV"];
 
+/// What the log says of a table that took the place of a partition. The tool passes it over: where it had copied the two before, they came out with
+/// the rows that they had then (seen with 10.11.19).
+const EXCHANGE: &str = "EXCHANGE_PARTITION";
+
 /// The longest line of the log that is read, in bytes: five names of 64 characters are shorter.
 const LONGEST_LINE: usize = 64 * 1024;
 
@@ -81,7 +85,8 @@ fn crossed(mut log: impl BufRead) -> Vec<String> {
         }
         let text = String::from_utf8_lossy(&line);
         let fields = text.trim_end_matches('\n').split('\t').collect::<Vec<_>>();
-        let [_time, "RENAME", engine, "0", db, table, _id, _engine, _partitioned, new_db, new_table, ..] = fields[..]
+        let [_time, query, engine, partitioned, db, table, _id, _engine, _partitioned, new_db, new_table, ..] =
+            fields[..]
         else {
             continue;
         };
@@ -89,6 +94,14 @@ fn crossed(mut log: impl BufRead) -> Vec<String> {
             continue;
         }
         let new = format!("{new_db}.{new_table}");
+        if query == EXCHANGE {
+            let both = [format!("{db}.{table}"), new];
+            crossed.extend(both.into_iter().filter(|name| !crossed.contains(name)).collect::<Vec<_>>());
+            continue;
+        }
+        if (query, partitioned) != ("RENAME", "0") {
+            continue;
+        }
         if left.contains(&new) && !crossed.contains(&new) {
             crossed.push(new);
         }
@@ -129,6 +142,15 @@ mod tests {
         let dropped = "2026-11-28 14:36:06\tDROP\tAria\t0\tr\ta\t0b22\t\t0\t\t\t\n".to_owned();
         assert_eq!(of(&[dropped, rename("Aria", 0, "b", "a")]), [""; 0]);
         assert_eq!(of(&["\u{fffd}\t".to_owned(), "RENAME".to_owned()]), [""; 0]);
+    }
+
+    #[test]
+    fn tables_that_exchange_rows_with_a_partition_are_told() {
+        let line = |engine: &str| {
+            format!("2026-11-28 16:20:33\tEXCHANGE_PARTITION\t{engine}\t1\tr\tp\ta27e\t{engine}\t0\tr\ts\ta27f\n")
+        };
+        assert_eq!(crossed(line("Aria").repeat(2).as_bytes()), ["r.p", "r.s"]);
+        assert_eq!(crossed(line("InnoDB").as_bytes()), [""; 0], "InnoDB's come out right");
     }
 
     #[test]

@@ -31,6 +31,10 @@ use crate::plan::tool::Tool;
 /// What the tools print last, if all went well.
 const COMPLETED: &str = "completed OK!";
 
+/// What may come behind it, after the name of the program and a number of files: the server's library tells at the end of a process what it
+/// did not close. A prepare of a backup that was taken during DDL says so, and is as good as any (seen with mariadb-backup 10.11.19).
+const LEFT_OPEN: &str = "streams is left open";
+
 /// Where the tool lists damaged pages that it went on over, in the backup or its stream: by `--log-innodb-page-corruption`, which an option
 /// file may say too. Such a backup ends with `completed OK!`, and its prepare with status 1 (seen with mariadb-backup 10.11.19).
 pub(crate) const CORRUPT_PAGES: &str = "innodb_corrupted_pages";
@@ -238,9 +242,11 @@ fn kind(is_incremental: bool) -> &'static str {
     if is_incremental { "incremental" } else { "full-backuped" }
 }
 
-/// Whether the last line that is not empty ends in `completed OK!`.
+/// Whether the last line ends in `completed OK!`, but for empty ones and the warning of files that were left open.
 pub(crate) fn said_completed(log: &str) -> bool {
-    log.trim_end().lines().next_back().is_some_and(|line| line.trim_end().ends_with(COMPLETED))
+    let is_warning = |line: &str| line.contains(": Warning: ") && line.ends_with(LEFT_OPEN);
+    let mut lines = log.lines().rev().map(str::trim_end).filter(|line| !line.is_empty() && !is_warning(line));
+    lines.next().is_some_and(|line| line.ends_with(COMPLETED))
 }
 
 /// The directory that the tool says it copies from: `[00] 2026-11-28 14:34:47 cd to /var/lib/mysql/`, as seen with mariadb-backup 10.11.19. None
@@ -366,6 +372,11 @@ mod tests {
     fn the_last_word_must_be_the_last() {
         assert!(said_completed("[00] 2026-11-22 20:25:23 Done\n[00] 2026-11-22 20:25:23 completed OK!\n"));
         assert!(said_completed("completed OK!\n\n"));
+        let left_open = "/usr/bin/mariabackup: Warning: 2 files and 0 streams is left open\n";
+        assert!(said_completed(&format!("[00] 2026-11-28 16:11:54 completed OK!\n{left_open}")));
+        assert!(!said_completed(left_open));
+        assert!(!said_completed(&format!("[00] FATAL ERROR: no\n{left_open}")));
+        assert!(!said_completed(&format!("completed OK!\n{left_open}[00] FATAL ERROR: no\n")));
         assert!(!said_completed("completed OK!\n[00] FATAL ERROR: no\n"));
         assert!(!said_completed(""));
     }

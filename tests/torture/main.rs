@@ -1,4 +1,4 @@
-//! `ci/torture`: crash sweeps, a poller beside restores, and jobs by the thousand, as long as one likes.
+//! `ci/torture`: crash sweeps, a poller beside restores, histories of a server, a storm of DDL, and jobs by the thousand, as long as one likes.
 //!
 //! The suite runs short forms of the same code (`tests/torture.rs`).
 
@@ -13,6 +13,7 @@
 )]
 
 mod crash;
+mod ddl;
 mod growth;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -26,6 +27,7 @@ mod request;
 mod site;
 mod status;
 mod stored;
+mod storm;
 mod strike;
 
 use std::fmt::Display;
@@ -35,7 +37,8 @@ use std::time::Instant;
 use clap::{Parser, Subcommand, ValueEnum};
 use harness::stand::Place;
 
-/// Kills daemons and tools, polls without rest, and runs jobs by the thousand; then looks whether every promise held.
+/// Kills daemons and tools, polls without rest, changes the server meanwhile, and runs jobs by the thousand; then looks whether every
+/// promise held.
 #[derive(Parser)]
 #[command(name = "ci/torture", bin_name = "ci/torture", after_help = REPEAT)]
 struct Arguments {
@@ -54,6 +57,7 @@ const REPEAT: &str = "The figures of the README:
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
   ci/torture histories --runs 200 --seed 1
+  ci/torture storm --backups 200 --seed 1
 
 What fails says how to repeat it, and keeps its directory with a case file, case.txt. Everything lies in memory (/dev/shm) where
 there is room for it, else in TMPDIR. The daemon is built with debug assertions, in target/torture, so that no other build
@@ -90,6 +94,12 @@ enum Mode {
         /// How many of each kind.
         #[arg(long, default_value_t = 20)]
         runs: u32,
+    },
+    /// Backups of a real server in a storm of DDL and DML: each success is restored, and compared with what the server had.
+    Storm {
+        /// How many.
+        #[arg(long, default_value_t = 40)]
+        backups: u32,
     },
     /// Threads, descriptors and memory of the daemon before, during and after many jobs over fakes.
     Growth {
@@ -130,6 +140,14 @@ fn main() -> ExitCode {
         Mode::Histories { runs } => {
             let mut tell = |report: &history::Report| println!("{report}");
             history::sweep(runs, seed, &mut tell).map(|report| Box::new(report) as Box<dyn Display>)
+        }
+        Mode::Storm { backups } => {
+            let mut tell = |report: &storm::Report| {
+                if report.taken.is_multiple_of(10) {
+                    println!("{report}");
+                }
+            };
+            storm::sweep(backups, seed, &mut tell).map(|report| Box::new(report) as Box<dyn Display>)
         }
         Mode::Growth { jobs } => growth::run(jobs, seed).map(|report| Box::new(report) as Box<dyn Display>),
     };
