@@ -106,10 +106,7 @@ fn plainly(mut stream: &[u8]) -> Option<Files> {
         match kind {
             b'D' if flags == 0 => {
                 let below = [path.as_slice(), b"/"].concat();
-                let is_meant = |file: &[u8]| match path.strip_suffix(b"*") {
-                    Some(beginning) => file.starts_with(beginning),
-                    None => file == path || file.starts_with(&below),
-                };
+                let is_meant = |file: &[u8]| file == path || file.starts_with(&below);
                 ended.retain(|file| !is_meant(file));
                 files.retain(|file, _| !is_meant(file));
                 continue;
