@@ -39,10 +39,13 @@ fn a_move_back_leaves_metadata_and_directories(bench: &Bench<'_>) {
 
 /// What the whole is about. The info file that comes along is that of the last member: seen.
 fn a_moved_chain_has_its_content(bench: &Bench<'_>) {
-    let (dir, data) = (bench.prepared(&["inc-1", "inc-2"]), bench.path("data"));
-    move_back(bench, &dir, &data, &[]).complete();
+    let (dir, data) = (bench.prepared(&["inc-1"]), bench.path("data"));
+    let last = bench.stored("inc-2");
     let uuid = |dir: &Path| Fields::of(&dir.join(bench.info_name())).text("uuid").to_owned();
-    assert_eq!(uuid(&data), uuid(&bench.stored("inc-2")));
+    let wanted = uuid(&last);
+    bench.apply(&dir, &last).complete();
+    move_back(bench, &dir, &data, &[]).complete();
+    assert_eq!(uuid(&data), wanted);
     assert_eq!(bench.content_of(&data), stock::content(2));
 }
 
