@@ -148,6 +148,10 @@ impl Awaited {
     /// The system's.
     pub fn undo(&self) -> Result<(), PlaceError> {
         for file in &self.files {
+            // What the restore brings, whole or in part, is never longer; a server that was started meanwhile makes a log that is.
+            if fs::symlink_metadata(&file.to).is_ok_and(|there| !there.is_file() || there.len() > file.size) {
+                continue;
+            }
             match fs::remove_file(&file.to) {
                 Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&file.to)(why)),
                 Ok(()) | Err(_) => {}
@@ -210,6 +214,10 @@ mod tests {
         fs::write(rocks.path().join("1.sst"), "rocks").unwrap();
         awaited.check_and_sync().unwrap();
         fs::write(redo.path().join("another's"), "").unwrap();
+        fs::write(redo.path().join("ib_logfile0"), "a log that a server has made").unwrap();
+        awaited.undo().unwrap();
+        assert_eq!(fs::read_dir(redo.path()).unwrap().count(), 2, "what the restore cannot have brought stays");
+        fs::write(redo.path().join("ib_logfile0"), "log").unwrap();
         awaited.undo().unwrap();
         awaited.undo().unwrap();
         assert_eq!(fs::read_dir(redo.path()).unwrap().count(), 1);
