@@ -9,7 +9,6 @@ pub mod data_dir;
 pub mod own;
 pub mod places;
 pub mod room;
-pub mod stored;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

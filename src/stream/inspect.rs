@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
-use crate::plan::tool::Tool;
-use crate::witness::tables;
+use crate::model::Tool;
 use crate::witness::told::Findings;
-use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo, tables};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";

@@ -17,18 +17,15 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::BackupId;
 use crate::copying::source::{Source, Tree};
 use crate::copying::{CopyError, widow};
-use crate::disk::stored;
-use crate::plan::stored::{Stored, Stream};
-use crate::plan::tool::Flavour;
+use crate::model::{BackupId, Flavour, Lsn, Stored, Stream};
 use crate::repository::card::{Card, CardError};
+use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
 use crate::witness::manifest::{self, Hash};
 use crate::witness::tables::{self, Lacking};
-use crate::witness::told;
-use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
+use crate::witness::{self, Checkpoints, Doubt, MetadataError, told};
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

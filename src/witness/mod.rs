@@ -8,6 +8,7 @@ pub mod ahead;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
+mod proof;
 #[cfg(test)]
 mod properties;
 pub(crate) mod redo;
@@ -18,15 +19,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use metadata::{Binlog, Checkpoints, Lsn, MetadataError};
+pub use metadata::{Binlog, Checkpoints, MetadataError};
 pub(crate) use metadata::{info, taken_into, uuid_of};
+pub use proof::Proof;
 use tables::Lacking;
 use thiserror::Error;
 use told::Findings;
 
 use crate::exec::{Finished, Outcome};
-use crate::plan::Proof;
-use crate::plan::tool::Tool;
+use crate::model::{Lsn, Tool};
 
 /// What the tools print last, if all went well.
 const COMPLETED: &str = "completed OK!";
@@ -346,7 +347,7 @@ mod tests {
     use std::fs;
 
     use super::{CORRUPT_PAGES, Doubt, backup, said_completed, said_directory};
-    use crate::plan::tool::Flavour;
+    use crate::model::Flavour;
 
     #[test]
     fn the_tool_says_which_directory_it_copies() {
