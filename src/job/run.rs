@@ -299,8 +299,8 @@ impl Job {
         self.copied = blocking(move || {
             let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
             let copied = copied.map_err(|doubt| crate::chain(&doubt))?;
-            if let Proof::Backup { dir, stream, .. } = &proof {
-                let bare = witness::whole_tables(dir, stream.as_deref(), &finished, &live);
+            if let Proof::Backup { dir, base, stream } = &proof {
+                let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
                 let bare = bare.map_err(|doubt| crate::chain(&doubt))?;
                 for table in &bare {
                     warn!("{table}: it was like that on the server, and is in the backup");
