@@ -5,39 +5,37 @@
 //! directory; and last, whether there plainly is no room. Nothing is recorded and no backup is touched.
 
 mod chain;
+mod in_time;
 mod memory;
 mod origin;
 #[cfg(test)]
 mod properties;
 
+pub(crate) use in_time::on_disk;
+use in_time::{shortage, within};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::command::{Backup, Command, Restore};
 use crate::config::credentials::{self, Secrets};
 use crate::config::{Config, option_files};
 use crate::disk::data_dir::{self, RESTORING};
-use crate::disk::room::{self, Room};
-use crate::disk::{self, below, places};
-use crate::model::{BackupId, Compression, Moment, Rejection, Shortage, Stored, Target, Version};
-use crate::plan::{Ground, Member, Plan};
+use crate::disk::space::{self, Space, Staging};
+use crate::disk::{self, NewDir, places};
+use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
+use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::repository::card::{self, Card};
 use crate::repository::{Origin, stored};
 use crate::server::Server;
 use crate::server::probe::{self, Ping};
 use crate::store::{Known, StoreError};
 use crate::world::{Claim, World};
-
-/// How long it may take to find out what room there is: 1 s of the 4.5 s that a client's answer may take.
-const MEASURE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A command that may be done, and what it needs for that.
 #[derive(Debug)]
@@ -50,6 +48,8 @@ pub struct Admitted {
     pub secrets: Secrets,
     /// What a backup is taken of.
     pub origin: Origin,
+    /// The directory that was made for a restore.
+    pub made: Option<NewDir>,
 }
 
 /// Holds a command against the world.
@@ -98,13 +98,13 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         .is_none_or(|streaming| streaming.compression == Compression::None && streaming.forward.is_none());
     if wanted.base.is_none() && is_plain && config.is_local() {
         let (data_dir, dir) = (config.data_dir.clone(), config.backup_dir.clone());
-        if let Some(shortage) = shortage(until, move || room::for_backup(&data_dir, &dir)).await {
+        if let Some(shortage) = shortage(until, move || space::for_backup(&data_dir, &dir)).await {
             return Err(Rejection::NoRoomForBackup(shortage));
         }
     }
     let bin = backup_bin(config)?;
     let origin = origin::origin(wanted, world, config, until).await?;
-    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets, origin })
+    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets, origin, made: None })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
@@ -148,40 +148,57 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let paths = chain.iter().map(|member| member.stored.path().clone()).collect::<Vec<_>>();
     let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
     let work = parent.clone();
-    let measured = within(until, move || room::for_restore(&paths, &work, data_dir.as_deref())).await;
-    let unknown = Room { ground: room::Ground::Apart, shortage: None, size: u64::MAX };
-    let Room { ground, shortage, size } = measured.unwrap_or(unknown);
+    let measured = within(until, move || space::for_restore(&paths, &work, data_dir.as_deref())).await;
+    let unknown = Space { staging: Staging::Apart, shortage: None, size: u64::MAX };
+    let Space { staging, shortage, size } = measured.unwrap_or(unknown);
     if let Some(shortage) = shortage {
         return Err(Rejection::NoRoomForRestore(shortage));
     }
-    let make = {
-        let (root, parent) = (config.backup_dir.clone(), parent.clone());
-        move || below::make_unique(&root, &parent, &Moment::now().directory_name())
-    };
-    let tmp_dir = on_disk(&parent, until, make)
-        .await?
-        .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
-    let timestamp = known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref());
-    let name = tmp_dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let room = (ground == room::Ground::Inside).then(|| config.data_dir.join(format!("{RESTORING}{name}")));
     // The chain has a first member: the command has.
     let Some((full, incrementals)) = chain.split_first() else {
         return Err(Rejection::BackupNotFound(wanted.full.clone()));
     };
-    let ground = Ground {
+    let making = {
+        let (root, parent) = (config.backup_dir.clone(), parent.clone());
+        move || NewDir::make(&root, &parent, &Moment::now().directory_name())
+    };
+    let made = on_disk(&parent, until, making)
+        .await?
+        .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
+    let destination = match wanted.target {
+        Target::Folder => Destination::Folder,
+        Target::Database => Destination::DataDir {
+            dir: config.data_dir.clone(),
+            outside: server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default(),
+            way: way(staging, made.path(), config),
+        },
+    };
+    let inputs = RestoreInputs {
         bin: &bin,
         version,
         full,
         incrementals,
-        tmp_dir: &tmp_dir,
-        room: room.as_deref(),
-        moves: wanted.target == Target::Database && ground != room::Ground::Apart,
+        tmp_dir: made.path(),
+        destination: &destination,
         memory: memory::for_prepare(config.use_memory.min(size)),
-        timestamp,
+        timestamp: known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref()),
         marks: &marks,
         server,
     };
-    Ok(Admitted { plan: Plan::restore(wanted, ground, config), claim, secrets, origin: Origin::default() })
+    let plan = Plan::restore(wanted, inputs, config);
+    Ok(Admitted { plan, claim, secrets, origin: Origin::default(), made: Some(made) })
+}
+
+/// How the data directory is filled from a working copy that is made there.
+fn way(staging: Staging, tmp_dir: &Path, config: &Config) -> Way {
+    match staging {
+        Staging::Beside => Way::Rename { staging: None },
+        Staging::Inside => {
+            let name = tmp_dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            Way::Rename { staging: Some(config.data_dir.join(format!("{RESTORING}{name}"))) }
+        }
+        Staging::Apart => Way::Copy,
+    }
 }
 
 /// Why nothing is put where a card leads that somebody else may have written.
@@ -284,49 +301,6 @@ fn backup_bin(config: &Config) -> Result<String, Rejection> {
 
 fn broken(why: &std::io::Error) -> Rejection {
     Rejection::Broken(why.to_string())
-}
-
-/// Looks at a disk where it keeps no other client waiting, and for no longer than this one waits: a network's disk may not
-/// answer for hours.
-async fn on_disk<T: Send + 'static>(
-    place: &Path,
-    until: Instant,
-    look: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Rejection> {
-    match timeout_at(until.into(), spawn_blocking(look)).await {
-        Ok(Ok(seen)) => Ok(seen),
-        Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
-        Err(_no_answer) => {
-            Err(Rejection::Broken(format!("'{}' does not answer: look at its file system", place.display())))
-        }
-    }
-}
-
-/// What plainly lacks, if it can be measured in the little time that an estimate is worth.
-async fn shortage(
-    until: Instant,
-    measure: impl FnOnce() -> io::Result<Option<Shortage>> + Send + 'static,
-) -> Option<Shortage> {
-    within(until, measure).await.flatten()
-}
-
-/// What room there is, as far as that can be told in a little time.
-async fn within<T: Send + 'static>(
-    until: Instant,
-    measure: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Option<T> {
-    let deadline = until.min(Instant::now() + MEASURE_WITHIN);
-    match timeout_at(deadline.into(), spawn_blocking(measure)).await {
-        Ok(Ok(Ok(measured))) => Some(measured),
-        Ok(Ok(Err(why))) => {
-            debug!(reason = %why, "what room there is cannot be measured");
-            None
-        }
-        Ok(Err(_)) | Err(_) => {
-            debug!("what room there is could not be measured in time");
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::{Command, Known, Rejection, Restore, Shortage, Target, admit, check_chain, on_disk, shortage};
+use super::{Command, Known, Rejection, Restore, Target, admit, check_chain, on_disk, shortage};
 use crate::config::Config;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
+use crate::model::Shortage;
 use crate::store::Store;
 use crate::world::World;
 

@@ -20,8 +20,8 @@ use source::{Entry, Source};
 use thiserror::Error;
 
 use crate::repository::card;
-use crate::witness::manifest::{self, Hash};
-use crate::witness::told;
+use crate::witness::hashed::Hash;
+use crate::witness::{manifest, told};
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 256 * 1024;

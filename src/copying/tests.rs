@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{Copied, CopyError, Copying};
-use crate::witness::ahead::Hashed;
+use crate::witness::hashed::Hashed;
 use crate::witness::manifest;
 
 fn sealed() -> tempfile::TempDir {

@@ -6,10 +6,13 @@
 pub mod ahead;
 pub mod below;
 pub mod data_dir;
+mod new_dir;
 pub mod own;
 pub mod places;
-pub mod room;
+pub mod space;
+pub(crate) mod workers;
 
+pub use new_dir::NewDir;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};

@@ -12,7 +12,7 @@ use super::run::{Job, blocking};
 use crate::disk;
 use crate::exec::Finished;
 use crate::model::{Moment, stream_name};
-use crate::plan::End;
+use crate::plan::{Goal, NewBackup};
 use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
@@ -22,7 +22,9 @@ use crate::witness::{self, Checkpoints, said_directory};
 impl Job {
     /// Marks and describes a backup; a restore has nothing to be described.
     pub(super) async fn describe(&mut self, finished: &Arc<Finished>) -> Result<(), String> {
-        let End::Backup { id, schedule_id, dir, is_stream, .. } = self.plan.end.clone() else { return Ok(()) };
+        let Goal::Backup(NewBackup { id, schedule_id, dir, is_stream, .. }) = self.plan.goal.clone() else {
+            return Ok(());
+        };
         let server = self.server().await?;
         let data_dir = self.config.data_dir.clone();
         let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
 use crate::disk::places::{self, Awaited};
-use crate::plan::{End, INVENTORY, Step};
+use crate::plan::{Destination, Goal, INVENTORY, Restored, Step, Way};
 use crate::repository::history;
 use crate::server::probe;
-use crate::witness::Proof;
 
 impl Job {
     /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
     /// taken hours. Gives the step as it is to be run.
     pub(super) async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
-        if step.proof != Proof::Filled {
+        if !step.fills_data_dir() {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
@@ -24,8 +23,8 @@ impl Job {
             return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
         }
         let dir = config.data_dir.clone();
-        let has_room = matches!(self.plan.end, End::Restore { room: Some(_), .. });
-        if has_room || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
+        let is_staged = matches!(&self.plan.goal, Goal::Restore(restore) if restore.staging().is_some());
+        if is_staged || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
             step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
         }
         Ok(step)
@@ -33,10 +32,11 @@ impl Job {
 
     /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
     pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
-        let End::Restore { tmp_dir, work, data_dir, moves, marks, outside, .. } = self.plan.end.clone() else {
+        let Goal::Restore(Restored { tmp_dir, work, marks, destination, .. }) = self.plan.goal.clone() else {
             return Ok(());
         };
-        if step.proof != Proof::Filled {
+        let Destination::DataDir { dir: data_dir, outside, way } = destination else { return Ok(()) };
+        if !step.fills_data_dir() {
             return Ok(());
         }
         let tree = work.clone();
@@ -51,7 +51,7 @@ impl Job {
             free.map_err(|why| crate::chain(&why))
         });
         self.awaited = awaited.await?;
-        if moves {
+        if way != Way::Copy {
             let (disk, shutdown) = (Arc::clone(&self.disk), self.world.shutdown.clone());
             let inventory = blocking(move || {
                 // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.

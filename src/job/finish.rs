@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,7 @@ use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::disk::{self, own};
 use crate::exec::Finished;
-use crate::model::Target;
-use crate::plan::{End, INVENTORY};
+use crate::plan::{Destination, Goal, INVENTORY, NewBackup, Restored, Way};
 use crate::repository::history;
 use crate::store::failure::Reason;
 use crate::store::{StoreError, Success};
@@ -47,63 +46,86 @@ impl Job {
     }
 
     async fn make_durable(&mut self) -> Result<Success, String> {
-        let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
-        match self.plan.end.clone() {
-            End::Backup { id, base, schedule_id, dir, is_stream } => {
-                let made = self.made.as_ref().map(Made::identity);
-                let (disk, hashed) = (Arc::clone(&self.disk), mem::take(&mut self.hashed));
-                let size = blocking(move || {
-                    check_identity(&root, &dir, made)?;
-                    let seal = |dir: &Path, stop: &CancellationToken| {
-                        if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
-                    };
-                    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-                        .and_then(|()| own::unshare(&dir, &stop))
-                        .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
-                        .and_then(|()| disk.sync_tree(&dir, &stop))
-                        .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
+        match self.plan.goal.clone() {
+            Goal::Backup(backup) => self.seal(backup).await,
+            Goal::Restore(restore) => {
+                match restore.destination.clone() {
+                    Destination::Folder => self.keep_folder(&restore).await?,
+                    Destination::DataDir { dir, way, .. } => self.keep_data_dir(&restore, dir, way).await?,
+                }
+                Ok(Success::Restore {
+                    target: restore.target(),
+                    target_path: restore.tmp_dir.display().to_string(),
+                    full: restore.full,
+                    timestamp: restore.timestamp,
+                    start: self.start,
                 })
-                .await?;
-                Ok(Success::Backup { id, from: base, schedule_id, size })
-            }
-            End::Restore { full, timestamp, target, tmp_dir, room, work, data_dir, moves: _, marks, outside: _ } => {
-                let target_path = tmp_dir.display().to_string();
-                let (inventory, disk) = (self.inventory.clone(), Arc::clone(&self.disk));
-                let awaited = self.awaited.clone();
-                blocking(move || match target {
-                    // Whoever starts a server on it may do so beside the live one.
-                    Target::Folder => below::close(&root, &work)
-                        .map_err(|why| format!("'{}' may lead elsewhere: {why}", work.display()))
-                        .and_then(|()| {
-                            history::lay(&work, &marks)
-                                .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
-                                .map(|_size| ())
-                                .map_err(|why| {
-                                    format!("'{}' could not be synced to the disk: {why}", tmp_dir.display())
-                                })
-                        }),
-                    Target::Database => {
-                        let elsewhere = awaited.elsewhere();
-                        awaited.check_and_sync().map_err(|why| crate::chain(&why))?;
-                        match inventory {
-                            Some(moved) => moved
-                                .check_arrived(&data_dir, &elsewhere)
-                                .and_then(|()| moved.sync(&disk, &data_dir, &stop)),
-                            None => data_dir::check_filled(&data_dir, &work, &elsewhere)
-                                .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
-                        }
-                        .map_err(|why| crate::chain(&why))?;
-                        // From here on the data directory is what it shall be: without the working copy, or the inventory,
-                        // nothing undoes it, neither a failure nor the next start. What was set aside is not needed any more.
-                        remove(&root, &tmp_dir)?;
-                        room.map_or(Ok(()), |room| remove(&data_dir, &room))?;
-                        data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
-                    }
-                })
-                .await?;
-                Ok(Success::Restore { full, timestamp, target, target_path, start: self.start })
             }
         }
+    }
+
+    /// Writes the manifest of a backup, and syncs all of it to the disk.
+    async fn seal(
+        &mut self,
+        NewBackup { id, base, schedule_id, dir, is_stream }: NewBackup,
+    ) -> Result<Success, String> {
+        let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
+        let made = self.made.as_ref().map(Made::identity);
+        let (disk, hashed) = (Arc::clone(&self.disk), mem::take(&mut self.hashed));
+        let size = blocking(move || {
+            check_identity(&root, &dir, made)?;
+            let seal = |dir: &Path, stop: &CancellationToken| {
+                if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
+            };
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+                .and_then(|()| own::unshare(&dir, &stop))
+                .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
+                .and_then(|()| disk.sync_tree(&dir, &stop))
+                .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
+        })
+        .await?;
+        Ok(Success::Backup { id, from: base, schedule_id, size })
+    }
+
+    /// Marks and syncs a folder that stays as it is: whoever starts a server on it may do so beside the live one.
+    async fn keep_folder(&self, restore: &Restored) -> Result<(), String> {
+        let (stop, root, disk) = (self.world.shutdown.clone(), self.config.backup_dir.clone(), Arc::clone(&self.disk));
+        let Restored { work, tmp_dir, marks, .. } = restore.clone();
+        blocking(move || {
+            below::close(&root, &work).map_err(|why| format!("'{}' may lead elsewhere: {why}", work.display()))?;
+            history::lay(&work, &marks)
+                .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
+                .map(|_size| ())
+                .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display()))
+        })
+        .await
+    }
+
+    /// Sees that the data directory is whole, syncs it, and takes away what only a failure needs.
+    async fn keep_data_dir(&self, restore: &Restored, data_dir: PathBuf, way: Way) -> Result<(), String> {
+        let (stop, root, disk) = (self.world.shutdown.clone(), self.config.backup_dir.clone(), Arc::clone(&self.disk));
+        let (inventory, awaited) = (self.inventory.clone(), self.awaited.clone());
+        let Restored { work, tmp_dir, .. } = restore.clone();
+        blocking(move || {
+            let elsewhere = awaited.elsewhere();
+            awaited.check_and_sync().map_err(|why| crate::chain(&why))?;
+            match inventory {
+                Some(moved) => {
+                    moved.check_arrived(&data_dir, &elsewhere).and_then(|()| moved.sync(&disk, &data_dir, &stop))
+                }
+                None => data_dir::check_filled(&data_dir, &work, &elsewhere)
+                    .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
+            }
+            .map_err(|why| crate::chain(&why))?;
+            // From here on the data directory is what it shall be: without the working copy, or the inventory,
+            // nothing undoes it, neither a failure nor the next start. What was set aside is not needed any more.
+            remove(&root, &tmp_dir)?;
+            if let Way::Rename { staging: Some(staging) } = way {
+                remove(&data_dir, &staging)?;
+            }
+            data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
+        })
+        .await
     }
 
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
@@ -129,36 +151,38 @@ impl Job {
 
     /// Makes the data directory what it was, if the failed step was filling it.
     async fn undo(&self, current: &Current) -> Result<(), String> {
-        match self.plan.end.clone() {
-            End::Restore { tmp_dir, work, data_dir, moves, .. } if current.fills_data_dir => {
-                let (inventory, awaited) = (self.inventory.clone(), self.awaited.clone());
-                blocking(move || {
-                    // Of a restore that is complete nothing is undone.
-                    let is_complete =
-                        if moves { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
-                    if !is_complete {
-                        awaited.undo().map_err(|why| crate::chain(&why))?;
-                    }
-                    let undone = match inventory {
-                        // Once it is removed the restore is complete, whatever failed after that.
-                        Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&data_dir, Strangers::Spare),
-                        _ if moves || !disk::is_directory(&work) => Ok(()),
-                        _ => data_dir::undo(&data_dir, &work, Strangers::Spare),
-                    };
-                    undone.map_err(|why| crate::chain(&why))
-                })
-                .await
-            }
-            End::Restore { .. } | End::Backup { .. } => Ok(()),
+        let Goal::Restore(Restored { tmp_dir, work, destination: Destination::DataDir { dir, way, .. }, .. }) =
+            self.plan.goal.clone()
+        else {
+            return Ok(());
+        };
+        if !current.fills_data_dir {
+            return Ok(());
         }
+        let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
+        blocking(move || {
+            // Of a restore that is complete nothing is undone.
+            let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
+            if !is_complete {
+                awaited.undo().map_err(|why| crate::chain(&why))?;
+            }
+            let undone = match inventory {
+                // Once it is removed the restore is complete, whatever failed after that.
+                Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&dir, Strangers::Spare),
+                _ if is_renamed || !disk::is_directory(&work) => Ok(()),
+                _ => data_dir::undo(&dir, &work, Strangers::Spare),
+            };
+            undone.map_err(|why| crate::chain(&why))
+        })
+        .await
     }
 
     /// Removes what was made for this job; nothing, if it was somebody else's.
     async fn remove(&self) -> Result<(), String> {
         let root = self.config.backup_dir.clone();
-        match self.plan.end.clone() {
-            End::Backup { .. } if self.made.is_none() => Ok(()),
-            End::Backup { dir, .. } => {
+        match self.plan.goal.clone() {
+            Goal::Backup(_) if self.made.is_none() => Ok(()),
+            Goal::Backup(NewBackup { dir, .. }) => {
                 let made = self.made.as_ref().map(Made::identity);
                 blocking(move || {
                     let found = below::identity(&root, &dir);
@@ -169,10 +193,15 @@ impl Job {
                 })
                 .await
             }
-            End::Restore { tmp_dir, room, data_dir, .. } => {
+            Goal::Restore(restore) => {
                 blocking(move || {
-                    let rest = room.map_or(Ok(()), |room| remove(&data_dir, &room));
-                    remove(&root, &tmp_dir).and(rest)
+                    let rest = match &restore.destination {
+                        Destination::DataDir { dir, way: Way::Rename { staging: Some(staging) }, .. } => {
+                            remove(dir, staging)
+                        }
+                        Destination::DataDir { .. } | Destination::Folder => Ok(()),
+                    };
+                    remove(&root, &restore.tmp_dir).and(rest)
                 })
                 .await
             }

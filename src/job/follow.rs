@@ -1,6 +1,6 @@
 //! A step that runs, looked at once a second: how far it is goes to the board and into its row.
 //!
-//! In: a step, and where it writes. Out: words. It costs a walk over the directory that the step fills, away from what serves clients; it
+//! In: what a step is, and where it is seen how far it is. Out: words. It costs a walk over the directory that the step fills, away from what serves clients; it
 //! ends with the step, and nothing waits for it.
 
 use std::fs;
@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use super::progress::{Figures, Meter, Part, Phase, telling};
-use super::run::{Current, Job};
+use super::progress::{Figures, Meter, Part, telling};
 use crate::exec::Heard;
 use crate::model::{BackupId, Compression, stream_name};
-use crate::plan::{End, Step};
+use crate::plan::{Expected, Progress};
 use crate::store::Store;
 use crate::store::process::Note;
-use crate::witness::Proof;
 
 /// How often a step is looked at: once a second, the most that anybody who polls can use.
 const EVERY: Duration = Duration::from_secs(1);
@@ -51,119 +49,79 @@ impl Drop for Follow {
     }
 }
 
-/// Where it is seen how far a step is.
-enum Seen {
-    /// By what is below this directory.
-    Below(PathBuf, Expected),
-    /// By what its program says.
-    Words(Heard),
-    /// Nowhere.
-    Nothing,
+/// What is followed, and whom it is told.
+pub(super) struct Following {
+    pub(super) part: Part,
+    /// The row that it goes into.
+    pub(super) row: i64,
+    pub(super) command_id: String,
+    /// What the program says.
+    pub(super) heard: Heard,
+    /// Says it to those who ask what the daemon is at.
+    pub(super) say: Box<dyn Fn(&str) + Send + Sync>,
+    pub(super) store: Store,
+    pub(super) backup_dir: PathBuf,
+    /// Whether anybody wants it in the row.
+    pub(super) is_wanted: bool,
 }
 
-/// How much a step is expected to write.
-#[derive(Debug, Clone)]
-enum Expected {
-    /// Nobody knows.
-    Unknown,
-    /// As much as there is here.
-    Like(PathBuf),
-    /// As much as the full backup before in this directory, if it has the same form: a stream of this name, or none.
-    LikeTheLast(PathBuf, Option<Compression>),
-}
-
-impl Job {
+impl Follow {
     /// Follows a step that has been started.
-    pub(super) fn follow(&self, step: &Step, current: &Current) -> Follow {
-        self.follow_by(current.part, self.seen(step, current.part.phase, &current.heard), current.row)
-    }
-
-    /// Follows what comes after the last step: its result is read once more and synced, which may take as long.
-    pub(super) fn follow_sealing(&self, current: &Current) -> Follow {
-        self.follow_by(Part { phase: Phase::Seal, ..current.part }, Seen::Nothing, current.row)
-    }
-
-    fn follow_by(&self, part: Part, seen: Seen, row: i64) -> Follow {
-        let say = self.seat.voice();
-        say(&part.to_string());
+    pub(super) fn begin(following: Following, progress: Progress) -> Self {
+        (following.say)(&following.part.to_string());
         let is_over = Arc::new(AtomicBool::new(false));
-        let (store, command_id) = (self.world.store.clone(), self.command_id.to_string());
-        let (is_wanted, over) = (self.config.progress, Arc::clone(&is_over));
+        let over = Arc::clone(&is_over);
         let task = tokio::spawn(async move {
-            if is_wanted {
-                let tell = |text: String| {
-                    say(&text);
-                    store.note(Note { row, command_id: command_id.clone(), text });
-                };
-                watch(part, seen, &store, &over, tell).await;
+            if following.is_wanted {
+                following.watch(progress, &over).await;
             }
         });
-        Follow { task: task.abort_handle(), is_over }
-    }
-
-    fn seen(&self, step: &Step, phase: Phase, heard: &Heard) -> Seen {
-        match (&step.proof, &self.plan.end) {
-            (Proof::Backup { dir, base, .. }, _) => {
-                let streaming = self.config.streaming.as_ref();
-                if streaming.is_some_and(|streaming| streaming.forward.is_some()) {
-                    // What it writes is elsewhere.
-                    return Seen::Nothing;
-                }
-                let form = streaming.map(|streaming| streaming.compression);
-                let expected = match base {
-                    None => Expected::LikeTheLast(self.config.backup_dir.clone(), form),
-                    Some(_) => Expected::Unknown,
-                };
-                Seen::Below(dir.clone(), expected)
-            }
-            (Proof::Copied { copy, member, .. }, _) => {
-                let is_compressed = member.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
-                let is_known = phase == Phase::Copy || (phase == Phase::Extract && !is_compressed);
-                let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
-                Seen::Below(copy.clone(), expected)
-            }
-            (Proof::Prepared { .. }, _) => Seen::Words(heard.clone()),
-            (Proof::Filled, End::Restore { moves: false, work, data_dir, .. }) => {
-                Seen::Below(data_dir.clone(), Expected::Like(work.clone()))
-            }
-            // A rename is done before anybody has looked.
-            (Proof::Filled, End::Restore { moves: true, .. } | End::Backup { .. }) => Seen::Nothing,
-        }
+        Self { task: task.abort_handle(), is_over }
     }
 }
 
-async fn watch(part: Part, seen: Seen, store: &Store, is_over: &Arc<AtomicBool>, tell: impl Fn(String)) {
-    // What is over in a second is told of by its end.
-    sleep(EVERY).await;
-    let (dir, expected) = match seen {
-        Seen::Below(dir, expected) => (dir, expected),
-        Seen::Nothing => return tell(part.to_string()),
-        Seen::Words(heard) => loop {
-            tell(telling(&heard.last()).map_or_else(|| part.to_string(), |word| format!("{part} {word}")));
-            sleep(EVERY).await;
-        },
-    };
-    let expected = match expected {
-        Expected::Unknown => None,
-        Expected::Like(place) => measured(place, is_over).await,
-        Expected::LikeTheLast(root, form) => match store.newest_full(Instant::now() + KNOWN_WITHIN).await {
-            Ok(Some(id)) => like_the_last(&root, &id, form, is_over).await,
-            Ok(None) | Err(_) => None,
-        },
-    };
-    let (begun, mut meter) = (Instant::now(), Meter::default());
-    loop {
-        let looked = Instant::now();
-        let written = measured(dir.clone(), is_over).await;
-        let pause = if looked.elapsed() > QUICK { SELDOM } else { EVERY };
-        tell(match written {
-            Some(written) => {
-                meter.see(begun.elapsed(), written);
-                format!("{part} {}", Figures { written, expected, rate: meter.rate() })
-            }
-            None => part.to_string(),
-        });
-        sleep(pause).await;
+impl Following {
+    fn tell(&self, text: String) {
+        (self.say)(&text);
+        self.store.note(Note { row: self.row, command_id: self.command_id.clone(), text });
+    }
+
+    async fn watch(&self, progress: Progress, is_over: &Arc<AtomicBool>) {
+        let part = self.part;
+        // What is over in a second is told of by its end.
+        sleep(EVERY).await;
+        let (dir, expected) = match progress {
+            Progress::Below(dir, expected) => (dir, expected),
+            Progress::Unknown => return self.tell(part.to_string()),
+            Progress::Said => loop {
+                self.tell(
+                    telling(&self.heard.last()).map_or_else(|| part.to_string(), |word| format!("{part} {word}")),
+                );
+                sleep(EVERY).await;
+            },
+        };
+        let expected = match expected {
+            Expected::Unknown => None,
+            Expected::Like(place) => measured(place, is_over).await,
+            Expected::LikeTheLast(form) => match self.store.newest_full(Instant::now() + KNOWN_WITHIN).await {
+                Ok(Some(id)) => like_the_last(&self.backup_dir, &id, form, is_over).await,
+                Ok(None) | Err(_) => None,
+            },
+        };
+        let (begun, mut meter) = (Instant::now(), Meter::default());
+        loop {
+            let looked = Instant::now();
+            let written = measured(dir.clone(), is_over).await;
+            let pause = if looked.elapsed() > QUICK { SELDOM } else { EVERY };
+            self.tell(match written {
+                Some(written) => {
+                    meter.see(begun.elapsed(), written);
+                    format!("{part} {}", Figures { written, expected, rate: meter.rate() })
+                }
+                None => part.to_string(),
+            });
+            sleep(pause).await;
+        }
     }
 }
 

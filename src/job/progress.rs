@@ -9,68 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::model::Amount;
-use crate::plan::{End, Plan, Step};
-use crate::witness::Proof;
+use crate::plan::Phase;
 
 /// Over how long a rate is taken: 10 s, so that a file system that writes in bursts does not let it jump.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// How much of a file's name is shown, in bytes.
 const LONGEST_NAME: usize = 80;
-
-/// What a step is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The tool takes a backup.
-    Backup,
-    /// A stored backup is copied.
-    Copy,
-    /// A stored stream is extracted.
-    Extract,
-    /// A forwarded stream is fetched and extracted.
-    Fetch,
-    /// The working copy is prepared.
-    Prepare,
-    /// An incremental is applied to it.
-    Apply,
-    /// The working copy becomes the data directory.
-    MoveBack,
-    /// The working copy is copied to the data directory.
-    CopyBack,
-    /// The tools are done: what they left is verified and synced.
-    Seal,
-}
-
-impl Phase {
-    /// What this step of a plan is at.
-    pub(crate) fn of(step: &Step, plan: &Plan) -> Self {
-        match &step.proof {
-            Proof::Backup { .. } => Self::Backup,
-            Proof::Copied { .. } if !step.pipeline.rest.is_empty() => Self::Fetch,
-            Proof::Copied { .. } if step.pipeline.first.args.first().is_some_and(|word| word == "extract") => {
-                Self::Extract
-            }
-            Proof::Copied { .. } => Self::Copy,
-            Proof::Prepared { applied: None, .. } => Self::Prepare,
-            Proof::Prepared { applied: Some(_), .. } => Self::Apply,
-            Proof::Filled if matches!(plan.end, End::Restore { moves: true, .. }) => Self::MoveBack,
-            Proof::Filled => Self::CopyBack,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Backup | Self::Copy => "copying",
-            Self::Extract => "extracting",
-            Self::Fetch => "fetching",
-            Self::Prepare => "preparing",
-            Self::Apply => "applying",
-            Self::MoveBack => "moving back",
-            Self::CopyBack => "copying back",
-            Self::Seal => "verifying and syncing",
-        }
-    }
-}
 
 /// Which step of how many, and what it is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,10 @@
 //! A plan's steps, in order, until the last or the first failure.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info, warn};
 
-use crate::admit::Admitted;
 use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::disk::Disk;
@@ -16,18 +12,19 @@ use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
-use crate::exec::{Finished, Heard, Outcome, Running, Terms, Watch};
-use crate::model::{CommandId, JobKind, Moment, Rejection, Target};
-use crate::plan::{End, Plan, Step};
+use crate::exec::{Finished, Heard, Outcome, Running, Terms};
+use crate::model::{CommandId, Moment};
+use crate::plan::{Phase, Plan, Progress, Step};
 use crate::repository::Origin;
 use crate::store::process::{Begun, Ended};
-use crate::witness::ahead::{Hashed, HashingAhead};
+use crate::witness::ahead::HashingAhead;
+use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
 use crate::witness::{self, Checkpoints, Proof, told};
 use crate::world::{Claim, Seat, World};
 
-use super::follow::Follow;
-use super::progress::{Part, Phase};
+use super::follow::{Follow, Following};
+use super::progress::Part;
 
 /// How long a tool that was told to stop may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -87,39 +84,23 @@ pub(super) struct Failure<'a> {
 }
 
 impl Current {
-    fn new(row: i64, begun: Begun, step: &Step, part: Part) -> Self {
-        let fills_data_dir = step.proof == Proof::Filled;
-        Self { row, begun, pid: 0, part, heard: Heard::default(), follow: None, fills_data_dir }
+    pub(super) fn new(row: i64, begun: Begun, step: &Step, part: Part) -> Self {
+        Self { row, begun, pid: 0, part, heard: Heard::default(), follow: None, fills_data_dir: step.fills_data_dir() }
     }
 }
 
 impl Job {
-    /// Records the first step, starts it, and goes on in the background. Gives the id under which the records are found.
-    ///
-    /// # Errors
-    /// The records did not take the row by `until`, or the program could not be started; nothing is left of it then.
-    pub async fn begin(
-        admitted: Admitted,
+    /// A job of which nothing has happened yet.
+    pub(super) fn new(
+        plan: Plan,
+        (claim, secrets, origin): (Claim, Secrets, Origin),
+        disk: Disk,
         world: &Arc<World>,
         config: &Arc<Config>,
-        until: Instant,
-    ) -> Result<CommandId, Rejection> {
-        let Admitted { plan, claim, secrets, origin } = admitted;
-        let command_id = CommandId::random();
-        let written = match &plan.end {
-            End::Restore { target: Target::Database, data_dir, .. } => data_dir,
-            End::Restore { .. } | End::Backup { .. } => &config.backup_dir,
-        };
-        let disk = Disk::of(written);
-        let disk = disk.map_err(|why| Rejection::Broken(format!("'{}' cannot be opened: {why}", written.display())));
-        let disk = Arc::new(disk?);
-        let (kind, id) = match &plan.end {
-            End::Backup { id, .. } => (JobKind::Backup, id),
-            End::Restore { full, .. } => (JobKind::Restore, full),
-        };
-        let seat = world.board.enter(kind, id);
-        let mut job = Self {
-            command_id,
+    ) -> Self {
+        let seat = world.board.enter(plan.kind(), plan.subject());
+        Self {
+            command_id: CommandId::random(),
             plan,
             world: Arc::clone(world),
             config: Arc::clone(config),
@@ -127,7 +108,7 @@ impl Job {
             claim,
             seat,
             made: None,
-            disk,
+            disk: Arc::new(disk),
             copied: None,
             hashed: Hashed::default(),
             origin,
@@ -136,78 +117,14 @@ impl Job {
             start: Moment::now(),
             begun_at: Instant::now(),
             live: Live::begin(&config.data_dir),
-        };
-        let span = info_span!("job", command_id = %command_id);
-        if world.shutdown.is_cancelled() {
-            job.forget_directory();
-            return Err(Rejection::ShuttingDown);
-        }
-        let begun = job.begun(&job.plan.first, job.start);
-        let row = match world.store.begin(begun.clone(), until).await {
-            Ok(row) => row,
-            Err(why) => {
-                let why = Rejection::Broken(format!("the records cannot be written: {}", crate::chain(&why)));
-                job.forget_directory();
-                return Err(why);
-            }
-        };
-        let mut current = Current::new(row, begun, &job.plan.first, job.part(&job.plan.first, job.plan.rest.len()));
-        if let Err(why) = job.make_directory() {
-            let (rejection, reason) = match &job.plan.end {
-                End::Backup { id, .. } if why.kind() == io::ErrorKind::AlreadyExists => {
-                    let taken = Rejection::AlreadyExists(id.clone());
-                    (taken.clone(), taken.to_string())
-                }
-                End::Backup { dir, .. }
-                | End::Restore { room: Some(dir), .. }
-                | End::Restore { room: None, tmp_dir: dir, .. } => {
-                    let reason = format!("'{}' cannot be made: {why}", dir.display());
-                    (Rejection::Broken(reason.clone()), reason)
-                }
-            };
-            world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
-            return Err(rejection);
-        }
-        match job.start(&job.plan.first, &mut current) {
-            Ok(running) => {
-                world.tasks.spawn(job.run(current, running).instrument(span));
-                Ok(command_id)
-            }
-            Err(reason) => {
-                let rejection = Rejection::Broken(reason.clone());
-                // The client need not wait until the records have taken it.
-                world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
-                Err(rejection)
-            }
         }
     }
 
-    /// Makes the room in the data directory for a restore; or the folder of a backup: in one step with finding out that there is none, so that what is removed after a failure
-    /// is never somebody else's. The tools take an empty one as they take none.
-    fn make_directory(&mut self) -> io::Result<()> {
-        match &self.plan.end {
-            End::Backup { dir, .. } => self.made = Some(below::make(&self.config.backup_dir, dir)?),
-            // Only now: its row tells the next start that it may be there.
-            End::Restore { room: Some(room), data_dir, .. } => {
-                below::make(data_dir, room)?;
-            }
-            End::Restore { room: None, .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Nothing has run and nothing is recorded; only the directory of a restore is there, and empty.
-    fn forget_directory(&self) {
-        if let End::Restore { tmp_dir, .. } = &self.plan.end {
-            let _left_for_the_next_start = fs::remove_dir(tmp_dir);
-        }
-    }
-
-    async fn run(mut self, mut current: Current, mut running: Running) {
+    pub(super) async fn run(mut self, mut current: Current, mut running: Running) {
         let mut step = self.plan.first.clone();
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
-            let writing = self.written_ahead(&step).map(WritingAhead::begin);
+            let writing = step.stays.clone().map(WritingAhead::begin);
             let hashing = step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), &self.world.shutdown));
             let finished = running.finished().await;
             current.follow = None;
@@ -253,42 +170,26 @@ impl Job {
         }
     }
 
-    /// Where a step writes what will stay. A stream is written ahead by the step that stores it.
-    fn written_ahead(&self, step: &Step) -> Option<PathBuf> {
-        match (&step.proof, &self.plan.end) {
-            (Proof::Backup { dir, stream: None, .. }, _) => Some(dir.clone()),
-            (Proof::Copied { copy, .. }, End::Restore { work, target, moves, .. }) => {
-                (copy == work && (*moves || *target == Target::Folder)).then(|| work.clone())
-            }
-            (Proof::Filled, End::Restore { data_dir, moves: false, .. }) => Some(data_dir.clone()),
-            _ => None,
-        }
-    }
-
     /// Starts a step whose row is written.
-    fn start(&self, step: &Step, current: &mut Current) -> Result<Running, String> {
+    pub(super) fn start(&self, step: &Step, current: &mut Current) -> Result<Running, String> {
         if self.world.shutdown.is_cancelled() {
             return Err("the daemon was stopped before it could be started".to_owned());
         }
-        let watch = match step.proof {
-            Proof::Prepared { .. } => self.config.flavour.tool().redo_end.map(Watch::Text),
-            Proof::Backup { .. } => Some(Watch::Part(told::told)),
-            Proof::Copied { .. } | Proof::Filled => None,
-        };
+        let watch = step.proof.watch(self.config.flavour.tool());
         let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
         let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard, select: None };
         let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
         current.pid = running.pid;
         self.world.store.started(current.row, self.command_id.to_string(), running.pid);
         info!(pid = running.pid, command = %step.pipeline, "started");
-        current.follow = Some(self.follow(step, current));
+        current.follow = Some(Follow::begin(self.following(current), step.progress.clone()));
         Ok(running)
     }
 
     /// Which step it is, behind which come so many.
-    fn part(&self, step: &Step, left: usize) -> Part {
+    pub(super) fn part(&self, step: &Step, left: usize) -> Part {
         let of = self.plan.rest.len() + 1;
-        Part { number: of - left, of, phase: Phase::of(step, &self.plan) }
+        Part { number: of - left, of, phase: step.phase }
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.
@@ -316,14 +217,30 @@ impl Job {
         Ok(())
     }
 
+    /// Tells what comes after the last step: its result is read once more and synced, which may take as long.
+    pub(super) fn follow_sealing(&self, current: &Current) -> Follow {
+        let part = Part { phase: Phase::Seal, ..current.part };
+        Follow::begin(Following { part, ..self.following(current) }, Progress::Unknown)
+    }
+
+    fn following(&self, current: &Current) -> Following {
+        Following {
+            part: current.part,
+            row: current.row,
+            command_id: self.command_id.to_string(),
+            heard: current.heard.clone(),
+            say: Box::new(self.seat.voice()),
+            store: self.world.store.clone(),
+            backup_dir: self.config.backup_dir.clone(),
+            is_wanted: self.config.progress,
+        }
+    }
+
     pub(super) fn begun(&self, step: &Step, start: Moment) -> Begun {
         Begun {
             command: step.pipeline.to_string(),
             command_id: self.command_id.to_string(),
-            kind: match self.plan.end {
-                End::Backup { .. } => JobKind::Backup,
-                End::Restore { .. } => JobKind::Restore,
-            },
+            kind: self.plan.kind(),
             args: self.plan.args.clone(),
             start,
         }
@@ -357,10 +274,7 @@ impl Job {
     /// Says in the log how it went, for those who do not read the records.
     pub(super) fn log_end(&self, failure: Option<&str>) {
         let seconds = self.begun_at.elapsed().as_secs_f64();
-        let (what, id) = match &self.plan.end {
-            End::Backup { id, .. } => ("backup", id),
-            End::Restore { full, .. } => ("restore", full),
-        };
+        let (what, id) = (self.plan.kind().as_str(), self.plan.subject());
         match failure {
             None => info!(backup_id = %id, seconds, "{what} succeeded"),
             Some(reason) => error!(backup_id = %id, seconds, reason, "{what} failed"),

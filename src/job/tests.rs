@@ -15,10 +15,11 @@ use crate::admit::Admitted;
 use crate::command::{Backup, Restore};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
+use crate::disk::NewDir;
 use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::model::{Stored, Target};
-use crate::plan::{Ground, Member, Plan};
+use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::repository::Origin;
 use crate::server::Server;
 use crate::store::Store;
@@ -68,30 +69,39 @@ impl Bench {
     }
 
     async fn restore_by(&self, target: Target, moves: bool) -> Result<(), String> {
-        let tmp_dir = self.dir.path().join("backups/restores/2026-11-22-09-03-37");
-        fs::create_dir_all(&tmp_dir).unwrap();
+        let backups = self.dir.path().join("backups");
+        let made = NewDir::make(&backups, &backups.join("restores"), "2026-11-22-09-03-37").unwrap();
+        let way = if moves { Way::Rename { staging: None } } else { Way::Copy };
+        let destination = match target {
+            Target::Folder => Destination::Folder,
+            Target::Database => Destination::DataDir { dir: self.config.data_dir.clone(), outside: Vec::new(), way },
+        };
         let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target };
         let stored = Stored::Directory(self.dir.path().join("backups/full-1"));
         let full = Member { id: "full-1".parse().unwrap(), base: None, stored };
-        let ground = Ground {
+        let inputs = RestoreInputs {
             bin: "/bin/tool",
             version: None,
             full: &full,
             incrementals: &[],
-            tmp_dir: &tmp_dir,
-            room: None,
-            moves,
+            tmp_dir: made.path(),
+            destination: &destination,
             memory: None,
             timestamp: None,
             marks: &[],
             server: None,
         };
-        self.run(Plan::restore(&restore, ground, &self.config)).await
+        let plan = Plan::restore(&restore, inputs, &self.config);
+        self.run_in(plan, Some(made)).await
     }
 
     async fn run(&self, plan: Plan) -> Result<(), String> {
-        let admitted =
-            Admitted { plan, claim: self.world.claims.claim_nothing(), secrets: Secrets::default(), origin: origin() };
+        self.run_in(plan, None).await
+    }
+
+    async fn run_in(&self, plan: Plan, made: Option<NewDir>) -> Result<(), String> {
+        let (claim, secrets) = (self.world.claims.claim_nothing(), Secrets::default());
+        let admitted = Admitted { plan, claim, secrets, origin: origin(), made };
         let until = Instant::now() + Duration::from_secs(5);
         let begun = Job::begin(admitted, &self.world, &self.config, until).await;
         self.world.tasks.close();

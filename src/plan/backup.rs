@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::arguments::{backup_environment, parallel};
-use super::{End, Plan, Step};
+use super::{Expected, Goal, NewBackup, Phase, Plan, Progress, Step};
 use crate::command::Backup;
 use crate::config::{Config, Streaming};
 use crate::exec::{Invocation, Pipeline};
@@ -50,18 +50,33 @@ impl Plan {
             args: json::python(&recorded),
             first: Step {
                 pipeline: Pipeline { first: Invocation::new(bin, args), rest },
+                phase: Phase::Backup,
+                progress: progress(backup, config, &dir),
+                // A stream is written ahead by the program that stores it.
+                stays: (!is_stream).then(|| dir.clone()),
                 proof: Proof::Backup { dir: dir.clone(), base, stream },
             },
             rest: Vec::new(),
-            end: End::Backup {
+            goal: Goal::Backup(NewBackup {
                 id: backup.id.clone(),
                 base: backup.base.clone(),
                 schedule_id: backup.schedule_id,
                 dir,
                 is_stream,
-            },
+            }),
         }
     }
+}
+
+/// What is forwarded is written elsewhere, and how much an incremental has nobody knows.
+fn progress(backup: &Backup, config: &Config, dir: &Path) -> Progress {
+    let streaming = config.streaming.as_ref();
+    if streaming.is_some_and(|streaming| streaming.forward.is_some()) {
+        return Progress::Unknown;
+    }
+    let form = streaming.map(|streaming| streaming.compression);
+    let expected = if backup.base.is_none() { Expected::LikeTheLast(form) } else { Expected::Unknown };
+    Progress::Below(dir.to_owned(), expected)
 }
 
 /// What the tool's stream goes through: our own program, which verifies, compresses and stores it; or, where the operator forwards it,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::arguments::{backup_environment, parallel};
-use super::{End, Plan, Step};
+use super::{Destination, Expected, Goal, Phase, Plan, Progress, Restored, Step, Way};
 use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
@@ -29,7 +29,7 @@ pub const INVENTORY: &str = "inventory";
 
 /// What a restore's plan is made from, beside the command.
 #[derive(Debug, Clone, Copy)]
-pub struct Ground<'a> {
+pub struct RestoreInputs<'a> {
     /// The backup tool.
     pub bin: &'a str,
     /// Its version, where it could be told.
@@ -40,10 +40,8 @@ pub struct Ground<'a> {
     pub incrementals: &'a [Member],
     /// The request's own directory, made for it.
     pub tmp_dir: &'a Path,
-    /// A directory in the data directory for the working copy, where `tmp_dir` is on another file system.
-    pub room: Option<&'a Path>,
-    /// Whether the working copy is on the data directory's file system.
-    pub moves: bool,
+    /// Where to.
+    pub destination: &'a Destination,
     /// How much memory a prepare is given, in bytes; none for what the tool takes by itself.
     pub memory: Option<u64>,
     /// When the last of the chain was begun.
@@ -85,41 +83,37 @@ impl Target {
 
 impl Plan {
     /// A restore of a whole chain.
-    pub fn restore(restore: &Restore, ground: Ground<'_>, config: &Config) -> Self {
-        let place = ground.room.unwrap_or(ground.tmp_dir);
+    pub fn restore(restore: &Restore, inputs: RestoreInputs<'_>, config: &Config) -> Self {
+        let mut goal = Restored {
+            full: restore.full.clone(),
+            timestamp: inputs.timestamp.map(str::to_owned),
+            tmp_dir: inputs.tmp_dir.to_owned(),
+            work: PathBuf::new(),
+            marks: inputs.marks.to_vec(),
+            destination: inputs.destination.clone(),
+        };
+        let place = goal.staging().unwrap_or(inputs.tmp_dir).to_owned();
         let own = |id: &BackupId| place.join(id.as_str());
-        let work = own(&restore.full);
-        let mut rest = vec![prepare(&work, None, ground.full, ground.incrementals.is_empty(), &ground, config)];
-        for (index, member) in ground.incrementals.iter().enumerate() {
-            let last = index + 1 == ground.incrementals.len();
+        goal.work = own(&restore.full);
+        let mut rest = vec![prepare(&goal.work, None, inputs.full, inputs.incrementals.is_empty(), &inputs, config)];
+        for (index, member) in inputs.incrementals.iter().enumerate() {
+            let last = index + 1 == inputs.incrementals.len();
             rest.push(copy(member, own(&member.id), config));
-            rest.push(prepare(&work, Some(own(&member.id)), member, last, &ground, config));
+            rest.push(prepare(&goal.work, Some(own(&member.id)), member, last, &inputs, config));
         }
-        if restore.target == Target::Database {
-            rest.push(fill(&work, &ground, config));
+        let mut first = copy(inputs.full, goal.work.clone(), config);
+        // What is copied once more need not outlast anything.
+        let is_copied_again = matches!(goal.destination, Destination::DataDir { way: Way::Copy, .. });
+        first.stays = (!is_copied_again).then(|| goal.work.clone());
+        if let Destination::DataDir { dir, way, .. } = &goal.destination {
+            rest.push(fill(&goal.work, dir, way, &inputs, config));
         }
         let recorded = Args {
             id_list: restore.chain().collect(),
             target: restore.target,
-            tmp_dir: &ground.tmp_dir.display().to_string(),
+            tmp_dir: &inputs.tmp_dir.display().to_string(),
         };
-        Self {
-            args: json::python(&recorded),
-            first: copy(ground.full, work.clone(), config),
-            rest,
-            end: End::Restore {
-                full: restore.full.clone(),
-                timestamp: ground.timestamp.map(str::to_owned),
-                target: restore.target,
-                tmp_dir: ground.tmp_dir.to_owned(),
-                room: ground.room.map(Path::to_owned),
-                work,
-                data_dir: config.data_dir.clone(),
-                moves: ground.moves,
-                marks: ground.marks.to_vec(),
-                outside: ground.server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default(),
-            },
-        }
+        Self { args: json::python(&recorded), first, rest, goal: Goal::Restore(goal) }
     }
 }
 
@@ -139,22 +133,26 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
         args.push(threads.clone());
         Invocation::own(args)
     };
-    let pipeline = match &member.stored {
+    let (phase, pipeline) = match &member.stored {
         Stored::Directory(dir) => {
             let from = format!("--from={}", dir.display());
-            Invocation::own(["copy".to_owned(), from, into, threads]).into()
+            (Phase::Copy, Invocation::own(["copy".to_owned(), from, into, threads]).into())
         }
-        Stored::Stream(stream) => extract(text(&stream.path), stream).into(),
+        Stored::Stream(stream) => (Phase::Extract, extract(text(&stream.path), stream).into()),
         Stored::Forwarded(stream) => {
             let environment = backup_environment(&member.id, member.base.as_ref());
             // Without a command it was not admitted.
             let fetch = config.fetch.as_deref().unwrap_or("exit 1");
             let first = Invocation::shell(fetch, environment);
-            Pipeline { first, rest: vec![extract("-".to_owned(), stream)] }
+            (Phase::Fetch, Pipeline { first, rest: vec![extract("-".to_owned(), stream)] })
         }
     };
     let (member, is_incremental) = (member.stored.path().clone(), member.base.is_some());
-    Step { pipeline, proof: Proof::Copied { copy: own, member, is_incremental } }
+    let is_compressed = member.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
+    let is_known = phase == Phase::Copy || (phase == Phase::Extract && !is_compressed);
+    let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
+    let progress = Progress::Below(own.clone(), expected);
+    Step { pipeline, phase, progress, stays: None, proof: Proof::Copied { copy: own, member, is_incremental } }
 }
 
 fn prepare(
@@ -162,31 +160,45 @@ fn prepare(
     applied: Option<PathBuf>,
     member: &Member,
     last: bool,
-    ground: &Ground<'_>,
+    inputs: &RestoreInputs<'_>,
     config: &Config,
 ) -> Step {
     let mut args = vec!["--prepare".to_owned(), "--target-dir".to_owned(), text(work)];
     if let Some(applied) = &applied {
         args.extend(["--incremental-dir".to_owned(), text(applied)]);
     }
-    if !last && config.flavour.needs_apply_log_only(ground.version) {
+    if !last && config.flavour.needs_apply_log_only(inputs.version) {
         args.push("--apply-log-only".to_owned());
     }
-    args.extend(ground.memory.map(|bytes| format!("--use-memory={bytes}")));
+    args.extend(inputs.memory.map(|bytes| format!("--use-memory={bytes}")));
     Step {
-        pipeline: Invocation::new(ground.bin, args).into(),
+        pipeline: Invocation::new(inputs.bin, args).into(),
+        phase: if applied.is_some() { Phase::Apply } else { Phase::Prepare },
+        progress: Progress::Said,
+        stays: None,
         proof: Proof::Prepared { work: work.to_owned(), applied, member: member.stored.path().clone(), last },
     }
 }
 
-fn fill(work: &Path, ground: &Ground<'_>, config: &Config) -> Step {
+fn fill(work: &Path, data_dir: &Path, way: &Way, inputs: &RestoreInputs<'_>, config: &Config) -> Step {
+    let copies = *way == Way::Copy;
     let mut args = vec![
-        if ground.moves { "--move-back" } else { "--copy-back" }.to_owned(),
+        if copies { "--copy-back" } else { "--move-back" }.to_owned(),
         "--target-dir".to_owned(),
         text(work),
-        format!("--datadir={}", config.data_dir.display()),
+        format!("--datadir={}", data_dir.display()),
     ];
-    args.extend(ground.server.map(|server| server.restore_options(&config.data_dir)).unwrap_or_default());
-    args.extend(parallel(config.parallel).filter(|_| !ground.moves));
-    Step { pipeline: Invocation::new(ground.bin, args).into(), proof: Proof::Filled }
+    args.extend(inputs.server.map(|server| server.restore_options(data_dir)).unwrap_or_default());
+    args.extend(parallel(config.parallel).filter(|_| copies));
+    // A rename is done before anybody has looked, and nothing is written by it.
+    let written = copies.then(|| data_dir.to_owned());
+    Step {
+        pipeline: Invocation::new(inputs.bin, args).into(),
+        phase: if copies { Phase::CopyBack } else { Phase::MoveBack },
+        progress: written
+            .clone()
+            .map_or(Progress::Unknown, |dir| Progress::Below(dir, Expected::Like(work.to_owned()))),
+        stays: written,
+        proof: Proof::Filled,
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Ground, Member, Plan};
+use super::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::command::{Backup, Restore};
 use crate::config::Config;
 use crate::model::{BackupId, Stored, Stream, Target, Version};
@@ -36,6 +36,13 @@ fn config(case: &Value) -> Config {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("config.yml"), lines.join("\n")).unwrap();
     Config::load(&dir.path().join("config.yml")).unwrap()
+}
+
+fn destination(target: Target, config: &Config, way: Way) -> Destination {
+    match target {
+        Target::Folder => Destination::Folder,
+        Target::Database => Destination::DataDir { dir: config.data_dir.clone(), outside: Vec::new(), way },
+    }
 }
 
 fn argvs(plan: &Plan) -> Vec<Vec<String>> {
@@ -108,11 +115,10 @@ fn the_plans_are_the_recorded_commands() {
             let target = if kind.ends_with("folder") { Target::Folder } else { Target::Database };
             let restore = Restore { full: chain.next().unwrap(), incrementals: chain.collect(), target };
             let chain = members(&restore, &config);
-            let ground = Ground {
+            let inputs = RestoreInputs {
                 full: &chain[0],
                 incrementals: &chain[1..],
-                room: None,
-                moves: false,
+                destination: &destination(restore.target, &config, Way::Copy),
                 memory: None,
                 bin: &bin,
                 version: Version::parse(server.split('-').nth(1).unwrap()),
@@ -121,7 +127,7 @@ fn the_plans_are_the_recorded_commands() {
                 marks: &[],
                 server: None,
             };
-            let plan = Plan::restore(&restore, ground, &config);
+            let plan = Plan::restore(&restore, inputs, &config);
             assert_eq!(argvs(&plan), expected(wanted, &config), "{kind} of {server}");
         }
     }
@@ -196,14 +202,17 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
     let mut chain = members(&restore, &config);
     chain[1].stored = Stored::Stream(stream("backup-b.xbstream.gz", None));
     chain[2].stored = Stored::Forwarded(stream("backup-c.xbstream", Some("/b/c/dbcalm.sha256")));
-    let ground = Ground {
+    let inputs = RestoreInputs {
         bin: "/bin/tool",
         version: None,
         full: &chain[0],
         incrementals: &chain[1..],
         tmp_dir: Path::new("/b/tmp/t"),
-        room: Some(Path::new("/d/.dbcalm-restore-t")),
-        moves: true,
+        destination: &destination(
+            Target::Database,
+            &config,
+            Way::Rename { staging: Some("/d/.dbcalm-restore-t".into()) },
+        ),
         memory: Some(1 << 30),
         timestamp: None,
         marks: &[],
@@ -211,7 +220,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
     };
     let own = "/d/.dbcalm-restore-t";
     assert_eq!(
-        commands(&Plan::restore(&restore, ground, &config)),
+        commands(&Plan::restore(&restore, inputs, &config)),
         [
             format!("dbcalm-db-cmd copy --from=/b/a --into={own}/a --threads=2"),
             format!("/bin/tool --prepare --target-dir {own}/a --use-memory=1073741824"),

@@ -11,21 +11,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::copying::source::{Source, Tree};
 use crate::copying::{CopyError, widow};
+use crate::disk::workers;
 use crate::model::{BackupId, Flavour, Lsn, Stored, Stream};
 use crate::repository::card::{Card, CardError};
 use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
-use crate::witness::manifest::{self, Hash};
+use crate::witness::hashed::Hash;
 use crate::witness::tables::{self, Lacking};
-use crate::witness::{self, Checkpoints, Doubt, MetadataError, renames, told};
+use crate::witness::{self, Checkpoints, Doubt, MetadataError, manifest, renames, told};
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -253,26 +253,16 @@ impl Verifier<'_> {
 
     /// Hashes files on several threads; says which are not what they were.
     fn changed(&self, source: &Source, named: &[(&PathBuf, &Hash)]) -> io::Result<Vec<String>> {
-        let (next, stop) = (AtomicUsize::new(0), CancellationToken::new());
-        let work = || -> io::Result<Vec<String>> {
-            let mut said = Vec::new();
-            while let Some((path, wanted)) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
-                    Ok(hash) if hash == **wanted => {}
-                    Ok(_) => said.push(CopyError::Damaged((*path).clone()).to_string()),
-                    Err(why) if is_denied(&why) => return Err(why),
-                    Err(why) => said.push(format!("'{}' cannot be read: {why}", path.display())),
-                }
-            }
-            Ok(said)
+        let stop = CancellationToken::new();
+        let look = |(path, wanted): &(&PathBuf, &Hash)| {
+            Ok(match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
+                Ok(hash) if hash == **wanted => None,
+                Ok(_) => Some(CopyError::Damaged((*path).clone()).to_string()),
+                Err(why) if is_denied(&why) => return Err(why),
+                Err(why) => Some(format!("'{}' cannot be read: {why}", path.display())),
+            })
         };
-        let parts = thread::scope(|scope| {
-            let workers = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect::<Vec<_>>();
-            let broke_off = || Err(io::Error::other("hashing broke off"));
-            let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| broke_off());
-            workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
-        })?;
-        Ok(parts.concat())
+        Ok(workers::each(self.threads, named, look)?.into_iter().flatten().collect())
     }
 
     fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {

@@ -6,9 +6,8 @@
 //! Linux 6.12), so the two looks are farther apart than that. A file that was taken for finished and was not is hashed again at the end.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -16,25 +15,14 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::manifest::{self, Hash};
+use super::hashed::{Hash, Hashed, Stamp};
+use super::manifest;
+use crate::disk::workers;
 
 /// How long to wait between two looks, at the least.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times as long as a look takes: with many tables a look costs something too.
 const REST: u32 = 10;
-
-/// What a file is known by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// Hashes of finished files, by their paths in the backup.
-#[derive(Debug, Default)]
-pub struct Hashed(HashMap<PathBuf, (Stamp, Hash)>);
 
 /// Hashes until it is ended, or dropped.
 #[derive(Debug)]
@@ -42,37 +30,6 @@ pub struct HashingAhead {
     until_dropped: Sender<()>,
     thread: JoinHandle<Hashed>,
     _breaks_off: DropGuard,
-}
-
-impl Stamp {
-    pub(super) fn of(there: &Metadata) -> Self {
-        Self {
-            inode: (there.dev(), there.ino()),
-            size: there.size(),
-            modified: (there.mtime(), there.mtime_nsec()),
-            changed: (there.ctime(), there.ctime_nsec()),
-        }
-    }
-
-    /// In bytes.
-    pub(super) fn size(self) -> u64 {
-        self.size
-    }
-}
-
-impl Hashed {
-    /// The hash of a file that still is what it was when it was hashed.
-    pub(super) fn of(&self, path: &Path, stamp: Stamp) -> Option<&Hash> {
-        self.0.get(path).filter(|(then, _)| *then == stamp).map(|(_, hash)| hash)
-    }
-
-    /// Hashes these too. What cannot be read, or is gone, is looked at again at the end, and told of then.
-    fn add(&mut self, dir: &Path, finished: Vec<(PathBuf, Stamp)>, stop: &CancellationToken) {
-        let one = |(path, stamp): &(PathBuf, Stamp)| Ok(hash(&dir.join(path), *stamp, stop).ok());
-        let done = manifest::on_threads(&finished, one).unwrap_or_default();
-        let known = finished.into_iter().zip(done);
-        self.0.extend(known.filter_map(|((path, stamp), hash)| Some((path, (stamp, hash?)))));
-    }
 }
 
 impl HashingAhead {
@@ -88,7 +45,7 @@ impl HashingAhead {
                 let begun = Instant::now();
                 let finished = look(&dir, &mut seen, &hashed);
                 pause = PAUSE.max(begun.elapsed() * REST);
-                hashed.add(&dir, finished, &stop);
+                add(&mut hashed, &dir, finished, &stop);
             }
             hashed
         });
@@ -108,9 +65,20 @@ fn look(dir: &Path, seen: &mut HashMap<PathBuf, Stamp>, hashed: &Hashed) -> Vec<
     let Ok(now) = manifest::stamped(dir) else { return Vec::new() };
     let before = std::mem::replace(seen, now);
     let is_finished = |(path, stamp): &(&PathBuf, &Stamp)| {
-        before.get(*path) == Some(*stamp) && hashed.of(path, **stamp).is_none() && stamp.size > 0
+        before.get(*path) == Some(*stamp) && hashed.of(path, **stamp).is_none() && stamp.size() > 0
     };
     seen.iter().filter(is_finished).map(|(path, stamp)| (path.clone(), *stamp)).collect()
+}
+
+/// Hashes these too. What cannot be read, or is gone, is looked at again at the end, and told of then.
+fn add(hashed: &mut Hashed, dir: &Path, finished: Vec<(PathBuf, Stamp)>, stop: &CancellationToken) {
+    let one = |(path, stamp): &(PathBuf, Stamp)| Ok::<_, io::Error>(hash(&dir.join(path), *stamp, stop).ok());
+    let done = workers::each(manifest::threads(), &finished, one).unwrap_or_default();
+    for ((path, stamp), hash) in finished.into_iter().zip(done) {
+        if let Some(hash) = hash {
+            hashed.insert(path, stamp, hash);
+        }
+    }
 }
 
 /// The hash of a file, if it was what the stamp says from the first byte to the last.
@@ -133,7 +101,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Hashed, HashingAhead, Stamp, hash, look};
+    use super::{Hashed, HashingAhead, Stamp, add, hash, look};
     use crate::witness::manifest;
 
     fn stamp(path: &Path) -> Stamp {
@@ -153,7 +121,7 @@ mod tests {
         assert_eq!(look(dir.path(), &mut seen, &hashed), [], "it has grown");
         let finished = look(dir.path(), &mut seen, &hashed);
         assert_eq!(finished, [(PathBuf::from("orders.ibd"), stamp(&path))]);
-        hashed.0.insert("orders.ibd".into(), (stamp(&path), "its hash".to_owned()));
+        hashed.insert("orders.ibd".into(), stamp(&path), "its hash".to_owned());
         assert_eq!(look(dir.path(), &mut seen, &hashed), [], "it has its hash");
     }
 
@@ -167,7 +135,7 @@ mod tests {
             fs::write(&path, "first").unwrap();
             let then = stamp(&path);
             let mut hashed = Hashed::default();
-            hashed.0.insert("ib_logfile0".into(), (then, "e".repeat(64)));
+            hashed.insert("ib_logfile0".into(), then, "e".repeat(64));
             if later == "replaced" {
                 fs::write(dir.path().join("new"), "first").unwrap();
                 fs::rename(dir.path().join("new"), &path).unwrap();
@@ -196,7 +164,7 @@ mod tests {
         }
         let hash_of = |stop: &CancellationToken| {
             let mut hashed = Hashed::default();
-            hashed.add(dir.path(), vec![("abc".into(), stamp(&path)), ("gone".into(), stamp(&path))], stop);
+            add(&mut hashed, dir.path(), vec![("abc".into(), stamp(&path)), ("gone".into(), stamp(&path))], stop);
             hashed.of(Path::new("abc"), stamp(&path)).cloned()
         };
         // "abc", from FIPS 180-2, appendix B.1.

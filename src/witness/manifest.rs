@@ -11,13 +11,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::{Hashed, Stamp};
+use super::hashed::{Hash, Hashed, Stamp};
+use crate::disk::workers;
 
 /// The manifest's name in a backup's folder.
 pub const NAME: &str = "dbcalm.sha256";
@@ -27,9 +27,6 @@ const MAX_THREADS: usize = 4;
 
 /// How much is read at once, in bytes: on the stack, which is given back when the thread ends.
 const PIECE: usize = 16 * 1024;
-
-/// A file's hash, in lower-case hexadecimal as `sha256sum` writes it.
-pub(crate) type Hash = String;
 
 /// Writes the manifest of the backup in `dir`; it is the caller's to sync. What was hashed before and has not changed since is not read
 /// again.
@@ -168,34 +165,12 @@ pub(super) fn stamped(dir: &Path) -> io::Result<HashMap<PathBuf, Stamp>> {
 }
 
 fn hash_all(dir: &Path, paths: &[PathBuf], stop: &CancellationToken) -> io::Result<BTreeMap<PathBuf, Hash>> {
-    on_threads(paths, |path| Ok((path.clone(), hash(&dir.join(path), stop)?))).map(BTreeMap::from_iter)
+    workers::each(threads(), paths, |path| Ok((path.clone(), hash(&dir.join(path), stop)?))).map(BTreeMap::from_iter)
 }
 
-/// Does the work for each on a few threads, one at a time on each; gives what came of it, in the same order.
-pub(super) fn on_threads<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> io::Result<R> + Sync,
-) -> io::Result<Vec<R>> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(items.len());
-    let next = AtomicUsize::new(0);
-    let some = || -> io::Result<Vec<(usize, R)>> {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { return Ok(done) };
-            done.push((index, work(item)?));
-        }
-    };
-    let parts = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
-        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|_panicked| Err(io::Error::other("hashing broke off")))
-        };
-        workers.into_iter().map(join).collect::<io::Result<Vec<_>>>()
-    })?;
-    let mut done = parts.into_iter().flatten().collect::<Vec<_>>();
-    done.sort_unstable_by_key(|(index, _)| *index);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
+/// As many as there are processors, up to [`MAX_THREADS`].
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
 fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {

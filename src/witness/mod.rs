@@ -5,6 +5,7 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod ahead;
+pub mod hashed;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::told;
+use crate::exec::Watch;
+use crate::model::Tool;
+
 /// What a step has to show, beside exit status 0, before it counts as a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
@@ -39,4 +43,15 @@ pub enum Proof {
     },
     /// `completed OK!`: the data directory has been filled.
     Filled,
+}
+
+impl Proof {
+    /// What the program has to be heard saying, to be held against this.
+    pub(crate) fn watch(&self, tool: &Tool) -> Option<Watch> {
+        match self {
+            Self::Prepared { .. } => tool.redo_end.map(Watch::Text),
+            Self::Backup { .. } => Some(Watch::Part(told::told)),
+            Self::Copied { .. } | Self::Filled => None,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::Hashed;
+use super::hashed::Hashed;
 use super::metadata::{Checkpoints, info, options};
 use super::{manifest, redo};
 use crate::copying::{CopyError, Copying};

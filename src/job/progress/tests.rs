@@ -24,7 +24,7 @@ fn the_figures_read_as_a_person_says_them() {
         ),
         (figures(5 * GIB, Some(4 * GIB), Some(2_190_000)), "5.0 GiB, 2.1 MB/s"),
         (figures(1, Some(4 * GIB), Some(0)), "1 B of 4.0 GiB (0 %), 0 kB/s"),
-        (figures(0, Some(1_000_000), Some(999_999)), "0 B of 976.5 KiB (0 %), 999 kB/s, about 1 s left"),
+        (figures(0, Some(1_000_000), Some(999_999)), "0 B of 976 KiB (0 %), 999 kB/s, about 1 s left"),
         (figures(0, Some(90_000_000), Some(1_000_000)), "0 B of 85.8 MiB (0 %), 1.0 MB/s, about 2 min left"),
         (figures(0, Some(36 * GIB), Some(GIB / 200)), "0 B of 36.0 GiB (0 %), 5.3 MB/s, about 2 h 0 min left"),
         (figures(0, Some(900 * GIB), Some(GIB / 200)), "0 B of 900 GiB (0 %), 5.3 MB/s, about 3 days left"),

@@ -23,7 +23,7 @@ pub fn for_backup(data_dir: &Path, backup_dir: &Path) -> io::Result<Option<Short
 
 /// Where the working copy of a database restore is made, and so how the data directory is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
+pub enum Staging {
     /// In `backup_dir`, from where it can be renamed into the data directory.
     Beside,
     /// In a directory of its own in the data directory, since `backup_dir` is on another file system.
@@ -34,9 +34,9 @@ pub enum Ground {
 
 /// What room there is for a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
+pub struct Space {
     /// Where it is best prepared.
-    pub ground: Ground,
+    pub staging: Staging,
     /// What it lacks there.
     pub shortage: Option<Shortage>,
     /// How large the data may be that it restores, in bytes.
@@ -48,32 +48,32 @@ pub struct Room {
 ///
 /// # Errors
 /// Something cannot be measured.
-pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Room> {
+pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Space> {
     let sizes = chain.iter().map(|stored| size(stored, &|_| true)).collect::<io::Result<Vec<_>>>()?;
     let full = sizes.first().copied().unwrap_or_default();
     // One at a time is there beside the full one.
     let largest = sizes.iter().skip(1).copied().max().unwrap_or_default();
     let size = expected(chain, full + largest);
-    let room = |ground, shortage| Ok(Room { ground, shortage, size });
+    let space = |staging, shortage| Ok(Space { staging, shortage, size });
     let work = existing(work);
     let Some(data_dir) = data_dir else {
-        return room(Ground::Apart, lack_for_copies(&work, full + largest)?);
+        return space(Staging::Apart, lack_for_copies(&work, full + largest)?);
     };
     let above = existing(data_dir);
     if is_one_mount(&work, &above)? {
-        return room(Ground::Beside, lack_for_copies(&work, full + largest)?);
+        return space(Staging::Beside, lack_for_copies(&work, full + largest)?);
     }
     let is_one = fs::metadata(&work)?.dev() == fs::metadata(&above)?.dev();
     // A directory that is not there the tool makes itself.
     if above == data_dir && free(&above)? >= size {
-        return room(Ground::Inside, None);
+        return space(Staging::Inside, None);
     }
     let filled = if is_one { full } else { 0 };
     let shortage = match lack_for_copies(&work, full + largest.max(filled))? {
         None if !is_one => lack(&above, full)?,
         shortage => shortage,
     };
-    room(Ground::Apart, shortage)
+    space(Staging::Apart, shortage)
 }
 
 /// What copies of stored backups lack where they are made.
@@ -183,7 +183,7 @@ mod tests {
     use std::fs::{self, File};
     use std::path::Path;
 
-    use super::{Ground, Room, for_backup, for_restore, is_copied, size};
+    use super::{Space, Staging, for_backup, for_restore, is_copied, size};
 
     #[test]
     fn tables_count_and_logs_do_not() {
@@ -213,15 +213,15 @@ mod tests {
         fs::write(dir.path().join("file"), [1; 5000]).unwrap();
         let chain = [dir.path().to_owned(), dir.path().join("none")];
         let (work, data_dir) = (dir.path().join("tmp/2026"), dir.path().join("data"));
-        let room = |ground| Room { ground, shortage: None, size: 5000 };
-        assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), room(Ground::Beside));
-        assert_eq!(for_restore(&chain, &work, None).unwrap(), room(Ground::Apart));
+        let space = |staging| Space { staging, shortage: None, size: 5000 };
+        assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), space(Staging::Beside));
+        assert_eq!(for_restore(&chain, &work, None).unwrap(), space(Staging::Apart));
         // No byte is free there; but who knows what such a file system makes of a file.
-        assert_eq!(for_restore(&chain, &work, Some(Path::new("/proc"))).unwrap(), room(Ground::Apart));
+        assert_eq!(for_restore(&chain, &work, Some(Path::new("/proc"))).unwrap(), space(Staging::Apart));
         // Here there is plenty, and it is another file system.
         let inside = for_restore(&chain, &work, Some(Path::new("/dev/shm"))).unwrap();
         let other = std::os::unix::fs::MetadataExt::dev(&fs::metadata("/dev/shm").unwrap());
         let own = std::os::unix::fs::MetadataExt::dev(&fs::metadata(dir.path()).unwrap());
-        assert_eq!(inside, room(if other == own { Ground::Beside } else { Ground::Inside }));
+        assert_eq!(inside, space(if other == own { Staging::Beside } else { Staging::Inside }));
     }
 }

@@ -1,0 +1,50 @@
+//! Hashes of files, and what each file was when it was hashed.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// SHA-256, in lower-case hexadecimal.
+pub(crate) type Hash = String;
+
+/// What a file is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// Hashes of finished files, by their paths in the backup.
+#[derive(Debug, Default)]
+pub struct Hashed(HashMap<PathBuf, (Stamp, Hash)>);
+
+impl Stamp {
+    pub(super) fn of(there: &Metadata) -> Self {
+        Self {
+            inode: (there.dev(), there.ino()),
+            size: there.size(),
+            modified: (there.mtime(), there.mtime_nsec()),
+            changed: (there.ctime(), there.ctime_nsec()),
+        }
+    }
+
+    /// In bytes.
+    pub(super) fn size(self) -> u64 {
+        self.size
+    }
+}
+
+impl Hashed {
+    /// The hash of a file that still is what it was when it was hashed.
+    pub(super) fn of(&self, path: &Path, stamp: Stamp) -> Option<&Hash> {
+        self.0.get(path).filter(|(then, _)| *then == stamp).map(|(_, hash)| hash)
+    }
+
+    /// Takes the hash of a file that was this when it was hashed.
+    pub(super) fn insert(&mut self, path: PathBuf, stamp: Stamp, hash: Hash) {
+        self.0.insert(path, (stamp, hash));
+    }
+}
