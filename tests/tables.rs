@@ -129,11 +129,15 @@ const TABLES: &str = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE sh
     CREATE TABLE m1 (a INT) ENGINE=MyISAM; INSERT INTO m1 VALUES (1);
     CREATE TABLE m2 (a INT, b INT) ENGINE=MyISAM; INSERT INTO m2 VALUES (1, 2);
     CREATE TABLE parts (a INT) ENGINE=MyISAM PARTITION BY HASH(a) PARTITIONS 2; INSERT INTO parts VALUES (1), (2);
+    CREATE TABLE ranges (a INT, b CHAR(250)) ENGINE=Aria PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN MAXVALUE);
+    INSERT INTO ranges VALUES (7, 'seven');
     CREATE TABLE inno (a INT) ENGINE=InnoDB; INSERT INTO inno VALUES (1);
+    CREATE TABLE inno_parts (a INT) ENGINE=InnoDB PARTITION BY HASH(a) PARTITIONS 2; INSERT INTO inno_parts VALUES (2), (3);
+    CREATE TABLE single (a INT) ENGINE=InnoDB; INSERT INTO single VALUES (5);
     DROP DATABASE IF EXISTS old; CREATE DATABASE old; CREATE TABLE old.one (a INT) ENGINE=InnoDB;";
 
 /// What is run in the midst of a backup, and what its failure says; nothing, where the backup is true.
-const RACES: [(&str, &str); 9] = [
+const RACES: [(&str, &str); 10] = [
     ("RENAME TABLE a1 TO z1, a2 TO z2, a3 TO z3", "' is there without 'shop/z"),
     (
         "CREATE OR REPLACE TABLE a1 (b INT) ENGINE=Aria; CREATE OR REPLACE TABLE a2 (b INT) ENGINE=Aria;
@@ -147,6 +151,10 @@ const RACES: [(&str, &str); 9] = [
     ),
     ("RENAME TABLE m1 TO t, m2 TO m1, t TO m2", "shop.m1, shop.m2; whose rows"),
     (
+        "ALTER TABLE ranges EXCHANGE PARTITION p0 WITH TABLE a1; ALTER TABLE parts EXCHANGE PARTITION p1 WITH TABLE m1",
+        "shop.ranges, shop.a1, shop.parts, shop.m1; whose rows",
+    ),
+    (
         "DROP DATABASE old; CREATE DATABASE old; CREATE TABLE old.two (a INT) ENGINE=InnoDB",
         "'old/two.frm' was taken away",
     ),
@@ -158,7 +166,8 @@ const RACES: [(&str, &str); 9] = [
         "",
     ),
     (
-        "ALTER TABLE a1 ADD COLUMN c INT; ALTER TABLE m1 ADD COLUMN c INT; TRUNCATE TABLE a2; RENAME TABLE parts TO q",
+        "ALTER TABLE a1 ADD COLUMN c INT; ALTER TABLE m1 ADD COLUMN c INT; TRUNCATE TABLE a2; RENAME TABLE parts TO q;
+         ALTER TABLE inno_parts EXCHANGE PARTITION p1 WITH TABLE single",
         "",
     ),
 ];
