@@ -25,7 +25,7 @@ use crate::config::credentials::{self, Secrets};
 use crate::config::option_files;
 use crate::disk::data_dir::RESTORING;
 use crate::disk::room::{self, Room, Shortage};
-use crate::disk::{self, below, data_dir, places, stored};
+use crate::disk::{self, below, data_dir, links, places, stored};
 use crate::exec::probe::{self, Ping};
 use crate::job::Claim;
 use crate::plan::stored::{Compression, Stored};
@@ -139,6 +139,14 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             }
             let places = server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default();
             on_disk(&config.data_dir, until, move || places::check_free(&places))
+                .await?
+                .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
+            let folders = chain.iter().map(|member| match &member.stored {
+                Stored::Directory(dir) => Some(dir.clone()),
+                Stored::Stream(_) | Stored::Forwarded(_) => None,
+            });
+            let folders = folders.collect::<Vec<_>>();
+            on_disk(&config.backup_dir, until, move || links::check(&folders))
                 .await?
                 .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
             (claim, secrets)

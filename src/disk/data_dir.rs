@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub use filled::{check_filled, sync};
 pub use moved::Inventory;
 use thiserror::Error;
+pub(in crate::disk) use undone::{COMPARED, is_copy};
 pub use undone::{Strangers, undo};
 
 /// What InnoDB makes anew and a restore brings itself: set aside.

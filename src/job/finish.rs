@@ -15,7 +15,7 @@ use crate::disk;
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::disk::own;
-use crate::exec::Finished;
+use crate::exec::{Finished, probe};
 use crate::metrics::Reason;
 use crate::plan::{End, INVENTORY};
 use crate::repository::history;
@@ -133,20 +133,32 @@ impl Job {
         match self.plan.end.clone() {
             End::Restore { tmp_dir, work, data_dir, moves, .. } if current.fills_data_dir => {
                 let (inventory, awaited) = (self.inventory.clone(), self.awaited.clone());
+                // Outside the data directory a server that was started meanwhile has its files under the names of the restore's.
+                let is_stopped = awaited.is_empty()
+                    || probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &data_dir)
+                        .await
+                        .unwrap_or(false);
                 blocking(move || {
                     // Of a restore that is complete nothing is undone.
                     let is_complete =
                         if moves { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
-                    if !is_complete {
-                        awaited.undo().map_err(|why| crate::chain(&why))?;
-                    }
+                    let outside = match (is_complete, is_stopped) {
+                        (true, _) => Ok(()),
+                        (false, true) => awaited.undo().map_err(|why| crate::chain(&why)),
+                        (false, false) => {
+                            Err("its server is not surely stopped, so nothing outside it was taken away".to_owned())
+                        }
+                    };
                     let undone = match inventory {
                         // Once it is removed the restore is complete, whatever failed after that.
                         Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&data_dir, Strangers::Spare),
                         _ if moves || !disk::is_directory(&work) => Ok(()),
                         _ => data_dir::undo(&data_dir, &work, Strangers::Spare),
                     };
-                    undone.map_err(|why| crate::chain(&why))
+                    match (undone.map_err(|why| crate::chain(&why)), outside) {
+                        (Err(within), Err(outside)) => Err(format!("{within}; {outside}")),
+                        (within, outside) => within.and(outside),
+                    }
                 })
                 .await
             }

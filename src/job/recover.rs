@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::disk::below;
 use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
+use crate::disk::places::Awaited;
 use crate::disk::stored;
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
@@ -169,7 +170,13 @@ async fn empty_data_dir(
         return Err(Left { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();
-    blocking(move || undo(&target)).await.map_err(|why| left(&why).into())
+    blocking(move || undo(&target)).await.map_err(|why| left(&why))?;
+    let own = own.to_owned();
+    let outside = blocking(move || {
+        let awaited = Awaited::read(&own).map_err(|why| format!("'{}' cannot be read: {why}", own.display()))?;
+        awaited.map_or(Ok(()), |awaited| awaited.undo()).map_err(|why| crate::chain(&why))
+    });
+    outside.await.map_err(|why| format!("what came outside the data directory was left as it is: {why}").into())
 }
 
 /// How a data directory is emptied again.

@@ -9,7 +9,7 @@ use crate::disk::directories;
 
 /// How much of each file is compared to tell whether it is a copy, in bytes: four of InnoDB's pages, the first of which holds
 /// the tablespace's id and LSN.
-const COMPARED: usize = 64 * 1024;
+pub(in crate::disk) const COMPARED: usize = 64 * 1024;
 
 /// Whether a file that is no copy keeps the copies from being removed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(super) fn bring_back(dir: &Path) -> Result<(), DataDirError> {
 }
 
 /// Whether `file` is what a copy of `original` is when it is whole, or when it was broken off.
-pub(super) fn is_copy(file: &Path, original: &Path) -> bool {
+pub(in crate::disk) fn is_copy(file: &Path, original: &Path) -> bool {
     let head = |path: &Path| -> io::Result<(u64, Vec<u8>)> {
         let file = File::open(path)?;
         let mut bytes = Vec::with_capacity(COMPARED);
