@@ -17,7 +17,7 @@ pub use filled::{check_filled, sync};
 pub use moved::Inventory;
 use thiserror::Error;
 pub(in crate::disk) use undone::{COMPARED, is_copy};
-pub use undone::{Strangers, undo};
+pub use undone::{Strangers, undo, undo_beside};
 
 /// What InnoDB makes anew and a restore brings itself: set aside.
 const INNODB: [&str; 2] = ["ibdata1", "ib_buffer_pool"];

@@ -211,6 +211,12 @@ impl Awaited {
         self.files.iter().map(|file| file.from.clone()).collect()
     }
 
+    /// What of it has come below `dir`, relative to that.
+    pub fn come_into(&self, dir: &Path) -> BTreeSet<PathBuf> {
+        let here = self.files.iter().filter_map(|file| Some((file, file.to.strip_prefix(dir).ok()?)));
+        here.filter(|(file, _)| file.has_come(&self.work)).map(|(_, below)| below.to_owned()).collect()
+    }
+
     /// Finds out whether each has arrived in its full size, and syncs it and its name to the disk.
     ///
     /// # Errors

@@ -149,7 +149,13 @@ async fn empty_data_dir(
     let left = |why: &str| format!("the data directory '{}' was left as it is: {why}", dir.display());
     let undo: Undo = match filling {
         Filling::Copying(work) if disk::is_directory(&work) => {
-            Box::new(move |dir| data_dir::undo(dir, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
+            let own = own.to_owned();
+            Box::new(move |dir| {
+                // A note that cannot be read shows nothing, so what lies there is a stranger's.
+                let others = Awaited::read(&own).ok().flatten().map(|awaited| awaited.come_into(dir));
+                data_dir::undo_beside(dir, &work, Strangers::Respect, &others.unwrap_or_default())
+                    .map_err(|why| crate::chain(&why))
+            })
         }
         Filling::Moving(path) if path.exists() => Box::new(move |dir| {
             let read = Inventory::read(&path).map_err(|why| format!("'{}' cannot be read: {why}", path.display()))?;

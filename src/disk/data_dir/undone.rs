@@ -1,8 +1,9 @@
 //! The data directory made what it was before a copy-back that failed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{DataDirError, at, files, from_aside, is_harmless, is_innodb, names};
 use crate::disk::directories;
@@ -21,13 +22,29 @@ pub enum Strangers {
 }
 
 /// Makes `dir` what it was before a copy-back from the prepared tree `work`.
+///
+/// # Errors
+/// The system's; or the first of the strangers, where there are any.
 pub fn undo(dir: &Path, work: &Path, strangers: Strangers) -> Result<(), DataDirError> {
+    undo_beside(dir, work, strangers, &BTreeSet::new())
+}
+
+/// The same, where the restore has put `others` into directories of the server's own below `dir`; they are the caller's to remove.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_beside(
+    dir: &Path,
+    work: &Path,
+    strangers: Strangers,
+    others: &BTreeSet<PathBuf>,
+) -> Result<(), DataDirError> {
     let (mut copies, mut foreign) = (Vec::new(), Vec::new());
     for relative in files(dir)? {
         let name = relative.to_string_lossy();
         if is_copy(&dir.join(&relative), &work.join(&relative)) {
             copies.push(relative);
-        } else if !is_harmless(&name) && from_aside(&name).is_none() {
+        } else if !is_harmless(&name) && from_aside(&name).is_none() && !others.contains(&relative) {
             foreign.push(relative.display().to_string());
         }
     }
