@@ -287,10 +287,12 @@ aria_tables() {
     done
 }
 
-# begin_backup NAME BACKUP: in the background, throttled.
+# begin_backup NAME BACKUP [OPTION...]: in the background, throttled.
 begin_backup() {
+    local name=$1 backup=$2
+    shift 2
     LOG=$T/log/tool
-    ARGUMENTS=(--backup "--socket=$T/$1/socket" --user=root "--datadir=$T/$1/data" "--target-dir=$T/$2" "${THROTTLED[@]}")
+    ARGUMENTS=(--backup "--socket=$T/$name/socket" --user=root "--datadir=$T/$name/data" "--target-dir=$T/$backup" "${THROTTLED[@]}" "$@")
     mariadb-backup --no-defaults "${ARGUMENTS[@]}" >"$LOG" 2>&1 &
     TOOL_PID=$!
 }

@@ -10,9 +10,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use crate::command::admit::admit;
-use crate::command::{Command, CommandId, Rejection};
+use crate::admit::admit;
+use crate::command::Command;
 use crate::job::Job;
+use crate::model::{CommandId, Rejection};
 use crate::wire::{self, Framed, Peer, Request, Response};
 use crate::world::World;
 

@@ -17,10 +17,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::connection;
-use crate::job::Board;
-use crate::metrics;
-use crate::world::World;
+use crate::world::{Board, World};
+use crate::{connection, metrics};
 
 /// How long the records may take to be written at the end, in a database that is locked or full: less than systemd's
 /// `TimeoutStopSec` in the unit.

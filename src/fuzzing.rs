@@ -16,9 +16,10 @@ use crate::exec::capture::Bounds;
 use crate::exec::{Capture, Captured, Watch};
 use crate::job::recover::remains::{Filling, Remains};
 use crate::job::scrub;
+use crate::model::Lsn;
 use crate::store::process::{self, Interrupted};
 use crate::store::schema;
-use crate::witness::{self, Checkpoints, Lsn, manifest, metadata, redo};
+use crate::witness::{self, Checkpoints, manifest, metadata, redo};
 
 /// Reads the text of a settings file, as from a file of the name `config.yml`.
 pub fn settings(text: &str) -> Result<Config, ConfigError> {

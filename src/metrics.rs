@@ -1,10 +1,9 @@
 //! What a monitor wants to know, as a text file for Prometheus: the textfile collector of `node_exporter` reads it.
 //!
-//! In: the records and the [`Board`](crate::job::Board). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
+//! In: the records and the [`Board`](crate::world::Board). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
 //! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
 
 mod clock;
-mod reason;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,15 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clock::Clock;
-pub use reason::{Failures, Reason};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::disk::replace;
 use crate::job;
-use crate::plan::tool::Flavour;
+use crate::model::{Flavour, JobKind};
 use crate::store::digest::{Digest, Latest};
-use crate::store::process::Kind;
+use crate::store::failure::{Failures, Reason};
 use crate::world::World;
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
@@ -39,7 +37,7 @@ struct Facts<'a> {
     flavour: Flavour,
     digest: &'a Digest,
     /// How many jobs of each kind are under way.
-    running: [(Kind, usize); 2],
+    running: [(JobKind, usize); 2],
     failures: Failures,
 }
 
@@ -110,13 +108,13 @@ impl Keeper {
                 latest.size = self.measure(latest, &config.backup_dir).await;
             }
         }
-        let running = [Kind::Backup, Kind::Restore].map(|kind| (kind, board.running(kind)));
+        let running = [JobKind::Backup, JobKind::Restore].map(|kind| (kind, board.running(kind)));
         Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures: before.plus(&counted) }))
     }
 
     /// The size of a backup whose row has none, since the Python API's table has no column for it. It is measured once.
     async fn measure(&mut self, latest: &Latest, backup_dir: &Path) -> Option<u64> {
-        let id: crate::command::BackupId = latest.id.parse().ok()?;
+        let id: crate::model::BackupId = latest.id.parse().ok()?;
         if let Some((_, size)) = self.measured.as_ref().filter(|(known, _)| *known == latest.id) {
             return Some(*size);
         }
@@ -140,7 +138,7 @@ fn told(path: &Path) -> Failures {
     })
 }
 
-fn labels(kind: Kind, reason: Reason) -> String {
+fn labels(kind: JobKind, reason: Reason) -> String {
     format!("kind=\"{}\",reason=\"{}\"", kind.as_str(), reason.as_str())
 }
 
@@ -203,15 +201,15 @@ mod tests {
 
     use insta::assert_snapshot;
 
-    use super::{Digest, Facts, Failures, Flavour, Kind, Latest, Reason, render, replace, told};
+    use super::{Digest, Facts, Failures, Flavour, JobKind, Latest, Reason, render, replace, told};
 
     #[test]
     fn the_text_is_what_prometheus_reads() {
         let mut failures = Failures::default();
-        failures.add(Kind::Backup, Reason::DiskFull);
+        failures.add(JobKind::Backup, Reason::DiskFull);
         let latest = Latest { id: "full-1".to_owned(), end: 1_795_596_533.4, seconds: Some(61.5), size: Some(4096) };
         let digest = Digest { full: Some(latest), incremental: None, restores: vec![("database", 1_795_596_600.0)] };
-        let running = [(Kind::Backup, 1), (Kind::Restore, 0)];
+        let running = [(JobKind::Backup, 1), (JobKind::Restore, 0)];
         let text = render(&Facts { flavour: Flavour::MariaDb, digest: &digest, running, failures });
         assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]"), @r#"
         # HELP dbcalm_build_info The daemon that wrote this.
@@ -258,9 +256,13 @@ mod tests {
         let path = dir.path().join("dbcalm.prom");
         assert_eq!(told(&path), Failures::default());
         let mut failures = Failures::from_counts(|_, reason| reason as u64);
-        failures.add(Kind::Restore, Reason::Other);
-        let facts =
-            Facts { flavour: Flavour::MariaDb, digest: &Digest::default(), running: [(Kind::Backup, 0); 2], failures };
+        failures.add(JobKind::Restore, Reason::Other);
+        let facts = Facts {
+            flavour: Flavour::MariaDb,
+            digest: &Digest::default(),
+            running: [(JobKind::Backup, 0); 2],
+            failures,
+        };
         replace(&path, &render(&facts)).unwrap();
         assert_eq!(told(&path), failures);
         fs::write(&path, "dbcalm_jobs_failed_total{kind=\"backup\",reason=\"tool\"} -1\n\u{0}").unwrap();

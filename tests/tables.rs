@@ -136,8 +136,10 @@ const TABLES: &str = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE sh
     CREATE TABLE single (a INT) ENGINE=InnoDB; INSERT INTO single VALUES (5);
     DROP DATABASE IF EXISTS old; CREATE DATABASE old; CREATE TABLE old.one (a INT) ENGINE=InnoDB;";
 
+const SWAP: &str = "RENAME TABLE kept.one TO kept.r, kept.two TO kept.one, kept.r TO kept.two";
+
 /// What is run in the midst of a backup, and what its failure says; nothing, where the backup is true.
-const RACES: [(&str, &str); 10] = [
+const RACES: [(&str, &str); 12] = [
     ("RENAME TABLE a1 TO z1, a2 TO z2, a3 TO z3", "' is there without 'shop/z"),
     (
         "CREATE OR REPLACE TABLE a1 (b INT) ENGINE=Aria; CREATE OR REPLACE TABLE a2 (b INT) ENGINE=Aria;
@@ -151,12 +153,15 @@ const RACES: [(&str, &str); 10] = [
     ),
     ("RENAME TABLE m1 TO t, m2 TO m1, t TO m2", "shop.m1, shop.m2; whose rows"),
     (
-        "ALTER TABLE ranges EXCHANGE PARTITION p0 WITH TABLE a1; ALTER TABLE parts EXCHANGE PARTITION p1 WITH TABLE m1",
-        "shop.ranges, shop.a1, shop.parts, shop.m1; whose rows",
-    ),
-    (
         "DROP DATABASE old; CREATE DATABASE old; CREATE TABLE old.two (a INT) ENGINE=InnoDB",
         "'old/two.frm' was taken away",
+    ),
+    // In a full backup whole files are renamed; in an incremental it is more than the tool can do.
+    (SWAP, ""),
+    (SWAP, "2 tables of InnoDB changed names with each other while the tool copied: kept/one, kept/two;"),
+    (
+        "ALTER TABLE ranges EXCHANGE PARTITION p0 WITH TABLE a1; ALTER TABLE parts EXCHANGE PARTITION p1 WITH TABLE m1",
+        "shop.ranges, shop.a1, shop.parts, shop.m1; whose rows",
     ),
     // The tool says `Error on aria table file open` of these too.
     ("DROP TABLE a1, a2, a3", ""),
@@ -176,7 +181,7 @@ fn races(form: &str) {
     if !is_installed() {
         return;
     }
-    let server = MariaDb::start();
+    let mut server = MariaDb::start();
     let mut env = TestEnv::real(&server);
     env.set("stream", form);
     env.set("parallel", "1");
@@ -185,8 +190,13 @@ fn races(form: &str) {
     // Its hundred views, and the texts of HELP, would be copied at the same pace.
     server
         .sql("DROP DATABASE sys; TRUNCATE mysql.help_topic; TRUNCATE mysql.help_keyword; TRUNCATE mysql.help_relation");
+    // Of tables that are younger than the last checkpoint the tool notes no renames: it copies them at the end.
+    server.sql("CREATE DATABASE kept; CREATE TABLE kept.one (a INT) ENGINE=InnoDB; CREATE TABLE kept.two (b INT) ENGINE=InnoDB");
+    server.stop();
+    server.run();
     env.full("base");
     assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    server.sql("INSERT INTO kept.one VALUES (1); INSERT INTO kept.two VALUES (2)");
     for (index, (statements, wanted)) in RACES.into_iter().enumerate() {
         server.sql(TABLES);
         let id = format!("b{index}");

@@ -2,8 +2,8 @@
 
 use super::strays::bounded;
 use crate::config::Config;
+use crate::model::Moment;
 use crate::store::reader::Reader;
-use crate::store::time::Moment;
 
 /// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
 pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {

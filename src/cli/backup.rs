@@ -10,10 +10,9 @@ use super::client::order;
 use super::exit::{Exit, Failure};
 use super::follow::{Order, see_to};
 use super::output::Output;
-use crate::command::BackupId;
 use crate::command::parse::{FULL_BACKUP, INCREMENTAL_BACKUP};
 use crate::config::Config;
-use crate::store::time::Moment;
+use crate::model::{BackupId, Moment};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum BackupArgs {

@@ -10,16 +10,13 @@ use serde_json::json;
 use tokio::runtime;
 
 use super::output::Output;
-use crate::config::Config;
 use crate::config::credentials::{self, Exposure};
-use crate::config::option_files;
+use crate::config::{Config, option_files};
 use crate::disk;
-use crate::exec::probe::{self, ANSWER_WITHIN, Ping, find};
-use crate::exec::{Finished, Invocation, LocalExecutor, Outcome};
-use crate::plan::tool;
-use crate::plan::version::Version;
+use crate::exec::{Finished, Invocation, LocalExecutor, Outcome, ask};
+use crate::model::{Moment, Version};
 use crate::repository::history;
-use crate::store::time::Moment;
+use crate::server::probe::{self, ANSWER_WITHIN, Ping, find};
 
 /// Look whether backups would work, and say what to do if not
 #[derive(Debug, Clone, Args)]
@@ -147,7 +144,7 @@ fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
 
 async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {
     let hint = format!("set {key} to a tool that this user can run");
-    match probe::run(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()]), ANSWER_WITHIN).await {
+    match ask(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()]), ANSWER_WITHIN).await {
         Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {}", why.reason), hint),
         Ok(None) => findings.problem(format!("{what} '{bin}' does not answer --version within 3 s"), hint),
         Ok(Some(said)) if said.outcome() != Outcome::Exited(0) => {
@@ -208,7 +205,7 @@ async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
         }
     }
     // A ping is content with a wrong password; a backup is not.
-    match probe::run(&LocalExecutor, &tool::status(bin, config), ANSWER_WITHIN).await {
+    match ask(&LocalExecutor, &probe::status(bin, config), ANSWER_WITHIN).await {
         Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => {
             findings.good("the server accepts the credentials");
             look_at_its_places(config, findings).await;

@@ -16,10 +16,11 @@ use serde_json::Value;
 use super::backups::{Backups, grown};
 use super::client::answers;
 use super::exit::{Exit, Failure};
-use super::output::{Output, bytes, records, span};
+use super::output::{Output, records, span};
 use super::request::Status;
 use crate::config::Config;
 use crate::disk::data_dir::RESTORING;
+use crate::model::Amount;
 use crate::plan::RESTORES;
 
 /// How often the records are read: 5 times a second.
@@ -123,10 +124,10 @@ impl Progress {
         }
         let mut line = self.phase.clone();
         if self.grown > 0 {
-            let of = self.expected.map(|expected| format!(" of about {}", bytes(expected))).unwrap_or_default();
-            let _infallible = write!(line, "  {}{of}", bytes(self.grown));
+            let of = self.expected.map(|expected| format!(" of about {}", Amount(expected))).unwrap_or_default();
+            let _infallible = write!(line, "  {}{of}", Amount(self.grown));
             let rate = self.grown / self.begun.elapsed().as_secs().max(1);
-            let _infallible = write!(line, "  {}/s", bytes(rate));
+            let _infallible = write!(line, "  {}/s", Amount(rate));
             if let Some(left) =
                 self.expected.and_then(|expected| expected.checked_sub(self.grown)).filter(|left| *left > 0)
             {

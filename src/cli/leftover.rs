@@ -11,10 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::CommandId;
 use crate::config::Config;
 use crate::disk::below;
 use crate::exec::orphans;
+use crate::model::CommandId;
 use crate::plan::RESTORES;
 use crate::store::reader::Reader;
 use crate::verify::server::scratch;

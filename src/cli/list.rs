@@ -8,11 +8,11 @@ use clap::{Args, ValueEnum};
 
 use super::backups::{Backups, Shown};
 use super::exit::{Exit, Failure};
-use super::output::{Age, IN_THE_FUTURE, Output, age, bytes, or_dash, records, span, table, took, unread};
+use super::output::{Age, IN_THE_FUTURE, Output, age, or_dash, records, span, table, took, unread};
 use super::tree::branches;
 use crate::config::Config;
+use crate::model::{Amount, Moment};
 use crate::store::reader::{ProcessRow, RestoreRow};
-use crate::store::time::Moment;
 
 /// How many folders are measured where the records have no size: to walk through thousands would take minutes.
 const MEASURED: usize = 100;
@@ -108,7 +108,7 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
             shown.kind.to_owned(),
             or_dash(shown.age_seconds.map(|age| if age < 0.0 { IN_THE_FUTURE.to_owned() } else { rounded(age) })),
             or_dash(shown.duration_seconds.map(rounded)),
-            or_dash(shown.size.map(bytes)),
+            or_dash(shown.size.map(|size| Amount(size).to_string())),
             shown.state.as_str().to_owned(),
             or_dash(shown.verified.map(|verified| verified.text(now))),
             from.to_owned(),

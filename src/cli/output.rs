@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use crate::config::Config;
+use crate::model::Moment;
 use crate::store::reader::Reader;
-use crate::store::time::Moment;
 
 /// How something is said.
 #[derive(Debug, Clone, Copy, Args)]
@@ -74,19 +74,6 @@ pub(super) fn table(head: &[&str], right: &[usize], rows: &[Vec<String>]) -> Str
 pub(super) fn facts(facts: &[(&str, Option<String>)]) -> String {
     let facts = facts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     facts.map(|(name, value)| format!("{name:<12} {value}\n")).collect::<Vec<_>>().concat()
-}
-
-/// Bytes for a person: `1.2 GiB`.
-pub(super) fn bytes(count: u64) -> String {
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let (mut tenths, mut unit) = (u128::from(count) * 10 / 1024, 0);
-    while tenths >= 10240 && unit < 4 {
-        (tenths, unit) = (tenths / 1024, unit + 1);
-    }
-    let unit = ["KiB", "MiB", "GiB", "TiB", "PiB"].get(unit).copied().unwrap_or_default();
-    if tenths < 1000 { format!("{}.{} {unit}", tenths / 10, tenths % 10) } else { format!("{} {unit}", tenths / 10) }
 }
 
 /// A duration for a person: the two largest units, `3 d 4 h`.
@@ -169,22 +156,11 @@ pub(super) fn or_dash(text: Option<String>) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Age, age, bytes, span, table};
-    use crate::store::time::Moment;
+    use super::{Age, age, span, table};
+    use crate::model::Moment;
 
     #[test]
-    fn sizes_and_durations_are_for_people() {
-        for (count, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            (123_456_789, "117 MiB"),
-            (5 << 40, "5.0 TiB"),
-            (u64::MAX, "16383 PiB"),
-        ] {
-            assert_eq!(bytes(count), text);
-        }
+    fn durations_are_for_people() {
         for (seconds, text) in [(0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7265, "2 h 1 min"), (90_000, "1 d 1 h")] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }

@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::backups::State;
-use super::output::bytes;
+use crate::model::{Amount, Lsn};
 use crate::verify::Depth;
 use crate::verify::kept::Outcome;
-use crate::witness::Lsn;
 
 /// What became of a backup, as JSON has it; docs/reference.md says what the fields are.
 #[derive(Debug, Serialize)]
@@ -62,8 +61,8 @@ fn how(report: &Report<'_>) -> String {
             format!("restored, {tables} tables checked{} {took}", not.unwrap_or_default())
         }
         (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
-        (_, Depth::Content, true, size) => format!("{}  hashed {took}", bytes(size.unwrap_or_default())),
-        (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", bytes(size)),
+        (_, Depth::Content, true, size) => format!("{}  hashed {took}", Amount(size.unwrap_or_default())),
+        (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", Amount(size)),
         (_, Depth::Content, false, None) => "no manifest: only its metadata was looked at".to_owned(),
         (_, Depth::Quick, true, _) => format!("metadata and presence {took}"),
         (_, Depth::Quick, false, _) => "no manifest: metadata".to_owned(),

@@ -11,9 +11,10 @@ use super::backups::Backups;
 use super::client::order;
 use super::exit::{Exit, Failure};
 use super::follow::{Order, see_to};
-use super::output::{Output, bytes};
+use super::output::Output;
 use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
+use crate::model::Amount;
 use crate::store::reader::BackupRow;
 
 /// Restore a backup with its whole chain, and follow it to its end
@@ -78,7 +79,7 @@ fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failu
     }
     let mut question = format!("This fills '{}' with\n", config.data_dir.display());
     for row in chain {
-        let size = all.size(row, config).map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+        let size = all.size(row, config).map(|size| format!(", {}", Amount(size))).unwrap_or_default();
         let begun = row.start_time.as_deref().map(|at| format!(", begun {at} UTC")).unwrap_or_default();
         let _infallible = writeln!(question, "  {}{begun}{size}", row.id);
     }

@@ -12,14 +12,13 @@ use tracing::{error, info, warn};
 
 use super::exit::Failure;
 use crate::config::{Config, credentials};
-use crate::daemon;
-use crate::disk;
 use crate::exec::LocalExecutor;
 use crate::job::recover;
 use crate::logging::Log;
 use crate::store::{Store, StoreError};
 use crate::wire::socket::{Socket, SocketError};
 use crate::world::World;
+use crate::{daemon, disk};
 
 /// How long a start waits for what somebody else holds before it is refused: 2 s. A daemon that is killed while it starts a
 /// program leaves a child that holds its locks and its socket until it has become that program: milliseconds, or what a busy

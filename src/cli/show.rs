@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::backups::{Backups, Shown, Verified};
 use super::exit::{Exit, Failure};
-use super::output::{Output, age, bytes, facts, records, span, took};
+use super::output::{Output, age, facts, records, span, took};
 use super::request::Status;
 use crate::config::Config;
-use crate::disk::stored;
-use crate::store::time::Moment;
+use crate::model::{Amount, Moment};
+use crate::repository::stored;
 
 /// Show a backup, its chain, and what depends on it; or a command
 #[derive(Debug, Clone, Args)]
@@ -75,7 +75,7 @@ fn verified_text(verified: &Verified<'_>, now: Moment) -> String {
 fn text(whole: &Whole<'_>, now: Moment) -> String {
     let backup = &whole.backup;
     let ago = age(backup.start_time, now).map(|age| format!(" ({})", age.ago())).unwrap_or_default();
-    let chain_size = whole.chain_size.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+    let chain_size = whole.chain_size.map(|size| format!(" ({})", Amount(size))).unwrap_or_default();
     let needed_by = || format!("{}: removing this one breaks them", whole.needed_by.join(", "));
     facts(&[
         ("backup", Some(backup.id.to_owned())),
@@ -84,7 +84,7 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ("begun", backup.start_time.map(|at| format!("{at} UTC{ago}"))),
         ("ended", backup.end_time.map(|at| format!("{at} UTC"))),
         ("took", took(backup.start_time, backup.end_time).map(span)),
-        ("size", backup.size.map(bytes)),
+        ("size", backup.size.map(|size| Amount(size).to_string())),
         ("state", Some(backup.state.as_str().to_owned())),
         ("verified", backup.verified.map(|verified| verified_text(&verified, now))),
         ("path", whole.path.clone()),

@@ -12,8 +12,7 @@ use clap::Args;
 use super::print_error;
 use crate::copying::Copying;
 use crate::disk::links;
-use crate::plan::stored::Compression;
-use crate::plan::tool::Flavour;
+use crate::model::{Compression, Flavour};
 use crate::stream::{Codec, Destination, Extract, Store};
 
 /// Store the stream that comes on stdin

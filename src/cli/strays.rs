@@ -7,10 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use super::backups::{Backups, State};
-use crate::command::BackupId;
 use crate::config::Config;
-use crate::disk::stored;
-use crate::plan::stored::{Compression, stream_name};
+use crate::model::{BackupId, Compression, stream_name};
+use crate::repository::stored;
 use crate::store::reader::Reader;
 
 /// How many of each kind are named.

@@ -1,18 +1,11 @@
 //! What a client may ask for, as values that cannot hold an unchecked argument.
 //!
-//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`]. [`parse`] looks at shapes alone;
-//! [`admit`] holds a command against the world (records, credentials, server, data directory).
+//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`](crate::model::Rejection). [`parse`] looks at shapes alone;
+//! [`admit`](crate::admit) holds a command against the world.
 
-pub mod admit;
-pub mod id;
 pub mod parse;
-#[cfg(test)]
-mod properties;
-mod rejection;
 
-pub use id::{BackupId, CommandId};
-pub use rejection::Rejection;
-use serde::Serialize;
+use crate::model::{BackupId, Target};
 
 /// One of the three things a client may ask for; nothing else is ever run on its word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,16 +48,6 @@ impl Restore {
     pub fn last(&self) -> &BackupId {
         self.incrementals.last().unwrap_or(&self.full)
     }
-}
-
-/// Where a chain is restored to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Target {
-    /// The server's data directory.
-    Database,
-    /// A folder under `<backup_dir>/restores`, which is kept.
-    Folder,
 }
 
 impl Command {

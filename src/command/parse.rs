@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Backup, BackupId, Command, Rejection, Restore, Target};
+use super::{Backup, Command, Restore};
+use crate::model::{BackupId, Rejection, Target};
 use crate::wire::Request;
 
 /// The wire's name for a full backup.
@@ -140,7 +141,8 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::{Backup, Command, Restore, Target};
+    use crate::command::{Backup, Command, Restore};
+    use crate::model::Target;
     use crate::wire::Request;
 
     fn parse(json: &str) -> Result<Command, String> {

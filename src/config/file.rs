@@ -13,8 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::access::{Access, Kind};
 use super::{Config, Streaming, tool_options};
-use crate::plan::stored::Compression;
-use crate::plan::tool::Flavour;
+use crate::model::{Compression, Flavour};
 
 /// Why there are no settings.
 #[derive(Debug, Error)]

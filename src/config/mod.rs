@@ -16,8 +16,7 @@ use access::Access;
 pub use file::ConfigError;
 use tracing::level_filters::LevelFilter;
 
-use crate::plan::stored::Compression;
-use crate::plan::tool::Flavour;
+use crate::model::{Compression, Flavour};
 
 /// Where the settings are, unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";

@@ -10,7 +10,6 @@ pub mod links;
 pub mod own;
 pub mod places;
 pub mod room;
-pub mod stored;
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

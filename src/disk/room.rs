@@ -5,50 +5,13 @@
 //! other failure does.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::model::Shortage;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statfs, statvfs, statx};
-
-/// What a place lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shortage {
-    /// Where.
-    pub place: PathBuf,
-    /// How much will be written there at least, in bytes.
-    pub needed: u64,
-    /// How much is free there for this user, in bytes.
-    pub free: u64,
-}
-
-impl fmt::Display for Shortage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { place, needed, free } = self;
-        let missing = Amount(needed.saturating_sub(*free));
-        let (place, needed, free) = (place.display(), Amount(*needed), Amount(*free));
-        write!(f, "no room in '{place}': at least {needed} are needed and {free} are free, {missing} are missing")
-    }
-}
-
-/// Bytes as a person reads them.
-pub(crate) struct Amount(pub(crate) u64);
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-        match units.into_iter().find(|(_, bits)| self.0 >> bits > 0) {
-            Some((unit, bits)) => {
-                // In tenths, rounded down: what is missing is more rather than less.
-                let tenths = (u128::from(self.0) * 10) >> bits;
-                write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
-            }
-            None => write!(f, "{} bytes", self.0),
-        }
-    }
-}
 
 /// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file.
 ///
@@ -220,18 +183,7 @@ mod tests {
     use std::fs::{self, File};
     use std::path::Path;
 
-    use super::{Amount, Ground, Room, Shortage, for_backup, for_restore, is_copied, size};
-
-    #[test]
-    fn what_is_missing_is_said_for_a_person() {
-        let shortage = Shortage { place: "/b".into(), needed: 13_207_024_435, free: 4 << 30 };
-        assert_eq!(
-            shortage.to_string(),
-            "no room in '/b': at least 12.2 GiB are needed and 4.0 GiB are free, 8.2 GiB are missing"
-        );
-        let said = [0, 1023, 1024, 1_048_575, 1 << 20, u64::MAX].map(|bytes| Amount(bytes).to_string());
-        assert_eq!(said, ["0 bytes", "1023 bytes", "1.0 KiB", "1023.9 KiB", "1.0 MiB", "16777215.9 TiB"]);
-    }
+    use super::{Ground, Room, for_backup, for_restore, is_copied, size};
 
     #[test]
     fn tables_count_and_logs_do_not() {

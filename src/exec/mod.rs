@@ -4,11 +4,11 @@
 //! ended and what it wrote. A [`CommandExecutor`] does it: [`LocalExecutor`] with real processes; a unit test with a script of its
 //! own.
 
+mod ask;
 pub(crate) mod capture;
 mod invocation;
 mod local;
 pub mod orphans;
-pub mod probe;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -21,13 +21,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ask::{ask, ask_selecting};
 pub use capture::{Capture, Captured, Heard, Select, Watch};
 pub use invocation::{Invocation, Pipeline};
 pub use local::LocalExecutor;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::CommandId;
+use crate::model::CommandId;
 
 /// Starts external programs.
 pub trait CommandExecutor: Send + Sync {

@@ -161,8 +161,8 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{Mark, end, find, identity, works_in};
-    use crate::command::CommandId;
     use crate::exec::{CommandExecutor, Invocation, LocalExecutor, Outcome, Terms};
+    use crate::model::CommandId;
 
     #[tokio::test]
     async fn an_orphan_has_its_time_to_end_and_only_then_is_killed() {

@@ -11,13 +11,12 @@ use uuid::Uuid;
 use super::run::{Job, blocking};
 use crate::disk;
 use crate::exec::Finished;
-use crate::exec::probe::{self, ANSWER_WITHIN};
+use crate::model::{Moment, stream_name};
 use crate::plan::End;
-use crate::plan::stored::stream_name;
 use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
-use crate::store::time::Moment;
+use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::witness::{self, Checkpoints, said_directory};
 
 impl Job {

@@ -6,9 +6,10 @@ use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
 use crate::disk::links;
 use crate::disk::places::{self, Awaited, PlaceError};
-use crate::exec::probe;
-use crate::plan::{End, INVENTORY, Proof, Step};
+use crate::plan::{End, INVENTORY, Step};
 use crate::repository::history;
+use crate::server::probe;
+use crate::witness::Proof;
 
 impl Job {
     /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Current, Failure, Job, blocking};
-use crate::command::Target;
-use crate::disk;
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
-use crate::disk::own;
-use crate::exec::{Finished, probe};
-use crate::metrics::Reason;
+use crate::disk::{self, own};
+use crate::exec::Finished;
+use crate::model::Target;
 use crate::plan::{End, INVENTORY};
 use crate::repository::history;
+use crate::server::probe;
+use crate::store::failure::Reason;
 use crate::store::{StoreError, Success};
 use crate::witness::manifest;
 

@@ -15,12 +15,12 @@ use tokio::time::sleep;
 
 use super::progress::{Figures, Meter, Part, Phase, telling};
 use super::run::{Current, Job};
-use crate::command::BackupId;
 use crate::exec::Heard;
-use crate::plan::stored::{Compression, stream_name};
-use crate::plan::{End, Proof, Step};
+use crate::model::{BackupId, Compression, stream_name};
+use crate::plan::{End, Step};
 use crate::store::Store;
 use crate::store::process::Note;
+use crate::witness::Proof;
 
 /// How often a step is looked at: once a second, the most that anybody who polls can use.
 const EVERY: Duration = Duration::from_secs(1);

@@ -3,7 +3,6 @@
 //! In: an admitted command's [`Plan`](crate::plan::Plan), an executor and the records. Out: rows. A job never sees a socket, and ends only with
 //! its records written: a step's row is there before its program is, and what it came to is written before it is forgotten.
 
-pub(crate) mod board;
 mod describe;
 mod fill;
 mod finish;
@@ -12,15 +11,12 @@ pub(crate) mod progress;
 #[cfg(test)]
 mod properties;
 pub mod recover;
-mod registry;
 mod run;
 pub(crate) mod scrub;
 mod scrub_values;
 #[cfg(test)]
 mod tests;
 
-pub use board::Board;
 pub(crate) use follow::measured_whole as measured;
-pub use registry::{Claim, Registry};
 pub use run::Job;
 pub(crate) use run::blocking;

@@ -8,8 +8,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::disk::room::Amount;
-use crate::plan::{End, Plan, Proof, Step};
+use crate::model::Amount;
+use crate::plan::{End, Plan, Step};
+use crate::witness::Proof;
 
 /// Over how long a rate is taken: 10 s, so that a file system that writes in bursts does not let it jump.
 const WINDOW: Duration = Duration::from_secs(10);

@@ -17,15 +17,14 @@ use tracing::{info, warn};
 
 use super::run::blocking;
 use crate::config::Config;
-use crate::disk;
-use crate::disk::below;
 use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
 use crate::disk::places::Awaited;
-use crate::disk::stored;
+use crate::disk::{self, below};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
-use crate::exec::probe;
 use crate::plan::{RESTORES, TMP};
+use crate::repository::stored;
+use crate::server::probe;
 use crate::store::process::Interrupted;
 use crate::store::{Store, StoreError};
 

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::command::admit::Admitted;
-use crate::command::{CommandId, Rejection, Target};
+use crate::admit::Admitted;
 use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::disk::Disk;
@@ -18,17 +17,15 @@ use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
 use crate::exec::{Finished, Heard, Outcome, Running, Terms, Watch};
-use crate::plan::{End, Plan, Proof, Step};
+use crate::model::{CommandId, JobKind, Moment, Rejection, Target};
+use crate::plan::{End, Plan, Step};
 use crate::repository::Origin;
-use crate::store::process::{Begun, Ended, Kind};
-use crate::store::time::Moment;
+use crate::store::process::{Begun, Ended};
 use crate::witness::ahead::{Hashed, HashingAhead};
 use crate::witness::live::Live;
-use crate::witness::{self, Checkpoints, told};
-use crate::world::World;
+use crate::witness::{self, Checkpoints, Proof, told};
+use crate::world::{Claim, Seat, World};
 
-use super::Claim;
-use super::board::Seat;
 use super::follow::Follow;
 use super::progress::{Part, Phase};
 
@@ -117,8 +114,8 @@ impl Job {
         let disk = disk.map_err(|why| Rejection::Broken(format!("'{}' cannot be opened: {why}", written.display())));
         let disk = Arc::new(disk?);
         let (kind, id) = match &plan.end {
-            End::Backup { id, .. } => (Kind::Backup, id),
-            End::Restore { full, .. } => (Kind::Restore, full),
+            End::Backup { id, .. } => (JobKind::Backup, id),
+            End::Restore { full, .. } => (JobKind::Restore, full),
         };
         let seat = world.board.enter(kind, id);
         let mut job = Self {
@@ -302,8 +299,8 @@ impl Job {
         self.copied = blocking(move || {
             let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
             let copied = copied.map_err(|doubt| crate::chain(&doubt))?;
-            if let Proof::Backup { dir, stream, .. } = &proof {
-                let bare = witness::whole_tables(dir, stream.as_deref(), &finished, &live);
+            if let Proof::Backup { dir, base, stream } = &proof {
+                let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
                 let bare = bare.map_err(|doubt| crate::chain(&doubt))?;
                 for table in &bare {
                     warn!("{table}: it was like that on the server, and is in the backup");
@@ -324,8 +321,8 @@ impl Job {
             command: step.pipeline.to_string(),
             command_id: self.command_id.to_string(),
             kind: match self.plan.end {
-                End::Backup { .. } => Kind::Backup,
-                End::Restore { .. } => Kind::Restore,
+                End::Backup { .. } => JobKind::Backup,
+                End::Restore { .. } => JobKind::Restore,
             },
             args: self.plan.args.clone(),
             start,

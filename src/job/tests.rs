@@ -11,13 +11,13 @@ use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::Job;
-use crate::command::admit::Admitted;
-use crate::command::{Backup, Restore, Target};
+use crate::admit::Admitted;
+use crate::command::{Backup, Restore};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
-use crate::plan::stored::Stored;
+use crate::model::{Stored, Target};
 use crate::plan::{Ground, Member, Plan};
 use crate::repository::Origin;
 use crate::server::Server;
@@ -90,12 +90,8 @@ impl Bench {
     }
 
     async fn run(&self, plan: Plan) -> Result<(), String> {
-        let admitted = Admitted {
-            plan,
-            claim: self.world.registry.claim_nothing(),
-            secrets: Secrets::default(),
-            origin: origin(),
-        };
+        let admitted =
+            Admitted { plan, claim: self.world.claims.claim_nothing(), secrets: Secrets::default(), origin: origin() };
         let until = Instant::now() + Duration::from_secs(5);
         let begun = Job::begin(admitted, &self.world, &self.config, until).await;
         self.world.tasks.close();

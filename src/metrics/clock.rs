@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::time::Moment;
+use crate::model::Moment;
 
 /// How often the clock is looked at: each minute.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::Clock;
-    use crate::store::time::Moment;
+    use crate::model::Moment;
 
     #[test]
     fn a_clock_that_is_set_has_jumped_and_one_that_runs_has_not() {

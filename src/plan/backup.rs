@@ -4,12 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::stored::stream_name;
-use super::{End, Plan, Proof, Step, tool};
-use crate::command::{Backup, BackupId};
+use super::arguments::{backup_environment, parallel};
+use super::{End, Plan, Step};
+use crate::command::Backup;
 use crate::config::{Config, Streaming};
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
+use crate::model::{BackupId, stream_name};
+use crate::server::login::{host, login};
+use crate::witness::Proof;
 
 /// The arguments as the records keep them.
 #[derive(Serialize)]
@@ -26,11 +29,11 @@ impl Plan {
     pub fn backup(backup: &Backup, bin: &str, config: &Config) -> Self {
         let dir = config.backup_dir.join(backup.id.as_str());
         let base = backup.base.as_ref().map(|base| config.backup_dir.join(base.as_str()));
-        let mut args = tool::login(&config.credentials).to_vec();
+        let mut args = login(&config.credentials).to_vec();
         args.extend(["--backup".to_owned(), format!("--target-dir={}", dir.display())]);
-        args.extend(tool::host(config));
+        args.extend(host(config));
         args.extend(base.as_ref().map(|base| format!("--incremental-basedir={}", base.display())));
-        args.extend(tool::parallel(config.parallel));
+        args.extend(parallel(config.parallel));
         args.extend(config.backup_options.iter().cloned());
         let stream = config.streaming.as_ref().map(|streaming| stream_name(&backup.id, streaming.compression));
         let rest = match (&config.streaming, &stream) {
@@ -75,6 +78,6 @@ fn stages(backup: &Backup, streaming: &Streaming, name: &str, dir: &Path, config
     args.push(format!("--threads={}", streaming.threads));
     let Some(forward) = &streaming.forward else { return vec![Invocation::own(args)] };
     args.push("--forward".to_owned());
-    let environment = tool::backup_environment(&backup.id, backup.base.as_ref());
+    let environment = backup_environment(&backup.id, backup.base.as_ref());
     vec![Invocation::own(args), Invocation::shell(forward, environment)]
 }

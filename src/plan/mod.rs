@@ -3,24 +3,22 @@
 //! In: an admitted command and the settings. Out: a [`Plan`], as a value. No I/O here: a plan can be compared, printed and
 //! tested without a server, a tool or a disk.
 
+mod arguments;
 mod backup;
 mod restore;
-pub mod stored;
 #[cfg(test)]
 mod tests;
-pub mod tool;
-pub mod version;
 
 use std::path::{Path, PathBuf};
 
 pub use restore::{Ground, INVENTORY, Member, RESTORES, TMP};
 
-use crate::command::BackupId;
-use crate::command::Target;
 use crate::config::Config;
 use crate::exec::Pipeline;
+use crate::model::{BackupId, Target};
 use crate::repository::history::Mark;
 use crate::server::Outside;
+use crate::witness::Proof;
 
 /// One request's work: its steps in order, and what their success is recorded as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,45 +60,6 @@ impl Step {
             Proof::Backup { .. } | Proof::Copied { .. } | Proof::Prepared { .. } | Proof::Filled => None,
         }
     }
-}
-
-/// What a step has to show, beside exit status 0, before it counts as a success.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Proof {
-    /// The private copy of a stored backup is what its manifest says, which the program that made it has seen to; and its metadata is
-    /// that of a backup of this kind, with a redo log that has room for what it promises.
-    Copied {
-        /// The copy.
-        copy: PathBuf,
-        /// What is stored, for people.
-        member: PathBuf,
-        /// Whether it is an incremental.
-        is_incremental: bool,
-    },
-    /// `completed OK!`, and metadata that parses and fits the base's LSNs.
-    Backup {
-        /// The new backup's folder.
-        dir: PathBuf,
-        /// The folder of what it was taken from.
-        base: Option<PathBuf>,
-        /// The name of its stream; none, where the folder holds the files themselves.
-        stream: Option<String>,
-    },
-    /// `completed OK!`, the redo log read to its end, and checkpoints of `work` that have come to those of the copy that was made in
-    /// the step before.
-    Prepared {
-        /// The working copy.
-        work: PathBuf,
-        /// The private copy of the incremental that was applied, to be removed afterwards; none where the full backup was
-        /// prepared.
-        applied: Option<PathBuf>,
-        /// What is stored, for people.
-        member: PathBuf,
-        /// Whether nothing is to be applied after it.
-        last: bool,
-    },
-    /// `completed OK!`: the data directory has been filled.
-    Filled,
 }
 
 /// What the success of all steps is recorded as, and what a failure must take away again.

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::stored::{Stored, Stream};
-use super::version::Version;
-use super::{End, Plan, Proof, Step, tool};
-use crate::command::{BackupId, Restore, Target};
+use super::arguments::{backup_environment, parallel};
+use super::{End, Plan, Step};
+use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
+use crate::model::{BackupId, Stored, Stream, Target, Version};
 use crate::repository::history::Mark;
 use crate::server::Server;
+use crate::witness::Proof;
 
 /// Folder under `backup_dir` for the working copies of database restores.
 pub const TMP: &str = "tmp";
@@ -145,7 +146,7 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
         }
         Stored::Stream(stream) => extract(text(&stream.path), stream).into(),
         Stored::Forwarded(stream) => {
-            let environment = tool::backup_environment(&member.id, member.base.as_ref());
+            let environment = backup_environment(&member.id, member.base.as_ref());
             // Without a command it was not admitted.
             let fetch = config.fetch.as_deref().unwrap_or("exit 1");
             let first = Invocation::shell(fetch, environment);
@@ -186,6 +187,6 @@ fn fill(work: &Path, ground: &Ground<'_>, config: &Config) -> Step {
         format!("--datadir={}", config.data_dir.display()),
     ];
     args.extend(ground.server.map(|server| server.restore_options(&config.data_dir)).unwrap_or_default());
-    args.extend(tool::parallel(config.parallel).filter(|_| !ground.moves));
+    args.extend(parallel(config.parallel).filter(|_| !ground.moves));
     Step { pipeline: Invocation::new(ground.bin, args).into(), proof: Proof::Filled }
 }

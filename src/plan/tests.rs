@@ -6,11 +6,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::stored::{Stored, Stream};
 use super::{Ground, Member, Plan};
-use crate::command::{Backup, BackupId, Restore, Target};
+use crate::command::{Backup, Restore};
 use crate::config::Config;
-use crate::plan::version::Version;
+use crate::model::{BackupId, Stored, Stream, Target, Version};
 
 const RECORDED: &str = include_str!("../../tests/commands.json");
 

@@ -17,8 +17,9 @@ use thiserror::Error;
 
 use super::history::{Descent, Left, Mark};
 use crate::disk::links::is_own;
+use crate::model::Lsn;
 use crate::server::Server;
-use crate::witness::{Binlog, Lsn};
+use crate::witness::Binlog;
 
 /// Its name in a backup's folder.
 pub const NAME: &str = "backup.json";

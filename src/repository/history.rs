@@ -20,7 +20,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::witness::Lsn;
+use crate::model::Lsn;
 
 /// The schema that every server has, whose directory in the data directory holds the marks.
 pub const PLACE: &str = "mysql";

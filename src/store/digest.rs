@@ -2,10 +2,9 @@
 
 use rusqlite::{Connection, Result};
 
-use super::process::Kind;
-use super::time::Moment;
 use super::{schema, text};
-use crate::metrics::{Failures, Reason};
+use crate::model::{JobKind, Moment};
+use crate::store::failure::{Failures, Reason};
 
 /// The last successes: those that were recorded last, whatever their times say. One whose end is in the future, because the clock was ahead
 /// then, is passed over: an alert on what is old must not be silent until that time has come.
@@ -82,7 +81,7 @@ pub(super) fn failures(connection: &Connection) -> Result<Failures> {
     let mut rows = statement.query([])?;
     let mut failures = Failures::default();
     while let Some(row) = rows.next()? {
-        let kind = if text(row, 0)?.as_deref() == Some("backup") { Kind::Backup } else { Kind::Restore };
+        let kind = if text(row, 0)?.as_deref() == Some("backup") { JobKind::Backup } else { JobKind::Restore };
         let code = text(row, 1)?.and_then(|code| code.parse().ok()).unwrap_or(-1);
         failures.add(kind, Reason::of(code, &text(row, 2)?.unwrap_or_default()));
     }

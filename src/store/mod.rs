@@ -6,17 +6,18 @@
 
 mod chain;
 pub mod digest;
+pub mod failure;
 pub mod process;
 pub mod reader;
 pub(crate) mod records;
 pub(crate) mod schema;
-pub mod time;
 mod worker;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::model::Moment;
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
@@ -24,10 +25,9 @@ pub use records::{Known, Success};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
-use time::Moment;
 use worker::{Patience, Worker};
 
-use crate::metrics::Failures;
+use crate::store::failure::Failures;
 
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]

@@ -3,26 +3,7 @@
 use rusqlite::{Connection, Result, params};
 
 use super::text;
-use super::time::Moment;
-
-/// What kind of work a command belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A full or incremental backup.
-    Backup,
-    /// A restore.
-    Restore,
-}
-
-impl Kind {
-    /// As the records spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Backup => "backup",
-            Self::Restore => "restore",
-        }
-    }
-}
+use crate::model::{JobKind, Moment};
 
 /// A command that is about to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +13,7 @@ pub struct Begun {
     /// The request's id.
     pub command_id: String,
     /// Backup or restore.
-    pub kind: Kind,
+    pub kind: JobKind,
     /// The request's arguments, as JSON.
     pub args: String,
     /// When.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
 use super::{chain, schema, text};
-use crate::command::{BackupId, Target};
+use crate::model::{BackupId, Moment, Target};
 
 /// What the records know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Success {
         /// The request's own directory.
         target_path: String,
         /// When the first step was begun.
-        start: super::time::Moment,
+        start: Moment,
     },
 }
 

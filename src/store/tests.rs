@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::process::{Begun, Ended, Kind};
-use super::time::Moment;
+use super::process::{Begun, Ended};
 use super::{Store, StoreError, Success};
-use crate::command::Target;
+use crate::model::{JobKind, Moment, Target};
 
 mod chain;
 mod digest;
@@ -82,7 +81,7 @@ fn begun(command_id: &str) -> Begun {
     Begun {
         command: "/usr/bin/mariabackup --backup".to_owned(),
         command_id: command_id.to_owned(),
-        kind: Kind::Backup,
+        kind: JobKind::Backup,
         args: r#"{"id": "full-1"}"#.to_owned(),
         start: Moment::now(),
     }

@@ -13,7 +13,7 @@ use std::thread::Scope;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::plan::stored::Compression;
+use crate::model::Compression;
 
 /// How a block is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,7 @@ use super::chunks::{Chunk, Chunks, Kind};
 use super::codec::{Codec, sniff};
 use super::inspect::{Effect, Inspector, Whole};
 use super::{StreamError, cannot_write};
-use crate::plan::stored::Compression;
-use crate::plan::tool::Flavour;
+use crate::model::{Compression, Flavour};
 use crate::witness::manifest;
 
 /// What is to be extracted, and where to.

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
-use crate::plan::tool::Tool;
-use crate::witness::tables;
+use crate::model::Tool;
 use crate::witness::told::Findings;
-use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo, renames, tables};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";
@@ -167,7 +166,7 @@ impl Inspector {
         let is_metadata = path.to_str().is_some_and(|name| {
             name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
         });
-        if is_metadata || tables::is_partition_list(path) { KEPT } else { 0 }
+        if is_metadata || tables::is_partition_list(path) || renames::is_note(path) { KEPT } else { 0 }
     }
 
     fn tables(&self) -> Findings {
@@ -177,7 +176,9 @@ impl Inspector {
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
         let mut lacking = lacking.collect::<Vec<_>>();
         lacking.sort();
-        Findings { lacking, gone: self.gone.iter().cloned().collect() }
+        let notes = self.files.iter().filter(|(path, _)| renames::is_note(path));
+        let swapped = renames::circles(notes.map(|(path, file)| (path.clone(), file.beginning.clone())));
+        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped }
     }
 
     /// Says whether the stream may end here.

@@ -24,7 +24,7 @@ pub use extract::{Extract, Extracted};
 pub use store::{Destination, Store, Stored};
 use thiserror::Error;
 
-use crate::plan::stored::Compression;
+use crate::model::Compression;
 
 /// Why a stream is not stored, or not extracted.
 #[derive(Debug, Error)]

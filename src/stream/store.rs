@@ -17,7 +17,7 @@ use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
 use crate::disk::ahead::begin_writing;
-use crate::plan::tool::Flavour;
+use crate::model::Flavour;
 use crate::witness::{Checkpoints, manifest};
 
 /// How much is compressed as one, in bytes, at the least.

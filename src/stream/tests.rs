@@ -8,8 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{Codec, Destination, Extract, Extracted, Store, Stored, StreamError};
-use crate::plan::stored::Compression;
-use crate::plan::tool::Flavour;
+use crate::model::{Compression, Flavour};
 use crate::witness::manifest;
 
 const CHECKPOINTS: &str = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\n";

@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::kept::{self, Outcome};
 use crate::chains::Broken;
-use crate::command::BackupId;
 use crate::copying::widow_of;
-use crate::disk::stored;
-use crate::plan::stored::Stored;
-use crate::plan::tool::Flavour;
+use crate::model::{BackupId, Flavour, Stored};
 use crate::repository::card::Card;
+use crate::repository::stored;
 use crate::store::reader::BackupRow;
 use crate::witness::{self, Checkpoints, Doubt, MetadataError};
 
@@ -126,7 +124,7 @@ mod tests {
 
     use super::Glance;
     use crate::chains::Broken;
-    use crate::plan::tool::Flavour;
+    use crate::model::Flavour;
     use crate::store::reader::BackupRow;
 
     /// A backup with these LSNs, or with no folder.

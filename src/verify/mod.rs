@@ -17,18 +17,15 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::BackupId;
 use crate::copying::source::{Source, Tree};
 use crate::copying::{CopyError, widow};
-use crate::disk::stored;
-use crate::plan::stored::{Stored, Stream};
-use crate::plan::tool::Flavour;
+use crate::model::{BackupId, Flavour, Lsn, Stored, Stream};
 use crate::repository::card::{Card, CardError};
+use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
 use crate::witness::manifest::{self, Hash};
 use crate::witness::tables::{self, Lacking};
-use crate::witness::told;
-use crate::witness::{self, Checkpoints, Doubt, Lsn, MetadataError};
+use crate::witness::{self, Checkpoints, Doubt, MetadataError, renames, told};
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -157,6 +154,11 @@ impl Verifier<'_> {
                 Err(why) if is_denied(&why) => return Err(why),
                 Err(why) => found.problem(format!("the tables' definitions cannot be read: {why}")),
             }
+            match renames::circles_in(dir, tree.files.iter().map(|entry| &entry.path)) {
+                Ok(tables) => swapped_tables(&tables, wanted.is_incremental, found),
+                Err(why) if is_denied(&why) => return Err(why),
+                Err(why) => found.problem(format!("what was renamed cannot be read: {why}")),
+            }
         }
         let tool = self.flavour.tool();
         found.taken_as = witness::taken_into(dir, tool);
@@ -231,6 +233,7 @@ impl Verifier<'_> {
                         .iter()
                         .map(|path| format!("the table of '{}' was lost while the backup was taken", path.display())),
                 );
+                swapped_tables(&extracted.whole.tables.swapped, wanted.is_incremental, found);
                 let is: Checkpoints = extracted.whole.checkpoints;
                 found.to_lsn = Some(is.to_lsn);
                 if extracted.whole.has_corrupt_pages {
@@ -274,6 +277,13 @@ impl Verifier<'_> {
 
     fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {
         Counted { input, count: self.count }
+    }
+}
+
+/// An incremental in which tables took each other's names cannot be applied.
+fn swapped_tables(tables: &[PathBuf], is_incremental: bool, found: &mut Found) {
+    if is_incremental && !tables.is_empty() {
+        found.problem(crate::chain(&Doubt::Swapped(tables.iter().map(|path| path.display().to_string()).collect())));
     }
 }
 

@@ -21,11 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::asking::{Asking, Said};
 use self::tables::{Found, Verdict};
-use crate::command::CommandId;
 use crate::disk::below;
-use crate::exec::probe;
-use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms, Watch};
-use crate::plan::tool::Flavour;
+use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms, Watch, ask};
+use crate::model::{CommandId, Flavour};
+use crate::server::probe;
 
 /// How long it may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -213,7 +212,7 @@ async fn are_whole(executor: &dyn CommandExecutor, data: &Path, files: &[&str]) 
             return false;
         }
         let path = path.display().to_string();
-        let said = probe::run(executor, &Invocation::new(&program, [path]), CHECK_WITHIN).await;
+        let said = ask(executor, &Invocation::new(&program, [path]), CHECK_WITHIN).await;
         if !said.is_ok_and(|said| said.is_some_and(|said| said.outcome() == Outcome::Exited(0))) {
             return false;
         }
@@ -255,9 +254,8 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::{Checked, NotChecked, Outcome, Verdict, check, directory, encrypted, is_crash, is_encrypted};
-    use crate::command::CommandId;
     use crate::exec::scripted::{End, ScriptedExecutor};
-    use crate::plan::tool::Flavour;
+    use crate::model::{CommandId, Flavour};
 
     #[tokio::test]
     async fn a_server_that_ends_before_it_answers_is_told_in_its_own_words() {

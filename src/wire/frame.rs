@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::{Budget, SMALL};
-use crate::command::Rejection;
+use crate::model::Rejection;
 
 /// The largest request, in bytes: 1 MiB, by the contract.
 pub const MAX_REQUEST: usize = 1024 * 1024;
@@ -177,7 +177,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::{Budget, Framed, MAX_DRAIN, MAX_REQUEST, REST_WITHIN, drain, read, turn_away};
-    use crate::command::Rejection;
+    use crate::model::Rejection;
 
     async fn frame(bytes: &[u8]) -> Result<Framed, String> {
         match read(&mut Cursor::new(bytes), &Budget::default()).await.unwrap() {

@@ -6,7 +6,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::command::Rejection;
+use crate::model::Rejection;
 
 /// What a client asks for, by name, with its arguments as they came.
 #[derive(Debug, Clone, PartialEq)]

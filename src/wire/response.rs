@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use crate::command::{CommandId, Rejection};
 use crate::json;
+use crate::model::{CommandId, Rejection};
 
 /// The Go API reads once, at most 4096 bytes: a reply is smaller.
 pub const MAX_REPLY: usize = 4096;
@@ -50,7 +50,7 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::{MAX_REPLY, Response};
-    use crate::command::{CommandId, Rejection};
+    use crate::model::{CommandId, Rejection};
 
     #[test]
     fn the_bytes_are_the_contracts() {

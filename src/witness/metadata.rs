@@ -11,10 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::plan::tool::Tool;
-
-/// A log sequence number of InnoDB: a byte's place in all redo log ever written.
-pub type Lsn = u64;
+use crate::model::{Lsn, Tool};
 
 /// The server's options as they were at the backup, one of the files every backup has.
 const OPTIONS: &str = "backup-my.cnf";

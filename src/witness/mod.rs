@@ -8,9 +8,11 @@ pub mod ahead;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
+mod proof;
 #[cfg(test)]
 mod properties;
 pub(crate) mod redo;
+pub(crate) mod renames;
 pub mod tables;
 pub mod told;
 
@@ -18,15 +20,15 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use metadata::{Binlog, Checkpoints, Lsn, MetadataError};
+pub use metadata::{Binlog, Checkpoints, MetadataError};
 pub(crate) use metadata::{info, taken_into, uuid_of};
+pub use proof::Proof;
 use tables::Lacking;
 use thiserror::Error;
 use told::Findings;
 
 use crate::exec::{Finished, Outcome};
-use crate::plan::Proof;
-use crate::plan::tool::Tool;
+use crate::model::{Lsn, Tool};
 
 /// What the tools print last, if all went well.
 const COMPLETED: &str = "completed OK!";
@@ -104,6 +106,9 @@ pub enum Doubt {
     /// Tables that took each other's names.
     #[error("{} given the name of another that was renamed while the tool copied: {}; whose rows it copied cannot be told: take the backup again", count_tables(.0.len()), some(.0))]
     Crossed(Vec<String>),
+    /// InnoDB's tables of an incremental that took each other's names.
+    #[error("{} with each other while the tool copied: {}; it cannot apply such an incremental, take the backup again", count_swapped(.0.len()), some(.0))]
+    Swapped(Vec<String>),
     /// The redo log ended before the backup did: what is restored would be older than it says.
     #[error("the redo log of '{}' ends at LSN {found}, before the backup's own end at {wanted}", dir.display())]
     RedoCut {
@@ -154,6 +159,10 @@ fn count_tables(count: usize) -> String {
     if count == 1 { "1 table was".to_owned() } else { format!("{count} tables were") }
 }
 
+fn count_swapped(count: usize) -> String {
+    format!("{count} tables of InnoDB changed names")
+}
+
 /// The first few.
 fn some(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
@@ -167,7 +176,7 @@ fn some(names: &[String]) -> String {
 /// It has not, or cannot be read.
 pub fn whole_tables(
     dir: &Path,
-    stream: Option<&str>,
+    (is_incremental, stream): (bool, Option<&str>),
     finished: &Finished,
     live: &live::Live,
 ) -> Result<Vec<Lacking>, Doubt> {
@@ -176,7 +185,8 @@ pub fn whole_tables(
         Findings::read(&heard)
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
-        Findings { lacking, gone: told::taken_away(&finished.first.stderr.watched, &files) }
+        let gone = told::taken_away(&finished.first.stderr.watched, &files);
+        Findings { lacking, gone, swapped: renames::circles_in(dir, &files)? }
     };
     let (bare, lacking): (Vec<_>, Vec<_>) = found.lacking.into_iter().partition(|table| live.is_as_bare(table));
     let (elsewhere, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|table| live.has_symlink(table));
@@ -187,6 +197,9 @@ pub fn whole_tables(
     }
     if !elsewhere.is_empty() {
         return Err(Doubt::Elsewhere(elsewhere.iter().map(ToString::to_string).collect()));
+    }
+    if is_incremental && !found.swapped.is_empty() {
+        return Err(Doubt::Swapped(found.swapped.iter().map(|path| path.display().to_string()).collect()));
     }
     let crossed = live.crossed();
     if crossed.is_empty() { Ok(bare) } else { Err(Doubt::Crossed(crossed)) }
@@ -346,7 +359,7 @@ mod tests {
     use std::fs;
 
     use super::{CORRUPT_PAGES, Doubt, backup, said_completed, said_directory};
-    use crate::plan::tool::Flavour;
+    use crate::model::Flavour;
 
     #[test]
     fn the_tool_says_which_directory_it_copies() {

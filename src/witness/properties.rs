@@ -11,7 +11,7 @@ use super::ahead::Hashed;
 use super::metadata::{Checkpoints, info, options};
 use super::{manifest, redo};
 use crate::copying::{CopyError, Copying};
-use crate::plan::tool::Flavour;
+use crate::model::Flavour;
 
 const PREFIX: &str = "InnoDB: End of log at LSN=";
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::Lsn;
+use crate::model::Lsn;
 
 /// The redo log inside a backup by mariabackup.
 const LOG: &str = "ib_logfile0";

@@ -18,11 +18,14 @@ pub struct Findings {
     pub lacking: Vec<Lacking>,
     /// What the tool copied while all DDL waited, and then took away.
     pub gone: Vec<PathBuf>,
+    /// InnoDB's tables that took each other's names, which makes an incremental one that cannot be applied.
+    pub swapped: Vec<PathBuf>,
 }
 
 /// What a line of [`Findings::lines`] begins with.
 const LACKS: &str = "the stream lacks\t";
 const LOST: &str = "the stream lost\t";
+const SWAPPED: &str = "the stream swaps\t";
 
 impl Findings {
     /// As the step that stores a stream says it on its stderr.
@@ -34,13 +37,14 @@ impl Findings {
             };
             table.files.iter().map(say)
         });
-        gone.chain(lacking).collect()
+        let swapped = self.swapped.iter().map(|path| format!("{SWAPPED}{}\n", path.display()));
+        gone.chain(lacking).chain(swapped).collect()
     }
 
     /// What a watch for [`told`] heard of that step.
     pub(crate) fn read(told: &[String]) -> Self {
-        let gone = told.iter().filter_map(|line| line.strip_prefix(LOST)).map(PathBuf::from).collect();
-        let mut found = Self { lacking: Vec::new(), gone };
+        let paths = |prefix| told.iter().filter_map(move |line| line.strip_prefix(prefix)).map(PathBuf::from).collect();
+        let mut found = Self { lacking: Vec::new(), gone: paths(LOST), swapped: paths(SWAPPED) };
         for line in told.iter().filter_map(|line| line.strip_prefix(LACKS)) {
             let mut fields = line.split('\t');
             let (Some(file), Some(definition), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
@@ -88,7 +92,7 @@ pub(crate) fn unless_noted(dir: &Path, mut lacking: Vec<Lacking>) -> Vec<Lacking
 
 /// What is kept of the log of a tool, or of the step that stores its stream.
 pub(crate) fn told(line: &[u8]) -> Option<&[u8]> {
-    let is_found = line.starts_with(LACKS.as_bytes()) || line.starts_with(LOST.as_bytes());
+    let is_found = [LACKS, LOST, SWAPPED].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
     if is_found { Some(line) } else { copied(line) }
 }
 
@@ -158,6 +162,7 @@ mod tests {
         let found = Findings {
             lacking: vec![lacking("r/a.frm", &["r/a.MAD", "r/a.MAI"]), lacking("r/b.frm", &["r/b.MAI"])],
             gone: vec!["r/c.frm".into(), "r/d.frm".into()],
+            swapped: vec!["r/e".into(), "r/f#P#p0".into()],
         };
         let lines = found.lines();
         let heard: Vec<_> = lines.lines().map(|line| told(line.as_bytes()).unwrap()).collect();

@@ -15,20 +15,20 @@ const GIB: u64 = 1 << 30;
 #[test]
 fn the_figures_read_as_a_person_says_them() {
     let cases = [
-        (figures(0, None, None), "0 bytes"),
-        (figures(0, Some(0), None), "0 bytes"),
+        (figures(0, None, None), "0 B"),
+        (figures(0, Some(0), None), "0 B"),
         (figures(GIB * 6 / 5, Some(4 * GIB), None), "1.1 GiB of 4.0 GiB (29 %)"),
         (
             figures(GIB * 13 / 10, Some(4 * GIB), Some(210_000_000)),
             "1.2 GiB of 4.0 GiB (32 %), 210 MB/s, about 13 s left",
         ),
         (figures(5 * GIB, Some(4 * GIB), Some(2_190_000)), "5.0 GiB, 2.1 MB/s"),
-        (figures(1, Some(4 * GIB), Some(0)), "1 bytes of 4.0 GiB (0 %), 0 kB/s"),
-        (figures(0, Some(1_000_000), Some(999_999)), "0 bytes of 976.5 KiB (0 %), 999 kB/s, about 1 s left"),
-        (figures(0, Some(90_000_000), Some(1_000_000)), "0 bytes of 85.8 MiB (0 %), 1.0 MB/s, about 2 min left"),
-        (figures(0, Some(36 * GIB), Some(GIB / 200)), "0 bytes of 36.0 GiB (0 %), 5.3 MB/s, about 2 h 0 min left"),
-        (figures(0, Some(900 * GIB), Some(GIB / 200)), "0 bytes of 900.0 GiB (0 %), 5.3 MB/s, about 3 days left"),
-        (figures(0, Some(900 * GIB), Some(1)), "0 bytes of 900.0 GiB (0 %), 0 kB/s"),
+        (figures(1, Some(4 * GIB), Some(0)), "1 B of 4.0 GiB (0 %), 0 kB/s"),
+        (figures(0, Some(1_000_000), Some(999_999)), "0 B of 976.5 KiB (0 %), 999 kB/s, about 1 s left"),
+        (figures(0, Some(90_000_000), Some(1_000_000)), "0 B of 85.8 MiB (0 %), 1.0 MB/s, about 2 min left"),
+        (figures(0, Some(36 * GIB), Some(GIB / 200)), "0 B of 36.0 GiB (0 %), 5.3 MB/s, about 2 h 0 min left"),
+        (figures(0, Some(900 * GIB), Some(GIB / 200)), "0 B of 900 GiB (0 %), 5.3 MB/s, about 3 days left"),
+        (figures(0, Some(900 * GIB), Some(1)), "0 B of 900 GiB (0 %), 0 kB/s"),
     ];
     for (said, wanted) in cases {
         assert_eq!(said, wanted);

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::command::BackupId;
 use crate::config::Config;
 use crate::disk::data_dir::RESTORING;
+use crate::model::BackupId;
 use crate::plan::{INVENTORY, RESTORES, TMP};
 use crate::store::process::Interrupted;
 

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::{GO, PYTHON, Records, soon};
-use crate::metrics::Failures;
 use crate::store::digest::{Digest, Latest};
+use crate::store::failure::Failures;
 
 #[tokio::test]
 async fn the_last_successes_are_found_in_either_apis_tables() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::command::BackupId;
+use crate::model::BackupId;
 use crate::store::try_write;
 use crate::store::worker::{Patience, SLICE};
 

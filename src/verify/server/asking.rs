@@ -7,8 +7,8 @@ use tokio::time::{sleep, timeout};
 
 use super::tables::{self, Found};
 use super::{CHECK_WITHIN, NotChecked, last_words};
-use crate::exec::probe::{self, ANSWER_WITHIN};
-use crate::exec::{CommandExecutor, Invocation, Outcome, Running};
+use crate::exec::{CommandExecutor, Invocation, Outcome, Running, ask};
+use crate::server::probe::ANSWER_WITHIN;
 
 /// How long a server may take until it answers: it may have a redo log to apply yet.
 const START_WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -39,7 +39,7 @@ impl Asking<'_> {
         args.push("--default-character-set=utf8mb4".to_owned());
         args.push(format!("--socket={}", self.socket.display()));
         args.push(format!("--execute={statement}"));
-        let said = probe::run(self.executor, &Invocation::new(&self.client, args), within).await?;
+        let said = ask(self.executor, &Invocation::new(&self.client, args), within).await?;
         Ok(match said {
             Some(said) if said.outcome() == Outcome::Exited(0) => Ok(said.stdout.text),
             Some(said) => Err(said.stderr()),

@@ -8,7 +8,8 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use dbcalm_db_cmd::command::{Backup, BackupId, Command, Rejection, Restore, Target};
+use dbcalm_db_cmd::command::{Backup, Command, Restore};
+use dbcalm_db_cmd::model::{BackupId, Rejection, Target};
 use dbcalm_db_cmd::wire::{self, Budget, Framed, MAX_REPLY, MAX_REQUEST, Request, Response};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, ReadBuf};

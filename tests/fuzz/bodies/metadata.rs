@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use dbcalm_db_cmd::fuzzing;
-use dbcalm_db_cmd::plan::tool::Flavour;
-use dbcalm_db_cmd::plan::version::Version;
+use dbcalm_db_cmd::model::Flavour;
+use dbcalm_db_cmd::model::Version;
 use dbcalm_db_cmd::witness::Checkpoints;
 
 /// Bounds of output that little reaches: of the beginning, of the end and of a line in bytes, and of watched lines.

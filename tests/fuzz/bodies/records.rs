@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use dbcalm_db_cmd::command::BackupId;
 use dbcalm_db_cmd::config::Config;
 use dbcalm_db_cmd::fuzzing::{self, Cell, Unreadable};
+use dbcalm_db_cmd::model::BackupId;
 use dbcalm_db_cmd::store::process::Interrupted;
 use rusqlite::types::ValueRef;
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
-use dbcalm_db_cmd::plan::tool::Flavour;
+use dbcalm_db_cmd::model::Flavour;
 use dbcalm_db_cmd::stream::chunks::{Chunks, Kind};
 use dbcalm_db_cmd::stream::inspect::{Effect, Inspector};
 

@@ -3,12 +3,7 @@
 //! `mariabackup` (MariaDB) and `xtrabackup` (MySQL, by Percona) take the same commands for the same work. Where they differ,
 //! a row of [`Flavour::tool`] or a function here says so; nothing else in the daemon asks which of the two it runs.
 
-use std::path::Path;
-
-use super::version::Version;
-use crate::command::BackupId;
-use crate::config::Config;
-use crate::exec::Invocation;
+use super::Version;
 
 /// Which family of servers: `db_type` in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,71 +100,9 @@ impl Flavour {
     }
 }
 
-/// The question whether the server answers; its exit status 0 says so even where the password is wrong.
-pub fn ping(bin: &str, config: &Config) -> Invocation {
-    admin(bin, config, "ping")
-}
-
-/// A question that only a login answers.
-pub fn status(bin: &str, config: &Config) -> Invocation {
-    admin(bin, config, "status")
-}
-
-/// The question what the server's settings are, all of them.
-pub fn variables(bin: &str, config: &Config) -> Invocation {
-    admin(bin, config, "variables")
-}
-
-fn admin(bin: &str, config: &Config, question: &str) -> Invocation {
-    let mut args = login(&config.credentials).to_vec();
-    args.extend(host(config));
-    // What leads the backup tool to the server leads every tool there.
-    args.extend(config.server_options().map(str::to_owned));
-    args.push(question.to_owned());
-    Invocation::new(bin, args)
-}
-
-/// Where every tool finds the server, if the settings say so: a ping of one server proves nothing of another.
-pub fn host(config: &Config) -> Option<String> {
-    config.host.as_ref().map(|host| format!("--host={host}"))
-}
-
-/// Arguments that every call to a server begins with.
-pub fn login(credentials: &Path) -> [String; 2] {
-    [format!("--defaults-file={}", credentials.display()), "--defaults-group-suffix=-dbcalm".to_owned()]
-}
-
-/// How many threads a tool copies with; one is what it has by itself.
-pub fn parallel(threads: u16) -> Option<String> {
-    (threads > 1).then(|| format!("--parallel={threads}"))
-}
-
-/// What the operator's own command is told of the backup that it forwards or fetches.
-pub fn backup_environment(id: &BackupId, base: Option<&BackupId>) -> Vec<(&'static str, String)> {
-    let kind = if base.is_some() { "incremental" } else { "full" };
-    let mut environment = vec![("DBCALM_BACKUP_ID", id.to_string()), ("DBCALM_BACKUP_TYPE", kind.to_owned())];
-    environment.push(("DBCALM_FROM_BACKUP_ID", base.map(ToString::to_string).unwrap_or_default()));
-    environment
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Flavour, ping, variables};
-    use crate::config::Config;
-    use crate::plan::version::Version;
-
-    #[test]
-    fn every_tool_is_led_to_the_same_server() {
-        let config = |lines: &str| Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\n{lines}")).unwrap();
-        let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
-        let said = |lines: &str| ping("admin", &config(lines)).args.join(" ");
-        assert_eq!(said(""), format!("{login} ping"));
-        assert_eq!(said("host: db.example\n"), format!("{login} --host=db.example ping"));
-        let options = "backup_options: [--throttle=9, --port=3317, --socket=/run/two.sock]\n";
-        assert_eq!(said(options), format!("{login} --port=3317 --socket=/run/two.sock ping"));
-        let asked = variables("admin", &config(options)).args.join(" ");
-        assert_eq!(asked, format!("{login} --port=3317 --socket=/run/two.sock variables"));
-    }
+    use super::{Flavour, Version};
 
     #[test]
     fn apply_log_only_is_for_xtrabackup_and_the_oldest_mariabackup() {

@@ -5,8 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::id::BackupId;
-use crate::disk::room::Shortage;
+use super::{BackupId, Shortage};
 
 /// A refusal. Its `Display` is the `status` of the reply, [`Rejection::code`] the `code`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Why a job failed, in few words: the class that its row's `return_code` and `error` belong to, whoever wrote them.
 
-use crate::store::process::Kind;
+use crate::model::JobKind;
 
 /// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,22 +104,22 @@ pub struct Failures([[u64; Reason::ALL.len()]; 2]);
 
 impl Failures {
     /// Every kind and reason with its number.
-    pub fn each(&self) -> impl Iterator<Item = (Kind, Reason, u64)> {
-        [Kind::Backup, Kind::Restore]
+    pub fn each(&self) -> impl Iterator<Item = (JobKind, Reason, u64)> {
+        [JobKind::Backup, JobKind::Restore]
             .into_iter()
             .zip(self.0)
             .flat_map(|(kind, of)| Reason::ALL.into_iter().zip(of).map(move |(reason, count)| (kind, reason, count)))
     }
 
     /// Counts one more.
-    pub fn add(&mut self, kind: Kind, reason: Reason) {
+    pub fn add(&mut self, kind: JobKind, reason: Reason) {
         for ((of_kind, of_reason, _), count) in Self::default().each().zip(self.0.as_flattened_mut()) {
             *count += u64::from((of_kind, of_reason) == (kind, reason));
         }
     }
 
     /// Each kind and reason with the number that is known for it.
-    pub fn from_counts(known: impl Fn(Kind, Reason) -> u64) -> Self {
+    pub fn from_counts(known: impl Fn(JobKind, Reason) -> u64) -> Self {
         let mut failures = Self::default();
         for ((kind, reason, _), count) in Self::default().each().zip(failures.0.as_flattened_mut()) {
             *count = known(kind, reason);
@@ -155,7 +155,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failures, Kind, Reason};
+    use super::{Failures, JobKind, Reason};
 
     #[test]
     fn each_failure_has_its_class() {
@@ -191,11 +191,11 @@ mod tests {
     #[test]
     fn failures_are_counted_by_kind_and_reason() {
         let mut failures = Failures::default();
-        failures.add(Kind::Restore, Reason::DiskFull);
-        failures.add(Kind::Restore, Reason::DiskFull);
-        failures.add(Kind::Backup, Reason::Other);
+        failures.add(JobKind::Restore, Reason::DiskFull);
+        failures.add(JobKind::Restore, Reason::DiskFull);
+        failures.add(JobKind::Backup, Reason::Other);
         let told: Vec<_> = failures.each().filter(|(_, _, count)| *count > 0).collect();
-        assert_eq!(told, [(Kind::Backup, Reason::Other, 1), (Kind::Restore, Reason::DiskFull, 2)]);
+        assert_eq!(told, [(JobKind::Backup, Reason::Other, 1), (JobKind::Restore, Reason::DiskFull, 2)]);
         assert_eq!(failures.each().count(), 14);
         assert_eq!(failures.plus(&failures).minus(&failures), failures);
         assert_eq!(Failures::default().minus(&failures), Failures::default());

@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::command::BackupId;
-use crate::metrics::{Failures, Reason};
-use crate::store::process::Kind;
+use crate::model::{BackupId, JobKind};
+use crate::store::failure::{Failures, Reason};
 
 /// How long the line may be, in bytes: what a terminal shows of `systemctl status`.
 const LONGEST: usize = 200;
@@ -36,7 +35,7 @@ struct Seats {
 
 #[derive(Debug)]
 struct Entry {
-    kind: Kind,
+    kind: JobKind,
     id: String,
     doing: String,
 }
@@ -50,7 +49,7 @@ pub(crate) struct Seat {
 
 impl Board {
     /// A job begins.
-    pub(crate) fn enter(self: &Arc<Self>, kind: Kind, id: &BackupId) -> Seat {
+    pub(crate) fn enter(self: &Arc<Self>, kind: JobKind, id: &BackupId) -> Seat {
         let mut seats = self.lock();
         let number = seats.next;
         seats.next += 1;
@@ -96,12 +95,12 @@ impl Board {
     }
 
     /// How many jobs of this kind are under way.
-    pub(crate) fn running(&self, kind: Kind) -> usize {
+    pub(crate) fn running(&self, kind: JobKind) -> usize {
         self.lock().taken.values().filter(|entry| entry.kind == kind).count()
     }
 
     /// A job has failed.
-    pub(crate) fn failed(&self, kind: Kind, reason: Reason) {
+    pub(crate) fn failed(&self, kind: JobKind, reason: Reason) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).add(kind, reason);
     }
 
@@ -155,18 +154,18 @@ fn cut(text: &str, longest: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Board, Kind, LONGEST};
+    use super::{Board, JobKind, LONGEST};
 
     #[test]
     fn the_line_says_what_runs() {
         let board = Arc::new(Board::default());
         assert_eq!(board.status(), "idle");
-        let first = board.enter(Kind::Backup, &"full-1".parse().unwrap());
+        let first = board.enter(JobKind::Backup, &"full-1".parse().unwrap());
         assert_eq!(board.status(), "1 backup running: full-1");
         let say = first.voice();
         say("copying 1.2 GiB of 4.0 GiB (30 %)");
         assert_eq!(board.status(), "1 backup running: full-1 copying 1.2 GiB of 4.0 GiB (30 %)");
-        let second = board.enter(Kind::Restore, &"full-0".parse().unwrap());
+        let second = board.enter(JobKind::Restore, &"full-0".parse().unwrap());
         second.voice()("step 2 of 5, preparing");
         assert_eq!(
             board.status(),
@@ -183,7 +182,7 @@ mod tests {
     fn the_line_is_bounded() {
         let board = Arc::new(Board::default());
         let id = "x".repeat(128).parse().unwrap();
-        let seats: Vec<_> = (0..40).map(|_| board.enter(Kind::Backup, &id)).collect();
+        let seats: Vec<_> = (0..40).map(|_| board.enter(JobKind::Backup, &id)).collect();
         seats[0].voice()("copying");
         let line = board.status();
         assert!(line.len() <= LONGEST && line.ends_with('…'), "{line}");
@@ -196,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_told_of_each_change() {
         let board = Arc::new(Board::default());
-        let seat = board.enter(Kind::Backup, &"full-1".parse().unwrap());
+        let seat = board.enter(JobKind::Backup, &"full-1".parse().unwrap());
         board.changed().await;
         seat.voice()("copying");
         board.changed().await;

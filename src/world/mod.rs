@@ -1,13 +1,18 @@
 //! What every request is held against and run with: the settings, the records, the executor, and who holds what.
 
+mod board;
+mod claims;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use board::Board;
+pub(crate) use board::Seat;
+pub use claims::{Claim, Claims};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::exec::CommandExecutor;
-use crate::job::{Board, Registry};
 use crate::store::Store;
 use crate::wire::Budget;
 
@@ -19,7 +24,7 @@ pub struct World {
     /// What starts programs.
     pub executor: Arc<dyn CommandExecutor>,
     /// Which ids and data directories are taken by requests in flight.
-    pub registry: Arc<Registry>,
+    pub claims: Arc<Claims>,
     /// What the jobs in flight are at.
     pub board: Arc<Board>,
     /// How much the requests that come in may take.
@@ -37,7 +42,7 @@ impl World {
             config: RwLock::new(Arc::new(config)),
             store,
             executor,
-            registry: Arc::default(),
+            claims: Arc::default(),
             board: Arc::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),

@@ -7,6 +7,8 @@
 mod chain;
 mod memory;
 mod origin;
+#[cfg(test)]
+mod properties;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -19,24 +21,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
-use super::{Backup, BackupId, Command, Rejection, Restore, Target};
-use crate::config::Config;
+use crate::command::{Backup, Command, Restore};
 use crate::config::credentials::{self, Secrets};
-use crate::config::option_files;
-use crate::disk::data_dir::RESTORING;
-use crate::disk::room::{self, Room, Shortage};
-use crate::disk::{self, below, data_dir, links, places, stored};
-use crate::exec::probe::{self, Ping};
-use crate::job::Claim;
-use crate::plan::stored::{Compression, Stored};
-use crate::plan::version::Version;
+use crate::config::{Config, option_files};
+use crate::disk::data_dir::{self, RESTORING};
+use crate::disk::room::{self, Room};
+use crate::disk::{self, below, links, places};
+use crate::model::{BackupId, Compression, Moment, Rejection, Shortage, Stored, Target, Version};
 use crate::plan::{Ground, Member, Plan};
-use crate::repository::Origin;
 use crate::repository::card::{self, Card};
+use crate::repository::{Origin, stored};
 use crate::server::Server;
-use crate::store::time::Moment;
+use crate::server::probe::{self, Ping};
 use crate::store::{Known, StoreError};
-use crate::world::World;
+use crate::world::{Claim, World};
 
 /// How long it may take to find out what room there is: 1 s of the 4.5 s that a client's answer may take.
 const MEASURE_WITHIN: Duration = Duration::from_secs(1);
@@ -74,7 +72,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let exists = || Rejection::AlreadyExists(wanted.id.clone());
     // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
-    let claim = world.registry.claim_id(&wanted.id, until).await.ok_or_else(exists)?;
+    let claim = world.claims.claim_id(&wanted.id, until).await.ok_or_else(exists)?;
     let dir = config.backup_dir.join(wanted.id.as_str());
     let is_there = move || fs::symlink_metadata(dir).is_ok();
     if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
@@ -118,7 +116,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let server = last.map(|(card, _)| &card.server);
     chain::check_bases(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
-        Target::Folder => (world.registry.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
+        Target::Folder => (world.claims.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
         Target::Database => {
             let secrets = credentials(config)?;
             if !probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir)
@@ -127,7 +125,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             {
                 return Err(Rejection::ServerNotStopped);
             }
-            let claim = world.registry.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
+            let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
             let dir = config.data_dir.clone();
             on_disk(&config.data_dir, until, move || data_dir::check_empty(&dir)).await?.map_err(|why| {
                 info!(reason = %crate::chain(&why), "the data directory does not count as empty");
@@ -251,7 +249,7 @@ fn unreadable(why: &StoreError) -> Rejection {
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.
-pub(super) fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), Rejection> {
+fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), Rejection> {
     let mut before: Option<&BackupId> = None;
     if let Some(unknown) = wanted.chain().find(|id| !known.contains_key(id.as_str())) {
         return Err(Rejection::BackupNotFound(unknown.clone()));

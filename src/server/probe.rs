@@ -2,17 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-use super::{CommandExecutor, Finished, Invocation, NotStarted, Outcome, Select, Terms, orphans};
+use super::login::{host, login};
+use super::{Server, is_asked_for};
 use crate::config::Config;
-use crate::plan::tool;
-use crate::plan::version::Version;
-use crate::server::{self, Server};
+use crate::exec::{CommandExecutor, Invocation, NotStarted, Outcome, ask, ask_selecting, orphans};
+use crate::model::Version;
 
 /// How long an answer may take: 3 s, since a client waits 5.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -41,7 +37,7 @@ pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
 /// There is no admin tool, or it could not be started; the text names it.
 pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result<Ping> {
     let bin = admin_bin(config)?;
-    let finished = run(executor, &tool::ping(&bin, config), ANSWER_WITHIN).await.map_err(io::Error::other)?;
+    let finished = ask(executor, &ping_of(&bin, config), ANSWER_WITHIN).await.map_err(io::Error::other)?;
     Ok(match finished.map(|finished| finished.outcome()) {
         Some(Outcome::Exited(0)) => Ping::Up,
         Some(Outcome::Exited(_)) => Ping::Down,
@@ -63,9 +59,8 @@ pub async fn server(
     config: &Config,
     within: Duration,
 ) -> io::Result<Result<Server, String>> {
-    let question = tool::variables(&admin_bin(config)?, config);
-    let said =
-        run_selecting(executor, &question, within, Some(server::is_asked_for)).await.map_err(io::Error::other)?;
+    let question = variables(&admin_bin(config)?, config);
+    let said = ask_selecting(executor, &question, within, Some(is_asked_for)).await.map_err(io::Error::other)?;
     Ok(match said {
         None => Err(format!("no answer within {} s", within.as_secs())),
         Some(said) if said.outcome() == Outcome::Exited(0) => {
@@ -95,40 +90,50 @@ pub async fn version(
     bin: &str,
     within: Duration,
 ) -> Result<Option<Version>, NotStarted> {
-    let finished = run(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
+    let finished = ask(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
     // mariadb-backup says it on stderr (10.5.23, 10.11.19, 11.8.6), the admin tools on stdout.
     Ok(finished.and_then(|said| Version::parse(&said.stderr()).or_else(|| Version::parse(&said.stdout.text))))
 }
 
-/// Runs a program to its end, or, if that does not come `within` the time, kills it and gives nothing.
-///
-/// # Errors
-/// It could not be started.
-pub async fn run(
-    executor: &dyn CommandExecutor,
-    invocation: &Invocation,
-    within: Duration,
-) -> Result<Option<Finished>, NotStarted> {
-    run_selecting(executor, invocation, within, None).await
+/// The question whether the server answers; its exit status 0 says so even where the password is wrong.
+fn ping_of(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "ping")
 }
 
-async fn run_selecting(
-    executor: &dyn CommandExecutor,
-    invocation: &Invocation,
-    within: Duration,
-    select: Option<Select>,
-) -> Result<Option<Finished>, NotStarted> {
-    let cancel = CancellationToken::new();
-    let terms =
-        Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None, select };
-    let mut running = executor.start(&invocation.clone().into(), terms)?;
-    if let Ok(finished) = timeout(within, running.finished()).await {
-        return Ok(Some(Arc::unwrap_or_clone(finished)));
+/// A question that only a login answers.
+pub fn status(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "status")
+}
+
+/// The question what the server's settings are, all of them.
+fn variables(bin: &str, config: &Config) -> Invocation {
+    admin(bin, config, "variables")
+}
+
+fn admin(bin: &str, config: &Config, question: &str) -> Invocation {
+    let mut args = login(&config.credentials).to_vec();
+    args.extend(host(config));
+    // What leads the backup tool to the server leads every tool there.
+    args.extend(config.server_options().map(str::to_owned));
+    args.push(question.to_owned());
+    Invocation::new(bin, args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ping_of, variables};
+    use crate::config::Config;
+
+    #[test]
+    fn every_tool_is_led_to_the_same_server() {
+        let config = |lines: &str| Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\n{lines}")).unwrap();
+        let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
+        let said = |lines: &str| ping_of("admin", &config(lines)).args.join(" ");
+        assert_eq!(said(""), format!("{login} ping"));
+        assert_eq!(said("host: db.example\n"), format!("{login} --host=db.example ping"));
+        let options = "backup_options: [--throttle=9, --port=3317, --socket=/run/two.sock]\n";
+        assert_eq!(said(options), format!("{login} --port=3317 --socket=/run/two.sock ping"));
+        let asked = variables("admin", &config(options)).args.join(" ");
+        assert_eq!(asked, format!("{login} --port=3317 --socket=/run/two.sock variables"));
     }
-    cancel.cancel();
-    // The kill goes out at its next step; that it has happened need not be waited for, which a dead disk could make long.
-    tokio::spawn(async move {
-        running.finished().await;
-    });
-    Ok(None)
 }

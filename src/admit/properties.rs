@@ -1,35 +1,13 @@
-//! What holds of every id and every chain: random ones.
+//! What holds of every chain: random ones.
 
 use std::collections::HashMap;
-use std::path::{Component, Path};
 
 use proptest::prelude::*;
 
-use super::admit::check_chain;
-use super::id::{BackupId, MAX_ID};
-use super::{Restore, Target};
+use super::check_chain;
+use crate::command::Restore;
+use crate::model::Target;
 use crate::store::Known;
-
-/// Texts that are ids, that nearly are, and any.
-fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
-        "[A-Za-z0-9._/ é\\\\-]{0,6}",
-        "[A-Za-z0-9._-]{120,136}",
-        prop::sample::select(vec!["", ".", "..", "tmp", "restores", "tmp.", "-", "a/b", "a\0b", "a\n"])
-            .prop_map(str::to_owned),
-        any::<String>(),
-    ]
-}
-
-/// The contract's own words, section 4.
-fn is_an_id(text: &str) -> bool {
-    let allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    (1..=128).contains(&text.len())
-        && text.chars().all(|character| allowed.contains(character))
-        && !matches!(text.chars().next(), Some('.' | '-'))
-        && !matches!(text, "tmp" | "restores")
-}
 
 /// Six backups: each unknown, a full one, or taken from one of the six.
 fn records() -> impl Strategy<Value = HashMap<String, Known>> {
@@ -59,21 +37,6 @@ fn list(known: &HashMap<String, Known>, youngest: usize, random: &[usize], follo
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
-
-    #[test]
-    fn an_id_is_what_the_contract_says_and_nothing_else(text in text()) {
-        prop_assert_eq!(text.parse::<BackupId>().is_ok(), is_an_id(&text), "{:?}", text);
-    }
-
-    #[test]
-    fn an_id_is_one_name_in_a_directory_and_reads_back(text in text()) {
-        let Ok(id) = text.parse::<BackupId>() else { return Ok(()) };
-        let path = Path::new("/var/backups").join(id.as_str());
-        prop_assert_eq!(path.parent(), Some(Path::new("/var/backups")));
-        prop_assert!(matches!(path.components().next_back(), Some(Component::Normal(name)) if name == id.as_str()));
-        prop_assert!(id.as_str().len() <= MAX_ID && !id.as_str().starts_with('-'));
-        prop_assert_eq!((id.to_string().parse(), id.as_str()), (Ok(id.clone()), text.as_str()));
-    }
 
     #[test]
     fn what_is_restored_is_a_chain_and_every_chain_is(

@@ -3,6 +3,9 @@
 //! In: what `mariadb-admin variables` prints. Out: a [`Server`]. Option files are not asked: a server may have its options from a file of
 //! its own, from its command line or from within a container, and what it then uses stands in no file that a tool reads.
 
+pub mod login;
+pub mod probe;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -8,9 +8,11 @@ use std::time::Instant;
 
 use super::{on_disk, unreadable};
 use crate::chains::{Broken, Chains};
-use crate::command::{BackupId, Rejection, Restore};
+use crate::command::Restore;
 use crate::config::Config;
-use crate::disk::{self, stored};
+use crate::disk;
+use crate::model::{BackupId, Rejection};
+use crate::repository::stored;
 use crate::store::reader::BackupRow;
 use crate::store::{Known, Recorded};
 use crate::verify::glance::{Glance, known_damage};

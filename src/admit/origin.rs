@@ -6,17 +6,16 @@ use std::time::Instant;
 use tracing::{debug, info};
 
 use super::{broken, on_disk};
-use crate::command::{Backup, BackupId, Rejection};
+use crate::command::Backup;
 use crate::config::Config;
-use crate::disk;
-use crate::exec::probe::{self, ANSWER_WITHIN};
-use crate::plan::tool::Tool;
+use crate::model::{BackupId, Rejection, Tool};
 use crate::repository::Origin;
 use crate::repository::card::{Base, Card};
 use crate::repository::history::{self, Descent, Found, History, Left};
 use crate::server::Server;
-use crate::witness;
+use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::world::World;
+use crate::{disk, witness};
 
 /// Finds it out. A server that does not say what it is is asked again when its backup is whole: what the tool says of a wrong password is
 /// clearer.

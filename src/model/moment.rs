@@ -54,7 +54,7 @@ impl Moment {
     }
 
     /// In seconds since 1970, to the microsecond.
-    pub(super) fn seconds(self) -> f64 {
+    pub fn seconds(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are whole in it until the year 2255")]
         let microseconds = self.0.as_microsecond() as f64;
         microseconds / 1e6

@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::is_directory;
-use crate::command::BackupId;
-use crate::plan::stored::{Compression, Stored, Stream, stream_name};
+use crate::disk::is_directory;
+use crate::model::{BackupId, Compression, Stored, Stream, stream_name};
 use crate::witness::manifest;
 
 /// Looks for the backup `id`; none, if nothing of it is in `backup_dir`.
@@ -56,7 +55,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::look;
-    use crate::plan::stored::{Compression, Stored};
+    use crate::model::{Compression, Stored};
 
     #[test]
     fn each_form_is_known_again() {

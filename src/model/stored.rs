@@ -1,53 +1,10 @@
 //! A stored backup, in whichever form it is: a directory, a stream, or a stream that was forwarded elsewhere.
 //!
-//! Names and shapes alone; [`disk::stored`](crate::disk::stored) looks which of them is there.
+//! Names and shapes alone; [`repository::stored`](crate::repository::stored) looks which of them is there.
 
 use std::path::PathBuf;
 
-use crate::command::BackupId;
-
-/// What a stream is compressed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Nothing.
-    None,
-    /// gzip, RFC 1952.
-    Gzip,
-    /// Zstandard, RFC 8878.
-    Zstd,
-}
-
-impl Compression {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::None, Self::Gzip, Self::Zstd];
-
-    /// What a stream's name ends in.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Gzip => ".gz",
-            Self::Zstd => ".zst",
-        }
-    }
-
-    /// Its name in the settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// The lowest and the highest level that may be set; none, where there is nothing to set.
-    pub fn levels(self) -> Option<(i32, i32)> {
-        match self {
-            Self::None => None,
-            Self::Gzip => Some((1, 9)),
-            Self::Zstd => Some((1, 19)),
-        }
-    }
-}
+use super::{BackupId, Compression};
 
 /// The name of a backup's stream: in its folder, and in `backup_dir` itself where the Go daemon put it.
 pub fn stream_name(id: &BackupId, compression: Compression) -> String {

@@ -12,11 +12,11 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use crate::command::BackupId;
+use crate::model::BackupId;
 
 /// What is taken.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub struct Claims {
     taken: Mutex<Taken>,
     /// Something was given back.
     given_back: Notify,
@@ -38,7 +38,7 @@ enum Stage {
 /// Something taken; given back when dropped.
 #[derive(Debug)]
 pub struct Claim {
-    registry: Arc<Registry>,
+    claims: Arc<Claims>,
     what: What,
 }
 
@@ -49,7 +49,7 @@ enum What {
     DataDir(PathBuf),
 }
 
-impl Registry {
+impl Claims {
     /// Takes an id for a new backup; none, if another request has it, or has not given it back by `until` although its job is closing.
     pub async fn claim_id(self: &Arc<Self>, id: &BackupId, until: Instant) -> Option<Claim> {
         self.take(until, |taken| insert(&mut taken.ids, id)).await.then(|| self.claim(What::Id(id.clone())))
@@ -85,7 +85,7 @@ impl Registry {
     }
 
     fn claim(self: &Arc<Self>, what: What) -> Claim {
-        Claim { registry: Arc::clone(self), what }
+        Claim { claims: Arc::clone(self), what }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -105,7 +105,7 @@ fn insert<K: Clone + Eq + Hash>(taken: &mut HashMap<K, Stage>, key: &K) -> Resul
 impl Claim {
     /// Says that the job is done but for its last record.
     pub fn close(&self) {
-        let mut taken = self.registry.lock();
+        let mut taken = self.claims.lock();
         let stage = match &self.what {
             What::Nothing => None,
             What::Id(id) => taken.ids.get_mut(id),
@@ -119,7 +119,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut taken = self.registry.lock();
+        let mut taken = self.claims.lock();
         match &self.what {
             What::Nothing => {}
             What::Id(id) => {
@@ -130,7 +130,7 @@ impl Drop for Claim {
             }
         }
         drop(taken);
-        self.registry.given_back.notify_waiters();
+        self.claims.given_back.notify_waiters();
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::Registry;
+    use super::Claims;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(3)
@@ -148,27 +148,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_taken_is_taken_once_and_given_back() {
-        let registry = Arc::new(Registry::default());
+        let claims = Arc::new(Claims::default());
         let id = "full-1".parse().unwrap();
-        let claim = registry.claim_id(&id, soon()).await;
+        let claim = claims.claim_id(&id, soon()).await;
         assert!(claim.is_some());
-        assert!(registry.claim_id(&id, soon()).await.is_none());
-        assert!(registry.claim_id(&"full-2".parse().unwrap(), soon()).await.is_some());
+        assert!(claims.claim_id(&id, soon()).await.is_none());
+        assert!(claims.claim_id(&"full-2".parse().unwrap(), soon()).await.is_some());
         drop(claim);
-        assert!(registry.claim_id(&id, soon()).await.is_some());
-        let dir = registry.claim_data_dir(Path::new("/d"), soon()).await;
-        assert!(dir.is_some() && registry.claim_data_dir(Path::new("/d"), soon()).await.is_none());
+        assert!(claims.claim_id(&id, soon()).await.is_some());
+        let dir = claims.claim_data_dir(Path::new("/d"), soon()).await;
+        assert!(dir.is_some() && claims.claim_data_dir(Path::new("/d"), soon()).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_job_that_has_only_its_last_record_to_write_is_waited_for() {
-        let registry = Arc::new(Registry::default());
+        let claims = Arc::new(Claims::default());
         let id = "full-1".parse().unwrap();
-        let claim = registry.claim_id(&id, soon()).await.unwrap();
+        let claim = claims.claim_id(&id, soon()).await.unwrap();
         claim.close();
         let second = {
-            let (registry, id) = (Arc::clone(&registry), id.clone());
-            tokio::spawn(async move { registry.claim_id(&id, soon()).await })
+            let (claims, id) = (Arc::clone(&claims), id.clone());
+            tokio::spawn(async move { claims.claim_id(&id, soon()).await })
         };
         tokio::task::yield_now().await;
         assert!(!second.is_finished(), "it waits");
@@ -177,6 +177,6 @@ mod tests {
         assert!(second.is_some());
 
         second.as_ref().unwrap().close();
-        assert!(registry.claim_id(&id, soon()).await.is_none(), "but not for ever");
+        assert!(claims.claim_id(&id, soon()).await.is_none(), "but not for ever");
     }
 }

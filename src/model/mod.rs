@@ -1,0 +1,30 @@
+//! The ground floor: plain values, which everything may use and which use nothing of ours.
+//!
+//! Ids, moments, sizes, the tools and what differs between them, where a backup is stored, and why a request is refused. No I/O.
+
+mod compression;
+mod flavour;
+pub mod id;
+mod job_kind;
+mod moment;
+#[cfg(test)]
+mod properties;
+mod rejection;
+mod size;
+mod stored;
+mod target;
+mod version;
+
+pub use compression::Compression;
+pub use flavour::{Flavour, Tool};
+pub use id::{BackupId, CommandId};
+pub use job_kind::JobKind;
+pub use moment::Moment;
+pub use rejection::Rejection;
+pub use size::{Amount, Shortage};
+pub use stored::{Stored, Stream, stream_name};
+pub use target::Target;
+pub use version::Version;
+
+/// A log sequence number of InnoDB: a byte's place in all redo log ever written.
+pub type Lsn = u64;
