@@ -72,9 +72,16 @@ pub(crate) fn is_innodb(path: &str) -> bool {
     has_extension(path, "ibd") || path.starts_with("ibdata") || path.starts_with("undo")
 }
 
-/// Whether it has rows or keys of an engine that is not InnoDB.
-pub(crate) fn is_other_engines(path: &str) -> bool {
-    ["MAD", "MAI", "MYD", "MYI"].iter().any(|extension| has_extension(path, extension))
+/// Whether it has rows or keys of Aria.
+pub(crate) fn is_aria(path: &str) -> bool {
+    ["MAD", "MAI"].iter().any(|extension| has_extension(path, extension))
+}
+
+/// Whether it is of a table of Aria or `MyISAM`, of which these are all files.
+pub(crate) fn is_other_engines(path: &str, all: &[String]) -> bool {
+    let keys = |kind: &str| Path::new(path).with_extension(kind);
+    let is_one = ["frm", "MAD", "MAI", "MYD", "MYI"].iter().any(|extension| has_extension(path, extension));
+    is_one && all.iter().any(|other| [keys("MAI"), keys("MYI")].iter().any(|keys| keys == Path::new(other)))
 }
 
 /// Whether the path ends in this extension.

@@ -102,9 +102,9 @@ pub(crate) enum Fault {
     WrongLastLsn,
     /// Backup: writes a redo log that is cut. Prepare: finds it cut. Exits 0 both ways.
     CutRedo,
-    /// Leaves out the files of all engines but InnoDB, as for tables that were renamed meanwhile; exits 0.
+    /// Leaves out the rows and keys of Aria's tables, as of those that were renamed meanwhile; exits 0.
     LosesTables,
-    /// Removes every definition that it copied, as for tables that were replaced meanwhile; exits 0.
+    /// Removes again what it copied of Aria's and `MyISAM`'s tables, as of those that were replaced meanwhile; exits 0.
     TakesTablesAway,
     /// Waits half-way until this file exists; else fine.
     SlowUntil(PathBuf),

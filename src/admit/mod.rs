@@ -27,7 +27,7 @@ use crate::config::credentials::{self, Secrets};
 use crate::config::{Config, option_files};
 use crate::disk::data_dir::{self, RESTORING};
 use crate::disk::space::{self, Space, Staging};
-use crate::disk::{self, NewDir, places};
+use crate::disk::{self, NewDir, links, places};
 use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::repository::card::{self, Card};
@@ -137,6 +137,14 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             }
             let places = server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default();
             on_disk(&config.data_dir, until, move || places::check_free(&places))
+                .await?
+                .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
+            let folders = chain.iter().map(|member| match &member.stored {
+                Stored::Directory(dir) => Some(dir.clone()),
+                Stored::Stream(_) | Stored::Forwarded(_) => None,
+            });
+            let folders = folders.collect::<Vec<_>>();
+            on_disk(&config.backup_dir, until, move || links::check(&folders))
                 .await?
                 .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
             (claim, secrets)

@@ -2,7 +2,6 @@
 //! their own. Like the tool, each says what it did on stderr, and `completed OK!` last.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use clap::Args;
 
 use super::print_error;
 use crate::copying::Copying;
+use crate::disk::links;
 use crate::model::{Compression, Flavour};
 use crate::stream::{Codec, Destination, Extract, Store};
 
@@ -109,10 +109,12 @@ pub(super) fn store(args: &StoreArgs) -> ExitCode {
 
 pub(super) fn extract(args: &ExtractArgs) -> ExitCode {
     run("extract", || {
-        let input: Box<dyn Read + Send> = if args.from == Path::new("-") {
-            Box::new(io::stdin())
+        // The operator's own command answers for what it fetches.
+        let (input, is_vouched): (Box<dyn Read + Send>, bool) = if args.from == Path::new("-") {
+            (Box::new(io::stdin()), true)
         } else {
-            Box::new(File::open(&args.from).map_err(crate::stream::StreamError::Read)?)
+            let (file, is_vouched) = links::open_vouched(&args.from).map_err(crate::stream::StreamError::Read)?;
+            (Box::new(file), is_vouched)
         };
         let extract = Extract {
             name: &args.name,
@@ -121,6 +123,8 @@ pub(super) fn extract(args: &ExtractArgs) -> ExitCode {
             manifest: args.manifest.as_deref(),
         };
         let extracted = extract.run(input)?;
+        let left = if is_vouched { 0 } else { links::forget(&args.into).map_err(crate::stream::StreamError::Read)? };
+        say_left(left);
         Ok::<_, crate::stream::StreamError>(format!(
             "extracted {} files from a stream of {} bytes",
             extracted.whole.files, extracted.bytes
@@ -133,8 +137,19 @@ pub(super) fn copy(args: &CopyArgs) -> ExitCode {
         let copied = Copying { from: &args.from, into: &args.into, threads: args.threads.into() }.run()?;
         let shared =
             if copied.shared > 0 { format!(", {} of them by sharing blocks", copied.shared) } else { String::new() };
+        say_left(copied.links);
         Ok::<_, crate::copying::CopyError>(format!("copied {} files{shared}, {} bytes", copied.files, copied.bytes))
     })
+}
+
+/// Says that so many tables come into the data directory instead of to their own places.
+fn say_left(links: usize) {
+    if links > 0 {
+        print_error(&format!(
+            "left out {links} links to tables outside the data directory, since others than this user may have written them: these tables \
+             come into it"
+        ));
+    }
 }
 
 /// Does it, and says how it went.

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use source::{Entry, Source};
 use thiserror::Error;
 
+use crate::disk::links;
 use crate::repository::card;
 use crate::witness::hashed::Hash;
 use crate::witness::{manifest, told};
@@ -46,6 +47,8 @@ pub struct Copied {
     pub shared: usize,
     /// How long they are in all, in bytes.
     pub bytes: u64,
+    /// How many links to tables outside the data directory were left out: others may have written them.
+    pub links: usize,
 }
 
 /// Why there is no copy.
@@ -117,13 +120,24 @@ impl Copying<'_> {
         }
         // The daemon's own, which no server has to do with.
         files.retain(|entry| entry.path.as_os_str() != told::BARE);
+        let all = files.len();
+        let mut vouched = Ok(());
+        files.retain(|entry| {
+            !links::is_link(&entry.path)
+                || source.is_vouched(&entry.path).unwrap_or_else(|why| {
+                    vouched = Err(cannot_read(self.from.join(&entry.path))(why));
+                    false
+                })
+        });
+        vouched?;
+        let left = all - files.len();
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(cannot_write(path));
         make(self.into)?;
         tree.directories.iter().try_for_each(|dir| make(&self.into.join(dir)))?;
         // The longest first: what is begun last is soon done.
         files.sort_by_key(|entry| std::cmp::Reverse(entry.size));
         let copied = self.copy_all(&source, &files, wanted.as_ref())?;
-        Ok(Copied { files: files.len(), ..copied })
+        Ok(Copied { files: files.len(), links: left, ..copied })
     }
 
     /// The hashes that the files must have; none, where the backup has no manifest.

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 
 use super::{CopyError, cannot_read};
+use crate::disk::links;
 
 /// The folder of a backup, open.
 #[derive(Debug)]
@@ -93,6 +94,15 @@ impl Source {
             dir = openat(&dir, name, DIRECTORY, Mode::empty())?;
         }
         Ok(dir)
+    }
+
+    /// Whether nobody but the daemon's user and root can have written a file in it, or put it there.
+    pub(crate) fn is_vouched(&self, relative: &Path) -> io::Result<bool> {
+        let mut is_own = links::is_own(&self.folder)?;
+        for dir in relative.ancestors().skip(1).filter(|dir| *dir != Path::new("")) {
+            is_own &= links::is_own(&self.descend(dir)?)?;
+        }
+        Ok(is_own && links::is_own(&self.file(relative)?.into())?)
     }
 
     /// Opens a file in it to read.

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 pub use filled::{check_filled, sync};
 pub use moved::Inventory;
 use thiserror::Error;
-pub use undone::{Strangers, undo};
+pub(in crate::disk) use undone::{COMPARED, is_copy};
+pub use undone::{Strangers, undo, undo_beside};
 
 /// What InnoDB makes anew and a restore brings itself: set aside.
 const INNODB: [&str; 2] = ["ibdata1", "ib_buffer_pool"];

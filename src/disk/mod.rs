@@ -6,6 +6,7 @@
 pub mod ahead;
 pub mod below;
 pub mod data_dir;
+pub mod links;
 mod new_dir;
 pub mod own;
 pub mod places;

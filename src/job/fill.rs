@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
-use crate::disk::places::{self, Awaited};
+use crate::disk::links;
+use crate::disk::places::{self, Awaited, PlaceError};
 use crate::plan::{Destination, Goal, INVENTORY, Restored, Step, Way};
 use crate::repository::history;
 use crate::server::probe;
@@ -45,10 +46,19 @@ impl Job {
             history::lay(&tree, &marks).map_err(|why| format!("'{}' cannot be marked: {why}", tree.display()))
         })
         .await?;
-        let tree = work.clone();
+        let (tree, own) = (work.clone(), tmp_dir.clone());
         let awaited = blocking(move || {
-            let free = places::check_free(&outside).and_then(|()| Awaited::of(&tree, &outside));
-            free.map_err(|why| crate::chain(&why))
+            let free = || -> Result<Awaited, PlaceError> {
+                let links = links::prepared(&tree)?;
+                places::check_free(&outside)?;
+                links::check_free(&links)?;
+                Awaited::of(&tree, &outside, &links)
+            };
+            let awaited = free().map_err(|why| crate::chain(&why))?;
+            if !awaited.is_empty() {
+                awaited.write(&own).map_err(|why| format!("'{}' cannot be written to: {why}", own.display()))?;
+            }
+            Ok(awaited)
         });
         self.awaited = awaited.await?;
         if way != Way::Copy {

@@ -16,6 +16,7 @@ use crate::disk::{self, own};
 use crate::exec::Finished;
 use crate::plan::{Destination, Goal, INVENTORY, NewBackup, Restored, Way};
 use crate::repository::history;
+use crate::server::probe;
 use crate::store::failure::Reason;
 use crate::store::{StoreError, Success};
 use crate::witness::manifest;
@@ -160,19 +161,29 @@ impl Job {
             return Ok(());
         }
         let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
+        // Outside the data directory a server that was started meanwhile has its files under the names of the restore's.
+        let is_stopped = awaited.is_empty()
+            || probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &dir).await.unwrap_or(false);
         blocking(move || {
             // Of a restore that is complete nothing is undone.
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
-            if !is_complete {
-                awaited.undo().map_err(|why| crate::chain(&why))?;
-            }
+            let outside = match (is_complete, is_stopped) {
+                (true, _) => Ok(()),
+                (false, true) => awaited.undo().map_err(|why| crate::chain(&why)),
+                (false, false) => {
+                    Err("its server is not surely stopped, so nothing outside it was taken away".to_owned())
+                }
+            };
             let undone = match inventory {
                 // Once it is removed the restore is complete, whatever failed after that.
                 Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&dir, Strangers::Spare),
                 _ if is_renamed || !disk::is_directory(&work) => Ok(()),
                 _ => data_dir::undo(&dir, &work, Strangers::Spare),
             };
-            undone.map_err(|why| crate::chain(&why))
+            match (undone.map_err(|why| crate::chain(&why)), outside) {
+                (Err(within), Err(outside)) => Err(format!("{within}; {outside}")),
+                (within, outside) => within.and(outside),
+            }
         })
         .await
     }

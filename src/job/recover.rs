@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::run::blocking;
 use crate::config::Config;
 use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
+use crate::disk::places::Awaited;
 use crate::disk::{self, below};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
@@ -147,7 +148,13 @@ async fn empty_data_dir(
     let left = |why: &str| format!("the data directory '{}' was left as it is: {why}", dir.display());
     let undo: Undo = match filling {
         Filling::Copying(work) if disk::is_directory(&work) => {
-            Box::new(move |dir| data_dir::undo(dir, &work, Strangers::Respect).map_err(|why| crate::chain(&why)))
+            let own = own.to_owned();
+            Box::new(move |dir| {
+                // A note that cannot be read shows nothing, so what lies there is a stranger's.
+                let others = Awaited::read(&own).ok().flatten().map(|awaited| awaited.come_into(dir));
+                data_dir::undo_beside(dir, &work, Strangers::Respect, &others.unwrap_or_default())
+                    .map_err(|why| crate::chain(&why))
+            })
         }
         Filling::Moving(path) if path.exists() => Box::new(move |dir| {
             let read = Inventory::read(&path).map_err(|why| format!("'{}' cannot be read: {why}", path.display()))?;
@@ -168,7 +175,13 @@ async fn empty_data_dir(
         return Err(Left { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();
-    blocking(move || undo(&target)).await.map_err(|why| left(&why).into())
+    blocking(move || undo(&target)).await.map_err(|why| left(&why))?;
+    let own = own.to_owned();
+    let outside = blocking(move || {
+        let awaited = Awaited::read(&own).map_err(|why| format!("'{}' cannot be read: {why}", own.display()))?;
+        awaited.map_or(Ok(()), |awaited| awaited.undo()).map_err(|why| crate::chain(&why))
+    });
+    outside.await.map_err(|why| format!("what came outside the data directory was left as it is: {why}").into())
 }
 
 /// How a data directory is emptied again.

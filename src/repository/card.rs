@@ -10,12 +10,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::history::{Descent, Left, Mark};
+use crate::disk::links::is_own;
 use crate::model::Lsn;
 use crate::server::Server;
 use crate::witness::Binlog;
@@ -244,11 +245,4 @@ fn open(folder: &Path) -> Result<(OwnedFd, OwnedFd), Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(&dir, NAME, flags, Mode::empty())?;
     Ok((dir, file))
-}
-
-/// Whether this is the daemon's user's or root's, and nobody else may write to it.
-fn is_own(opened: &OwnedFd) -> Result<bool, Errno> {
-    let there = fstat(opened)?;
-    let is_owner = there.st_uid == 0 || there.st_uid == rustix::process::geteuid().as_raw();
-    Ok(is_owner && !Mode::from_raw_mode(there.st_mode).intersects(Mode::WGRP | Mode::WOTH))
 }

@@ -69,23 +69,48 @@ impl Agent {
         prepare(&dir);
         let mut requests = self.requests.try_clone().unwrap();
         requests.write_all(format!("start {number}\n").as_bytes()).unwrap();
-        Task { command: words.join(" "), dir, number, requests, log: None }
+        Task { command: words.join(" "), dir, number, requests, log: None, read: Vec::new() }
     }
 
     /// Starts a program that writes more than a page to stderr, and so has to wait in its middle.
     pub(super) fn start_half_way<A: AsRef<str>>(&self, argv: impl IntoIterator<Item = A>) -> Task {
+        let task = self.start_unread(argv);
+        task.wait_until_it_waits();
+        task
+    }
+
+    /// The same, where the page begins behind the first line of stderr that has this text.
+    pub(super) fn start_until<A: AsRef<str>>(&self, argv: impl IntoIterator<Item = A>, text: &str) -> Task {
+        let mut task = self.start_unread(argv);
+        let (mut log, mut read, mut line) = (task.log.take().unwrap(), Vec::new(), 0);
+        wait_for(&format!("'{}' to say '{text}'", task.command), || {
+            let mut byte = [0];
+            while log.read(&mut byte).is_ok_and(|count| count == 1) {
+                read.push(byte[0]);
+                if byte[0] == b'\n' {
+                    if String::from_utf8_lossy(&read[line..]).contains(text) {
+                        return Some(());
+                    }
+                    line = read.len();
+                }
+            }
+            assert!(task.runs(), "it ended before: {}", String::from_utf8_lossy(&read));
+            None
+        });
+        (task.log, task.read) = (Some(log), read);
+        task.wait_until_it_waits();
+        task
+    }
+
+    /// Starts a program whose log is a FIFO that nobody reads yet.
+    fn start_unread<A: AsRef<str>>(&self, argv: impl IntoIterator<Item = A>) -> Task {
         let mut log = None;
         let mut task = self.start_with(argv, |dir| {
             make_fifo(&dir.join("stderr"));
             let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
             log = Some(OpenOptions::new().read(true).custom_flags(nonblock).open(dir.join("stderr")).unwrap());
         });
-        let log = log.unwrap();
-        wait_for(&format!("'{}' to be half-way", task.command), || {
-            assert!(task.runs(), "it ended before");
-            (rustix::io::ioctl_fionread(&log).unwrap() > HALF_WAY).then_some(())
-        });
-        task.log = Some(log);
+        task.log = log;
         task
     }
 
@@ -119,6 +144,8 @@ pub(super) struct Task {
     requests: File,
     /// Where it waits for somebody to read its log.
     log: Option<File>,
+    /// What of its log was read there.
+    read: Vec<u8>,
 }
 
 /// How much of a page, in bytes, a program has written when it is half-way.
@@ -132,6 +159,14 @@ impl Task {
     /// What it has written to `stdout` or `stderr` so far.
     pub(super) fn so_far(&self, stream: &str) -> String {
         String::from_utf8_lossy(&fs::read(self.dir.join(stream)).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until its log is full.
+    fn wait_until_it_waits(&self) {
+        wait_for(&format!("'{}' to be half-way", self.command), || {
+            assert!(self.runs(), "it ended before");
+            (rustix::io::ioctl_fionread(self.log.as_ref()?).unwrap() > HALF_WAY).then_some(())
+        });
     }
 
     /// Whether it is still there.
@@ -148,7 +183,7 @@ impl Job for Task {
 
     fn outcome(mut self: Box<Self>) -> Outcome {
         let log = self.log.take().map(|mut log| {
-            let mut bytes = Vec::new();
+            let mut bytes = std::mem::take(&mut self.read);
             // Nothing to read yet is an error here, and the end is no error.
             wait_for("the end of the log", || log.read_to_end(&mut bytes).ok());
             bytes

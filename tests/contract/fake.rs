@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::agent::run_root;
-use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use super::stand::{Content, Control, Job, Login, Outcome, Race, Series, Server, Stand, Tool};
 use super::stock;
 use crate::harness::{program, wait_for, world::World};
 
@@ -120,6 +120,40 @@ impl Stand for Fake {
         job.outcome()
     }
 
+    /// A rename and a replacement are faults of the tool's next call, which finds the tables as they are after it.
+    fn race(&self, args: &[&str], race: Race) -> Outcome {
+        let change = || {
+            for path in crate::harness::world::files(&self.world.data().join("race")).unwrap() {
+                let from = format!("race/{path}");
+                if path == "db.opt" {
+                    continue;
+                }
+                match race {
+                    Race::Rename => {
+                        let content = fs::read(self.world.data().join(&from)).unwrap();
+                        self.world.put(&format!("race/new_{path}"), &content).unwrap();
+                        self.world.remove(&from).unwrap();
+                    }
+                    Race::Replace => self.world.put(&from, b"").unwrap(),
+                    Race::Drop => self.world.remove(&from).unwrap(),
+                }
+            }
+        };
+        let fault = match race {
+            _ if self.series == Series(10, 5) => {
+                let outcome = Box::new(self.job(Tool::Backup, args)).outcome();
+                change();
+                return outcome;
+            }
+            Race::Rename => "loses_tables",
+            Race::Replace => "takes_tables_away",
+            Race::Drop => return self.during(args, &mut || change()),
+        };
+        change();
+        fs::write(self.script(), format!("{{\"fault\": \"{fault}\"}}\n")).unwrap();
+        Box::new(self.job(Tool::Backup, args)).outcome()
+    }
+
     fn start(&self, tool: Tool, args: &[&str]) -> Box<dyn Job> {
         Box::new(self.job(tool, args))
     }
@@ -188,6 +222,12 @@ impl Control for Fake {
 
     fn create_plain_table(&self, name: &str) {
         for extension in ["frm", "MYD", "MYI"] {
+            self.world.put(&file_of(name, extension), b"").unwrap();
+        }
+    }
+
+    fn create_aria_table(&self, name: &str) {
+        for extension in ["frm", "MAD", "MAI"] {
             self.world.put(&file_of(name, extension), b"").unwrap();
         }
     }

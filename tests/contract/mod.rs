@@ -76,6 +76,7 @@ mod fake;
 mod move_back;
 mod options;
 mod prepare;
+mod races;
 mod real;
 mod signals;
 mod stand;

@@ -13,7 +13,7 @@ use testcontainers::runners::SyncRunner;
 use testcontainers::{Container, GenericImage};
 
 use super::agent::{Agent, Task, run_root};
-use super::stand::{Content, Control, Job, Login, Outcome, Series, Server, Stand, Tool};
+use super::stand::{Content, Control, Job, Login, Outcome, Race, Series, Server, Stand, Tool};
 use super::stock;
 use crate::harness::container::look_for;
 use crate::harness::{mariadb, program, skip, wait_for};
@@ -242,9 +242,14 @@ impl Real {
     }
 
     fn try_sql(&self, socket: &Path, statements: &str) -> Outcome {
+        Box::new(self.client(socket, statements)).outcome()
+    }
+
+    /// A client that runs statements.
+    fn client(&self, socket: &Path, statements: &str) -> Task {
         let socket = format!("--socket={}", socket.display());
         let options = [self.product.client, "--no-defaults", "--user=root", "--batch", "--skip-column-names"];
-        self.agent.run(options.into_iter().chain([socket.as_str(), "--execute", statements]))
+        self.agent.start(options.into_iter().chain([socket.as_str(), "--execute", statements]))
     }
 
     /// Runs statements in the server; see [`Self::alone`].
@@ -317,6 +322,39 @@ impl Stand for Real {
         Box::new(job).outcome()
     }
 
+    /// The tool waits for a reader of its log. 10.5 keeps all DDL waiting while it copies such tables, later ones do not.
+    fn race(&self, args: &[&str], race: Race) -> Outcome {
+        let tables = self.sql(
+            "SELECT table_name, engine FROM information_schema.tables
+             WHERE table_schema = 'race'",
+        );
+        let each = tables.lines().map(|line| line.split_once('\t').unwrap());
+        let statements = each.map(|(table, engine)| match race {
+            Race::Rename => format!("RENAME TABLE race.{table} TO race.new_{table};"),
+            Race::Replace => format!("CREATE OR REPLACE TABLE race.{table} (b INT) ENGINE={engine};"),
+            Race::Drop => format!("DROP TABLE race.{table};"),
+        });
+        let statements = statements.collect::<String>();
+        let command = self.product.tools[..1].iter().chain(args);
+        if self.series != Series(10, 5) {
+            let job = self.agent.start_until(command, "aria table file ./race/");
+            self.sql(&statements);
+            return Box::new(job).outcome();
+        }
+        let job = self.agent.start_until(command, "Copying ./race/");
+        let client = self.client(&self.socket(), &statements);
+        let states =
+            "SELECT state FROM information_schema.processlist WHERE info LIKE '%race.%' AND id <> connection_id()";
+        wait_for("the statement to wait for the backup", || {
+            assert!(client.runs(), "it was not kept waiting: {}", client.so_far("stderr"));
+            self.sql(states).contains("Waiting for backup").then_some(())
+        });
+        let outcome = Box::new(job).outcome();
+        let ended = Box::new(client).outcome();
+        assert_eq!(ended.code, Some(0), "{ended}");
+        outcome
+    }
+
     fn login(&self, login: Login) -> String {
         let who = match login {
             Login::Good => "user=root",
@@ -375,6 +413,11 @@ impl Control for Real {
     fn create_plain_table(&self, name: &str) {
         let table = quoted(name);
         self.sql(&format!("CREATE TABLE {table} (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT) ENGINE=MyISAM"));
+    }
+
+    fn create_aria_table(&self, name: &str) {
+        let table = quoted(name);
+        self.sql(&format!("CREATE TABLE {table} (id INT PRIMARY KEY AUTO_INCREMENT, text TEXT) ENGINE=Aria"));
     }
 
     fn drop_table(&self, name: &str) {

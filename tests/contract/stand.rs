@@ -123,6 +123,17 @@ pub(crate) enum Login {
     NoPrivileges,
 }
 
+/// What becomes of all tables of Aria and `MyISAM` while they are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Race {
+    /// Each gets another name, with `new_` before its own.
+    Rename,
+    /// Each is made anew by `CREATE OR REPLACE`.
+    Replace,
+    /// Each is dropped.
+    Drop,
+}
+
 /// What a server holds: the rows of each table by `database.table`, or `(unreadable)`.
 pub(crate) type Content = BTreeMap<String, Vec<String>>;
 
@@ -138,6 +149,8 @@ pub(crate) trait Stand {
     fn start_half_way(&self, args: &[&str]) -> Box<dyn Job>;
     /// Runs the backup tool, and does something while it waits before it copies or ends.
     fn during(&self, args: &[&str], does: &mut dyn FnMut()) -> Outcome;
+    /// Runs the backup tool, and changes the tables in the database `race`, which are of Aria and `MyISAM`, when it has begun to copy them.
+    fn race(&self, args: &[&str], race: Race) -> Outcome;
     /// The text of the group `[client-dbcalm]` for this login.
     fn login(&self, login: Login) -> String;
     /// The server, for one case alone.
@@ -177,8 +190,10 @@ pub(crate) trait Control {
     fn drop_database(&self, name: &str);
     /// Makes a table of InnoDB.
     fn create_table(&self, name: &str);
-    /// Makes a table of another engine.
+    /// Makes a table of `MyISAM`.
     fn create_plain_table(&self, name: &str);
+    /// Makes a table of Aria.
+    fn create_aria_table(&self, name: &str);
     /// Drops a table.
     fn drop_table(&self, name: &str);
     /// Adds a row.
@@ -268,6 +283,14 @@ impl<'a> Bench<'a> {
         let outcome = self.stand.during(&args, &mut does);
         self.outcomes.borrow_mut().push(outcome.clone());
         outcome.complete();
+    }
+
+    /// Takes a backup, and lets this become of the tables in the database `race` meanwhile.
+    pub(crate) fn race(&self, name: &str, race: Race) -> (Outcome, PathBuf) {
+        let (file, dir) = (format!("--defaults-file={}", self.credentials(Login::Good)), self.path(name));
+        let outcome = self.stand.race(&[&file, "--defaults-group-suffix=-dbcalm", "--backup", &target(&dir)], race);
+        self.outcomes.borrow_mut().push(outcome.clone());
+        (outcome, dir)
     }
 
     /// Takes a full backup.

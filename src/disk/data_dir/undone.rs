@@ -1,15 +1,16 @@
 //! The data directory made what it was before a copy-back that failed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{DataDirError, at, files, from_aside, is_harmless, is_innodb, names};
 use crate::disk::directories;
 
 /// How much of each file is compared to tell whether it is a copy, in bytes: four of InnoDB's pages, the first of which holds
 /// the tablespace's id and LSN.
-const COMPARED: usize = 64 * 1024;
+pub(in crate::disk) const COMPARED: usize = 64 * 1024;
 
 /// Whether a file that is no copy keeps the copies from being removed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +22,29 @@ pub enum Strangers {
 }
 
 /// Makes `dir` what it was before a copy-back from the prepared tree `work`.
+///
+/// # Errors
+/// The system's; or the first of the strangers, where there are any.
 pub fn undo(dir: &Path, work: &Path, strangers: Strangers) -> Result<(), DataDirError> {
+    undo_beside(dir, work, strangers, &BTreeSet::new())
+}
+
+/// The same, where the restore has put `others` into directories of the server's own below `dir`; they are the caller's to remove.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_beside(
+    dir: &Path,
+    work: &Path,
+    strangers: Strangers,
+    others: &BTreeSet<PathBuf>,
+) -> Result<(), DataDirError> {
     let (mut copies, mut foreign) = (Vec::new(), Vec::new());
     for relative in files(dir)? {
         let name = relative.to_string_lossy();
         if is_copy(&dir.join(&relative), &work.join(&relative)) {
             copies.push(relative);
-        } else if !is_harmless(&name) && from_aside(&name).is_none() {
+        } else if !is_harmless(&name) && from_aside(&name).is_none() && !others.contains(&relative) {
             foreign.push(relative.display().to_string());
         }
     }
@@ -68,7 +85,7 @@ pub(super) fn bring_back(dir: &Path) -> Result<(), DataDirError> {
 }
 
 /// Whether `file` is what a copy of `original` is when it is whole, or when it was broken off.
-pub(super) fn is_copy(file: &Path, original: &Path) -> bool {
+pub(in crate::disk) fn is_copy(file: &Path, original: &Path) -> bool {
     let head = |path: &Path| -> io::Result<(u64, Vec<u8>)> {
         let file = File::open(path)?;
         let mut bytes = Vec::with_capacity(COMPARED);

@@ -1,6 +1,7 @@
 //! What a daemon that died may have left, row by row, over an executor of functions and real SQLite.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -8,7 +9,9 @@ use rusqlite::{Connection, params};
 use super::remains::{is_restore_name, option};
 use super::{REASON, recover};
 use crate::config::Config;
+use crate::disk::places::Awaited;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
+use crate::server::{Names, Outside};
 use crate::store::Store;
 
 /// The name of a restore's directory.
@@ -199,4 +202,38 @@ fn restores_are_known_by_their_names() {
         assert!(!is_restore_name(name), "{name}");
     }
     assert!(!is_restore_name("my-notes") && !is_restore_name("") && !is_restore_name("2026-11-22"));
+}
+
+/// A copy-back into the data directory, a directory of the server's own below it, and one elsewhere; the note says what came where, if it
+/// is the daemon's own word.
+#[tokio::test]
+async fn what_came_outside_is_taken_back_on_a_note_of_the_daemons_own_alone() {
+    for (mode, is_believed) in [(0o700, true), (0o770, false), (0o702, false)] {
+        let past = Past::new();
+        let tmp_dir = past.copy_back();
+        let work = tmp_dir.join("full-1");
+        for dir in [work.clone(), past.path("data/redo"), past.path("far")] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        for (name, place) in [("ibdata1", "data"), ("ib_logfile0", "data/redo"), ("aria_log_control", "far")] {
+            fs::write(work.join(name), format!("{name} of the restore")).unwrap();
+            fs::copy(work.join(name), past.path(place).join(name)).unwrap();
+        }
+        fs::write(past.path("far/aria_log.00000001"), "another's").unwrap();
+        let outside = [("data/redo", Names::Redo, true), ("far", Names::Aria, false)].map(|(dir, names, is_made)| {
+            Outside { option: "an_option".to_owned(), dir: past.path(dir), names, is_made }
+        });
+        fs::set_permissions(&tmp_dir, fs::Permissions::from_mode(mode)).unwrap();
+        Awaited::of(&work, &outside, &[]).unwrap().write(&tmp_dir).unwrap();
+        let rows = past.recover(&[1]).await;
+        assert!(past.path("far/aria_log.00000001").exists(), "{rows}");
+        assert_eq!(past.path("far/aria_log_control").exists(), !is_believed, "{rows}");
+        assert_eq!(past.path("data/redo").exists(), !is_believed, "{rows}");
+        if is_believed {
+            assert_eq!(rows, format!("failed -1 {REASON}"));
+            assert_eq!(fs::read_dir(past.path("data")).unwrap().count(), 0);
+        } else {
+            assert!(rows.contains("the data directory '~/data' was left as it is: "), "{rows}");
+        }
+    }
 }
