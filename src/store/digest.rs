@@ -4,7 +4,7 @@ use rusqlite::{Connection, Result};
 
 use super::process::Kind;
 use super::time::Moment;
-use super::{schema, text};
+use super::{IS_FULL, schema, text};
 use crate::metrics::{Failures, Reason};
 
 /// The last successes: those that were recorded last, whatever their times say. One whose end is in the future, because the clock was ahead
@@ -54,7 +54,7 @@ fn latest(connection: &Connection, is_full: bool, now: Moment) -> Result<Option<
     let size = if schema::has_column(connection, "backup", "size")? { "size" } else { "NULL" };
     let query = format!(
         "SELECT id, start_time, end_time, {size} FROM backup
-         WHERE (from_backup_id IS NULL) = ?1 AND end_time IS NOT NULL ORDER BY rowid DESC"
+         WHERE {IS_FULL} = ?1 AND end_time IS NOT NULL ORDER BY rowid DESC"
     );
     let mut statement = connection.prepare_cached(&query)?;
     let mut rows = statement.query([is_full])?;
