@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::config::access::Lists;
 use crate::exec::CommandExecutor;
 use crate::job::{Board, Registry};
 use crate::store::Store;
@@ -22,6 +23,8 @@ pub struct World {
     pub registry: Arc<Registry>,
     /// What the jobs in flight are at.
     pub board: Arc<Board>,
+    /// The system's lists of groups, as far as somebody waits for one.
+    pub(crate) lists: Lists,
     /// How much the requests that come in may take.
     pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
@@ -39,6 +42,7 @@ impl World {
             executor,
             registry: Arc::default(),
             board: Arc::default(),
+            lists: Lists::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -550,4 +550,23 @@ fn the_command_line_speaks_for_itself() {
         assert!(help.contains(word), "no {word} in {help}");
     }
     Command::cargo_bin("dbcalm-db-cmd").unwrap().arg("--nonsense").assert().code(2);
+}
+
+#[test]
+fn settings_that_nobody_gives_delay_no_client_and_not_the_end() {
+    let env = TestEnv::start();
+    let settings = env.path("config.yml");
+    fs::remove_file(&settings).unwrap();
+    assert!(program("mkfifo").arg(&settings).status().unwrap().success());
+    env.signal(Signal::HUP);
+    // It can be opened so as soon as somebody reads it.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+    let silent = wait_for("the settings to be read", || {
+        fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(&settings).ok()
+    });
+    env.full("full-1");
+    env.expect_log("the settings are still being read");
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
+    drop(silent);
 }
