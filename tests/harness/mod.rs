@@ -379,3 +379,12 @@ pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]
     Command::new(path)
 }
+
+/// The same with no signal ignored or blocked, whatever these tests were started with: a script's background has INT ignored. `env` is that of
+/// coreutils 8.31 or later, as for the fakes; it becomes the program.
+pub(crate) fn program_by_itself(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    nix::sys::signal::SigSet::empty().thread_set_mask().unwrap();
+    let mut command = program("/usr/bin/env");
+    command.arg("--default-signal").arg(path);
+    command
+}
