@@ -374,8 +374,9 @@ pub(crate) fn not_here(what: &str) {
     }
 }
 
-/// Another program.
+/// Another program, with the umask that systems come with, whatever these tests were started with: modes are part of what is tested.
 pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]
     Command::new(path)
 }
