@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
@@ -52,12 +52,12 @@ impl Log {
 
 /// A file that lines are appended to; none, and they are dropped.
 #[derive(Clone, Default)]
-struct LogFile(Arc<Mutex<Option<(PathBuf, File)>>>);
+struct LogFile(Arc<Mutex<Option<File>>>);
 
 impl LogFile {
     fn open(&self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((path.to_owned(), file));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
 }
@@ -66,7 +66,7 @@ impl Write for &LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             // A full disk under the log is no reason to stop taking backups; stderr has the line.
-            Some((_, file)) => Ok(file.write(bytes).unwrap_or(bytes.len())),
+            Some(file) => Ok(file.write(bytes).unwrap_or(bytes.len())),
             None => Ok(bytes.len()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -550,4 +550,87 @@ fn the_command_line_speaks_for_itself() {
         assert!(help.contains(word), "no {word} in {help}");
     }
     Command::cargo_bin("dbcalm-db-cmd").unwrap().arg("--nonsense").assert().code(2);
+}
+
+/// Writes a program that says what signals it was started with, and becomes another one.
+fn saying_signals(env: &TestEnv, name: &str, then: &str) -> String {
+    let path = env.path("bin").join(format!("{name}-saying"));
+    let said = env.path("signals");
+    let text = format!("#!/bin/sh\ngrep -E '^Sig(Blk|Ign):' /proc/self/status >>'{}'\n{then}\n", said.display());
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+/// docs/safety.md, "What a program of the daemon's starts with".
+#[test]
+fn a_program_starts_with_no_signal_ignored_or_blocked_whatever_the_daemon_was_started_with() {
+    const SIGNALS: &str = "INT,TERM,PIPE,HUP,QUIT,USR1,USR2,ALRM,CHLD,TSTP,TTIN,TTOU,WINCH,XFSZ,RTMIN";
+    const PIPE: u64 = 1 << 12;
+    // The C library's own, which its posix_spawn(3) has ignored in whatever it starts; no program uses them.
+    const LIBRARYS: u64 = 0b11 << 31;
+    for how in ["--ignore-signal", "--block-signal"] {
+        let mut env = TestEnv::new();
+        let looked = env.path("looked");
+        let wait = format!("until [ -e '{}' ]; do sleep 0.02; done; ", looked.display());
+        for (key, tool, wait) in [("backup_bin", "mariabackup", wait.as_str()), ("admin_bin", "mariadb-admin", "")] {
+            let then = format!("{wait}exec '{}' \"$@\"", env.path("bin").join(tool).display());
+            let program = saying_signals(&env, tool, &then);
+            env.set(key, &program);
+        }
+        // The daemon's own step is the one before, in the same process group; it is there as long as the tool has written nothing.
+        let own = env.path("own-step");
+        let forward = format!(
+            "group=$(grep NSpgid: /proc/self/status)
+             for status in /proc/[0-9]*/status; do
+                 if grep -qx \"$group\" $status && grep -qE '^Name:.(exe|dbcalm-db-cmd)$' $status; then
+                     grep -E '^Sig(Blk|Ign):' $status >>'{}'
+                 fi
+             done 2>/dev/null
+             : >'{}'
+             cat >/dev/null",
+            own.display(),
+            looked.display()
+        );
+        let forward = saying_signals(&env, "forward", &forward);
+        env.set("stream", "true");
+        env.set("forward", &forward);
+        let daemon = env.command();
+        let mut started = program("/usr/bin/env");
+        started.arg(format!("{how}={SIGNALS}")).arg(daemon.get_program()).args(daemon.get_args());
+        env.start_as(started);
+        env.full("full-1");
+        assert!(env.records().contains("success"), "{how}: {}", env.records());
+        let masks = |path: &Path, ours: u64| {
+            let text = fs::read_to_string(path).unwrap();
+            let mask = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap() & !ours;
+            text.lines().map(mask).collect::<Vec<_>>()
+        };
+        let said = masks(&env.path("signals"), LIBRARYS);
+        assert!(said.len() >= 6 && said.iter().all(|mask| *mask == 0), "{how}: {said:x?}");
+        // It ignores PIPE itself, as each program of Rust does.
+        assert_eq!(masks(&own, PIPE | LIBRARYS), [0, 0], "{how}");
+        // And the daemon heeds its signals: TERM ends it, at the end of this test.
+        env.signal(Signal::HUP);
+        wait_for("the settings to be read again", || env.log().contains("were read again").then_some(()));
+    }
+}
+
+#[test]
+fn settings_that_nobody_gives_delay_no_client_and_not_the_end() {
+    let env = TestEnv::start();
+    let settings = env.path("config.yml");
+    fs::remove_file(&settings).unwrap();
+    assert!(program("mkfifo").arg(&settings).status().unwrap().success());
+    env.signal(Signal::HUP);
+    // It can be opened so as soon as somebody reads it.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+    let silent = wait_for("the settings to be read", || {
+        fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(&settings).ok()
+    });
+    env.full("full-1");
+    env.expect_log("the settings are still being read");
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
+    drop(silent);
 }

@@ -37,3 +37,14 @@ fn what_is_shown_of_the_command_line_has_pages_and_completions_and_what_is_hidde
     completions/dbcalm-db-cmd.fish
     ");
 }
+
+#[test]
+fn what_the_page_on_security_says_of_the_unit_stands_in_it() {
+    let page = include_str!("../SECURITY.md").split("The unit in `packaging/` ").nth(1).unwrap();
+    let unit = include_str!("../packaging/dbcalm-db-cmd.service");
+    let settings: Vec<_> = page.split("(`").skip(1).map(|text| text.split("`)").next().unwrap()).collect();
+    assert_eq!(settings, ["ProtectSystem=full", "ProtectHome=yes", "PrivateTmp=yes"]);
+    for setting in settings.into_iter().chain(["User=mysql", "CapabilityBoundingSet=", "AmbientCapabilities="]) {
+        assert!(unit.lines().any(|line| line == setting), "{setting}");
+    }
+}

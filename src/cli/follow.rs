@@ -162,7 +162,8 @@ fn expected(args: &Value, all: &Backups, config: &Config) -> Option<u64> {
         let rows = ids.iter().map(|id| all.chains.get(id.as_str()?));
         return rows.map(|row| all.size(row?, config)).sum();
     }
-    if args.get("from_backup_id").is_some_and(|from| !from.is_null()) {
+    // An empty id is none, as in the table of backups.
+    if args.get("from_backup_id").is_some_and(|from| !from.is_null() && from != "") {
         return None;
     }
     all.size(all.chains.newest_full()?, config)

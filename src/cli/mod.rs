@@ -91,6 +91,10 @@ pub fn command() -> clap::Command {
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    // Before there is a second thread, which would have the mask of this one.
+    if let Err(why) = crate::exec::block_nothing() {
+        return Failure::new(&why, "this is not expected: please report it").report();
+    }
     let config = || Config::load(&cli.config).map_err(|why| Failure::new(&why, why.hint()));
     let socket = &cli.socket;
     let done = match cli.command.unwrap_or(Subcommands::Serve) {

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::client::order;
 use super::exit::Failure;
 use super::follow::follow;
-use super::leftover::Mark;
+use super::leftover::{Begun, Mark};
 use super::output::Output;
 use super::request::Status;
 use crate::command::parse::RESTORE_BACKUP;
@@ -32,10 +32,11 @@ struct Folder<'a> {
 
 impl<'a> Folder<'a> {
     /// That of a restore to a folder which has succeeded.
-    fn of(status: &Status, config: &'a Config) -> Result<Self, Failure> {
+    fn of(status: &Status, config: &'a Config, begun: Begun) -> Result<Self, Failure> {
         let place = status.args.get("tmp_dir").and_then(Value::as_str).map(PathBuf::from);
         // Nothing else is removed on the word of a row.
         let place = place.filter(|place| place.parent() == Some(config.backup_dir.join(RESTORES).as_path()));
+        let place = place.filter(|place| begun.is_before(place).unwrap_or(false));
         place.map(|path| Self { root: &config.backup_dir, path }).ok_or_else(|| {
             Failure::because("the records do not say where the restore is", "dbcalm-db-cmd list restores --limit 1")
         })
@@ -76,10 +77,11 @@ impl<'a> Restored<'a> {
         }
         let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
         let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
+        let begun = Begun::now();
         let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": "folder"}))?;
         let id = CommandId::random();
         // Where it cannot be set, what a KILL leaves is not found again; that is no reason to verify nothing.
-        let _mark = Mark::set(config, id, &command_id).ok();
+        let _mark = Mark::set(config, id, &command_id, begun).ok();
         let status = follow(&command_id, config, socket, *output)?;
         if status.status != "success" {
             let why = status.error.as_deref().and_then(|error| error.lines().next()).unwrap_or("it does not say why");
@@ -88,7 +90,7 @@ impl<'a> Restored<'a> {
             );
             return Err(Failure::because(format!("'{last}' was not restored: {why}"), hint));
         }
-        let folder = Folder::of(&status, config)?;
+        let folder = Folder::of(&status, config, begun)?;
         let data = folder.path.join(first);
         if signals.stop.is_cancelled() {
             return Err(interrupted());

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::exit::Failure;
@@ -157,11 +159,17 @@ impl Signals {
 
     /// Heeds signals until one ends the daemon.
     async fn heed(mut self, world: Arc<World>, log: Log, config_path: PathBuf, socket: Socket) {
+        let log = Arc::new(log);
+        let mut reading: Option<Reading> = None;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
-                _ = self.hangup.recv() => reload(&world, &log, &config_path),
+                // One that comes meanwhile is heeded afterwards.
+                _ = self.hangup.recv(), if reading.is_none() => {
+                    reading = Some(Reading::begin(&world, &log, &config_path));
+                }
+                () = over(&mut reading) => reading = None,
             }
         }
         // Nobody finds the socket from here on, and those who are connected get their answer.
@@ -170,6 +178,50 @@ impl Signals {
         }
         world.shutdown.cancel();
     }
+}
+
+/// How long the settings may be read before somebody is told: 5 s.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// The settings are read again, on a thread of their own: the file, the log and a directory service that knows the names of
+/// `allowed_users` may all be somewhere that does not answer, and neither a client nor the end of the daemon waits for that.
+struct Reading {
+    done: oneshot::Receiver<()>,
+    is_told: bool,
+}
+
+impl Reading {
+    fn begin(world: &Arc<World>, log: &Arc<Log>, config_path: &Path) -> Self {
+        let (ended, done) = oneshot::channel();
+        let (world, log, path) = (Arc::clone(world), Arc::clone(log), config_path.to_owned());
+        let read = move || {
+            reload(&world, &log, &path);
+            drop(ended);
+        };
+        if let Err(why) = thread::Builder::new().name("settings".to_owned()).spawn(read) {
+            error!(reason = %why, "the settings cannot be read: the old ones stay in force");
+        }
+        Self { done, is_told: false }
+    }
+}
+
+/// Waits until the settings are read; for ever, where nobody reads them.
+///
+/// # Cancel safety
+/// Dropped, it loses nothing.
+async fn over(reading: &mut Option<Reading>) {
+    let Some(Reading { done, is_told }) = reading else { return std::future::pending().await };
+    if !*is_told {
+        if tokio::time::timeout(READ_WITHIN, &mut *done).await.is_ok() {
+            return;
+        }
+        *is_told = true;
+        warn!(
+            "the settings are still being read, since a file or a directory service does not answer: the old ones stay in force"
+        );
+    }
+    // Its end is that the other side is gone.
+    let _gone = done.await;
 }
 
 /// Puts the settings in force as they are now; bad ones change nothing.

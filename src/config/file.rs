@@ -424,6 +424,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_the_apis_that_has_the_name_of_ours_is_not_the_one_that_is_named() {
+        let line = |text: &str| Config::parse(text).expect_err(text).line;
+        let cases = [
+            ("api:\n  host: 0.0.0.0\n  port: 8335\nhost: [a, list]\n", Some(6)),
+            ("api:\n  - host: 0.0.0.0\n    port: 8335\n'host' : [a, list]\n", Some(6)),
+            ("api: {host: 0.0.0.0,\n  a: {host : x}}\n\"host\": [a]\n", Some(5)),
+            ("api: |\n  host: 0.0.0.0\nhost: [a, list]\n", Some(5)),
+            ("api: 'a\n  host: b'\nhost: [a, list]\n", Some(5)),
+            ("# host: x\n? host\n: [a, list]\n", Some(4)),
+            ("1: 2\n~: 3\nhost: [a, list]\n", Some(5)),
+            ("api:\n  log_level: x\nlog_level: loud\n", Some(5)),
+            ("api:\n  parallel: 900\nparallel: 900\n", Some(5)),
+            // A key that stands twice: the second of them, and not where the mapping begins.
+            ("api:\n  host: x\nhost: a\nhost: b\n", Some(6)),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(line(&format!("{LEAST}{lines}")), expected, "{lines}");
+        }
+        assert_eq!(line("api:\n  db_type: x\nbackup_dir: /b\n"), None, "what is not set has no line");
+        assert_eq!(line("{db_type: mysql, backup_dir: /b,\n  api: {stream: 1},\n stream: maybe}\n"), Some(3));
+    }
+
+    #[test]
     fn what_is_not_yaml_is_refused_without_quoting_a_secret() {
         let said = problem("db_type: mariadb\njwt_secret_key: \"s3cret\n");
         assert!(said.contains("not YAML") && !said.contains("s3cret"), "{said}");

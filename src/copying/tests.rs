@@ -127,3 +127,15 @@ fn holes_stay_holes() {
     assert!(there.blocks() * 512 < 4 << 20, "{} bytes are taken", there.blocks() * 512);
     assert!(fs::read(&copy).unwrap() == fs::read(stored.join("sparse.ibd")).unwrap());
 }
+
+#[test]
+fn a_consumed_incremental_is_looked_for_in_two_passes_over_its_files() {
+    let names: Vec<_> = (0..20_000).flat_map(|n| [format!("t{n}.ibd.delta"), format!("t{n}.ibd.meta")]).collect();
+    let seen = std::cell::Cell::new(0);
+    let paths = names.iter().map(|name| {
+        seen.set(seen.get() + 1);
+        Path::new(name)
+    });
+    assert_eq!(super::widow_of(paths), None);
+    assert_eq!(seen.get(), 2 * names.len());
+}

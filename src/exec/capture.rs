@@ -1,7 +1,7 @@
 //! What a program writes, kept within bounds: the beginning, the end, and the lines that were asked for.
 //!
 //! In: bytes as they come, for as long as they come. Out: [`Captured`] text. A log without an end takes no more memory than
-//! [`HEAD`] + [`TAIL`]. What is left out is left out by whole lines, so that a secret is never cut into two harmless halves.
+//! [`HEAD`] + [`TAIL`] + [`MAX_LINE`], whatever its lines are. What is left out is left out by whole lines, so that a secret is never cut into two harmless halves.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,8 +93,8 @@ pub struct Capture {
     watch: Option<Watch>,
     line: Vec<u8>,
     head: Vec<u8>,
-    tail: VecDeque<Vec<u8>>,
-    tail_size: usize,
+    /// Whole lines, one behind the other: a line has no allocation of its own, for it may be empty.
+    tail: VecDeque<u8>,
     left_out: usize,
     watched: Vec<String>,
 }
@@ -140,6 +140,7 @@ impl Capture {
             let end =
                 bytes.iter().take(room).position(|&byte| byte == b'\n').map_or(room.min(bytes.len()), |at| at + 1);
             let (piece, rest) = bytes.split_at(end);
+            reserve(&mut self.line, piece.len(), self.bounds.line);
             self.line.extend_from_slice(piece);
             if self.line.ends_with(b"\n") || self.line.len() >= self.bounds.line {
                 self.end_line();
@@ -157,29 +158,48 @@ impl Capture {
 
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
+        self.take_line(&line);
+        // The next line has the room of this one.
+        self.line = line;
+        self.line.clear();
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
         if let Some(heard) = &self.heard {
-            heard.hear(&line);
+            heard.hear(line);
         }
         if let Some(watch) = self.watch
             && self.watched.len() < self.most(watch)
-            && let Some(found) = watch.find(&line)
+            && let Some(found) = watch.find(line)
         {
             self.watched.push(String::from_utf8_lossy(found).trim_end().to_owned());
         }
-        if self.select.is_some_and(|select| !select(&line)) {
+        if self.select.is_some_and(|select| !select(line)) {
             return;
         }
         if self.tail.is_empty() && self.left_out == 0 && self.head.len() + line.len() <= self.bounds.head {
-            self.head.extend_from_slice(&line);
+            reserve(&mut self.head, line.len(), self.bounds.head);
+            self.head.extend_from_slice(line);
             return;
         }
-        self.tail_size += line.len();
-        self.tail.push_back(line);
-        while self.tail_size > self.bounds.tail {
-            let Some(dropped) = self.tail.pop_front() else { return };
-            self.tail_size -= dropped.len();
-            self.left_out += dropped.len();
+        while !self.tail.is_empty() && self.tail.len() + line.len() > self.bounds.tail {
+            self.drop_line();
         }
+        if line.len() > self.bounds.tail {
+            self.left_out += line.len();
+            return;
+        }
+        let room = room(self.tail.capacity(), self.tail.len() + line.len(), self.bounds.tail);
+        self.tail.reserve_exact(room - self.tail.len());
+        self.tail.extend(line);
+    }
+
+    /// Leaves out the first line of the end: up to its line break, or as long as a line may be.
+    fn drop_line(&mut self) {
+        let line = self.tail.iter().take(self.bounds.line).position(|&byte| byte == b'\n');
+        let length = line.map_or(self.bounds.line, |at| at + 1).min(self.tail.len());
+        self.tail.drain(..length);
+        self.left_out += length;
     }
 
     /// Everything there is to keep.
@@ -191,9 +211,19 @@ impl Capture {
         if self.left_out > 0 {
             bytes.extend_from_slice(format!("[… {} bytes left out …]\n", self.left_out).as_bytes());
         }
-        bytes.extend(self.tail.into_iter().flatten());
+        bytes.extend(self.tail);
         Captured { text: String::from_utf8_lossy(&bytes).into_owned(), watched: self.watched }
     }
+}
+
+/// Makes room for more: twice what there was, as a vector grows, but never more than the bound.
+fn reserve(kept: &mut Vec<u8>, more: usize, bound: usize) {
+    kept.reserve_exact(room(kept.capacity(), kept.len() + more, bound) - kept.len());
+}
+
+/// How much room there has to be for as much as is needed.
+fn room(capacity: usize, needed: usize, bound: usize) -> usize {
+    if needed > capacity { needed.max(capacity * 2).min(bound) } else { needed }
 }
 
 fn contains(line: &[u8], needle: &[u8]) -> bool {
@@ -262,6 +292,39 @@ mod tests {
         }
         let watched = capture.finish().watched;
         assert_eq!((watched.len(), watched[42].as_str()), (99, "43000"));
+    }
+
+    #[test]
+    fn what_is_kept_takes_no_more_memory_than_its_bound_whatever_the_lines_are() {
+        let held = |capture: &Capture| capture.head.capacity() + capture.tail.capacity() + capture.line.capacity();
+        for line in [&b"\n"[..], b"x\n", b"\xff\n", &[b'x'; 100], &[b'x'; 16_384]] {
+            let mut capture = Capture::default();
+            let mut most = 0;
+            for _ in 0..(3 * (HEAD + TAIL)).div_ceil(line.len()) {
+                capture.push(line);
+                most = most.max(held(&capture));
+            }
+            let whole = HEAD + TAIL + super::MAX_LINE;
+            assert!(most <= whole, "{most} bytes for lines of {} bytes", line.len());
+            let text = capture.finish().text;
+            assert!(text.contains("bytes left out"), "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_and_what_is_kept_are_all_that_came() {
+        let bounds = super::Bounds { head: 20, tail: 40, line: 16, watched: 1 };
+        for length in [0, 1, 5, 15, 16, 17, 31, 60] {
+            let mut capture = Capture::within(bounds, None);
+            let line = [vec![b'x'; length], b"\n".to_vec()].concat();
+            (0..100).for_each(|_| capture.push(&line));
+            let text = capture.finish().text;
+            let (head, rest) = text.split_once("[… ").unwrap();
+            let (left_out, tail) = rest.split_once(" bytes left out …]\n").unwrap();
+            assert_eq!(head.len() + left_out.parse::<usize>().unwrap() + tail.len(), 100 * line.len(), "{length}");
+            assert!(head.len() <= bounds.head && tail.len() <= bounds.tail, "{length}");
+            assert!(length > 15 || tail.lines().all(|line| line.len() == length), "{length}: {tail}");
+        }
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Real child processes: a group for each pipeline, a clean environment, nothing of ours but three descriptors.
 
+use std::fs;
 use std::io::{self, PipeReader};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use nix::sys::signal::SigSet;
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal as listen};
 use tokio::time::timeout;
 
 use super::{
@@ -36,6 +39,8 @@ pub struct LocalExecutor;
 impl CommandExecutor for LocalExecutor {
     fn start(&self, pipeline: &Pipeline, terms: Terms) -> Result<Running, NotStarted> {
         let failed = |stage: &Invocation, reason| NotStarted { program: stage.program.clone(), reason };
+        let inherited = block_nothing().and_then(|()| ignore_nothing());
+        inherited.map_err(|why| failed(&pipeline.first, why))?;
         let first = Child::spawn(&pipeline.first, &terms, 0, Stdio::null(), !pipeline.rest.is_empty())
             .map_err(|why| failed(&pipeline.first, why))?;
         let pid = first.process.id().unwrap_or_default();
@@ -51,6 +56,42 @@ impl CommandExecutor for LocalExecutor {
         }
         Ok(Running::new(pid, finish(children, Pid::from_raw(group), terms)))
     }
+}
+
+/// Lifts the block of every signal for this thread, and so for all programs and threads that it starts: a mask is inherited
+/// (`pthread_sigmask(3)`, `execve(2)`), from a shell, a supervisor or a test. The programs that are to be ended by INT would not hear it.
+///
+/// # Errors
+/// The system's.
+pub fn block_nothing() -> io::Result<()> {
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Those whose handling no program may change by safe means: they come of its own mistakes, and cannot be ignored then (sigaction(2)).
+const OWN_MISTAKES: [i32; 3] = [Signal::ILL.as_raw(), Signal::FPE.as_raw(), Signal::SEGV.as_raw()];
+
+/// Those that the C library keeps for itself (nptl(7)).
+const LIBRARYS: [i32; 2] = [32, 33];
+
+/// Has no signal ignored, so that a program that is started does not ignore it either: what is ignored is inherited, what is handled is as the
+/// system has it (execve(2)). This process goes on to take no notice of it. PIPE is reset in each program by the standard library, which
+/// ignores it itself.
+///
+/// A shell ignores INT and QUIT for what it starts in the background, `nohup` HUP; where CHLD is ignored, nobody is told how a program ended.
+///
+/// # Errors
+/// The system's.
+fn ignore_nothing() -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let is_ours = |number: &i32| {
+        ignored & (1 << (number - 1)) != 0
+            && *number != Signal::PIPE.as_raw()
+            && !OWN_MISTAKES.contains(number)
+            && !LIBRARYS.contains(number)
+    };
+    (1..=64).filter(is_ours).try_for_each(|number| listen(SignalKind::from_raw(number)).map(drop))
 }
 
 /// A program that was started.

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use ask::{ask, ask_selecting};
 pub use capture::{Capture, Captured, Heard, Select, Watch};
 pub use invocation::{Invocation, Pipeline};
-pub use local::LocalExecutor;
+pub use local::{LocalExecutor, block_nothing};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 

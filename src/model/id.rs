@@ -83,6 +83,11 @@ impl CommandId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The id of this text, as it is written here; none of any other spelling.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        Uuid::parse_str(text).ok().map(Self).filter(|id| id.to_string() == text)
+    }
 }
 
 impl fmt::Display for CommandId {

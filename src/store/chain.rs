@@ -5,11 +5,11 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::reader::{BackupRow, was_forwarded};
-use super::text;
+use super::{base, text};
 
 /// The ids of a chain: `UNION` takes each once, so that a loop ends.
 const UP: &str = "WITH RECURSIVE up(id) AS (
-    VALUES (?1) UNION SELECT b.from_backup_id FROM up JOIN backup b ON b.id = up.id WHERE b.from_backup_id <> '')";
+    VALUES (?1) UNION SELECT b.from_backup_id FROM up JOIN backup b ON b.id = up.id WHERE CAST(b.from_backup_id AS TEXT) <> '')";
 
 /// A member of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn upwards(connection: &Connection, id: &str) -> Result<Vec<Recorded>
     let rows = statement.query_map([id], |row| {
         let known = BackupRow {
             id: text(row, 0)?.unwrap_or_default(),
-            from: text(row, 1)?.filter(|from| !from.is_empty()),
+            from: base(row, 1)?,
             start_time: text(row, 2)?,
             end_time: text(row, 3)?,
             place: row.get(4)?,

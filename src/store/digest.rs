@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result};
 
-use super::{schema, text};
+use super::{IS_FULL, schema, text};
 use crate::model::{JobKind, Moment};
 use crate::store::failure::{Failures, Reason};
 
@@ -53,7 +53,7 @@ fn latest(connection: &Connection, is_full: bool, now: Moment) -> Result<Option<
     let size = if schema::has_column(connection, "backup", "size")? { "size" } else { "NULL" };
     let query = format!(
         "SELECT id, start_time, end_time, {size} FROM backup
-         WHERE (from_backup_id IS NULL) = ?1 AND end_time IS NOT NULL ORDER BY rowid DESC"
+         WHERE {IS_FULL} = ?1 AND end_time IS NOT NULL ORDER BY rowid DESC"
     );
     let mut statement = connection.prepare_cached(&query)?;
     let mut rows = statement.query([is_full])?;

@@ -207,6 +207,15 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     })
 }
 
+/// What a backup was taken from: none of a full one, which is also what an empty id says. No backup can have that, and to the API it is
+/// none: every query and every reader here takes it so, [`IS_FULL`] among them.
+fn base(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    Ok(text(row, index)?.filter(|from| !from.is_empty()))
+}
+
+/// Whether a row of `backup` is a full one, to SQLite; a blob is compared as its text.
+const IS_FULL: &str = "(coalesce(CAST(from_backup_id AS TEXT), '') = '')";
+
 /// How long the start waits for a locked database, in all: 5 s, the busy time-out of the contract.
 const START_WITHIN: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{START_WITHIN, StoreError, schema, text};
+use super::{START_WITHIN, StoreError, base, schema, text};
 
 /// A backup that was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Reader {
         self.rows(&query, |row| {
             Ok(BackupRow {
                 id: text(row, 0)?.unwrap_or_default(),
-                from: text(row, 1)?.filter(|from| !from.is_empty()),
+                from: base(row, 1)?,
                 schedule_id: integer(row, 2)?,
                 start_time: text(row, 3)?,
                 end_time: text(row, 4)?,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::{chain, schema, text};
+use super::{IS_FULL, base, chain, schema, text};
 use crate::model::{BackupId, Moment, Target};
 
 /// What the records know of a backup.
@@ -50,7 +50,7 @@ pub enum Success {
 pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
         .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: text(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
+        .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
         .optional()
 }
 
@@ -73,7 +73,7 @@ pub(super) fn restored_since(connection: &Connection, id: &str) -> Result<Option
 /// The id of the full backup that was recorded last.
 pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
     connection
-        .prepare_cached("SELECT id FROM backup WHERE from_backup_id IS NULL ORDER BY rowid DESC LIMIT 1")?
+        .prepare_cached(&format!("SELECT id FROM backup WHERE {IS_FULL} ORDER BY rowid DESC LIMIT 1"))?
         .query_row([], |row| text(row, 0))
         .optional()
         .map(Option::flatten)

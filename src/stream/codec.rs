@@ -38,20 +38,20 @@ impl Codec {
         Self { compression, level: level.unwrap_or(own) }
     }
 
-    fn compress(self, block: &[u8]) -> io::Result<Vec<u8>> {
+    fn compress(self, block: Vec<u8>) -> io::Result<Vec<u8>> {
         match self.compression {
-            Compression::None => Ok(block.to_vec()),
+            Compression::None => Ok(block),
             Compression::Gzip => {
                 let level = flate2::Compression::new(u32::try_from(self.level).unwrap_or_default());
                 let mut encoder = GzEncoder::new(Vec::with_capacity(block.len() / 2), level);
-                encoder.write_all(block)?;
+                encoder.write_all(&block)?;
                 encoder.finish()
             }
             Compression::Zstd => {
                 let mut encoder = zstd::bulk::Compressor::new(self.level)?;
                 // A checksum in each frame, as the command line's have.
                 encoder.include_checksum(true)?;
-                encoder.compress(block)
+                encoder.compress(&block)
             }
         }
     }
@@ -95,11 +95,7 @@ pub(super) fn compressing<'scope>(scope: &'scope Scope<'scope, '_>, codec: Codec
                 // Bound to a name, so that the lock is not held while compressing.
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok((block, done)) = next else { return };
-                let piece = match codec.compression {
-                    Compression::None => Ok(block),
-                    Compression::Gzip | Compression::Zstd => codec.compress(&block),
-                };
-                let _nobody_waits = done.send(piece);
+                let _nobody_waits = done.send(codec.compress(block));
             }
         });
     }

@@ -186,7 +186,8 @@ impl Verifier<'_> {
     ) -> io::Result<()> {
         let sizes: BTreeMap<_, _> = tree.files.iter().map(|entry| (&entry.path, entry.size)).collect();
         let (mut there, mut missing): (Vec<_>, Vec<_>) = named.iter().partition(|(path, _)| sizes.contains_key(path));
-        missing.retain(|(path, _)| !tree.others.contains(path));
+        let others: BTreeSet<_> = tree.others.iter().collect();
+        missing.retain(|(path, _)| !others.contains(path));
         found.problems.extend(missing.iter().map(|(path, _)| format!("'{}' is missing", path.display())));
         if self.depth == Depth::Quick {
             return Ok(());

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::config::access::Lists;
 use crate::exec::CommandExecutor;
 use crate::store::Store;
 use crate::wire::Budget;
@@ -27,6 +28,8 @@ pub struct World {
     pub claims: Arc<Claims>,
     /// What the jobs in flight are at.
     pub board: Arc<Board>,
+    /// The system's lists of groups, as far as somebody waits for one.
+    pub(crate) lists: Lists,
     /// How much the requests that come in may take.
     pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
@@ -44,6 +47,7 @@ impl World {
             executor,
             claims: Arc::default(),
             board: Arc::default(),
+            lists: Lists::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),

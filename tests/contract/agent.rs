@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::OFlags;
 
 use super::stand::{Job, Outcome};
-use crate::harness::{program, wait_for};
+use crate::harness::{program_by_itself, wait_for};
 
 /// Runs programs in one place.
 pub(super) struct Agent {
@@ -34,7 +34,7 @@ impl Agent {
     /// An agent on this machine, in a directory that it removes at its end.
     pub(super) fn here(root: &Path) -> Self {
         Self::in_place(root, |script| {
-            let mut agent = program("perl");
+            let mut agent = program_by_itself("perl");
             agent.arg(script).arg(root).stdin(Stdio::null()).stdout(Stdio::null());
             // It is not waited for: it ends after this process.
             drop(agent.spawn().expect("perl runs the contract suite's agent"));

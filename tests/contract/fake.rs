@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::agent::run_root;
 use super::stand::{Content, Control, Job, Login, Outcome, Race, Series, Server, Stand, Tool};
 use super::stock;
-use crate::harness::{program, wait_for, world::World};
+use crate::harness::{program_by_itself, wait_for, world::World};
 
 /// Fake tools of one version, and their server, which runs.
 pub(super) struct Fake {
@@ -71,7 +71,7 @@ impl Fake {
         };
         let out = self.root.join(format!("out-{}", self.next()));
         fs::create_dir(&out).unwrap();
-        let mut command = program(self.bin().join(name));
+        let mut command = program_by_itself(self.bin().join(name));
         command.args(args).env_clear().current_dir(&out).stdin(Stdio::null());
         command.stdout(File::create(out.join("stdout")).unwrap()).stderr(File::create(out.join("stderr")).unwrap());
         let child = command.spawn().unwrap();

@@ -374,8 +374,18 @@ pub(crate) fn not_here(what: &str) {
     }
 }
 
-/// Another program.
+/// Another program, with the umask that systems come with, whatever these tests were started with: modes are part of what is tested.
 pub(crate) fn program(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     #[expect(clippy::disallowed_methods, reason = "the tests' one place that starts programs")]
     Command::new(path)
+}
+
+/// The same with no signal ignored or blocked, whatever these tests were started with: a script's background has INT ignored. `env` is that of
+/// coreutils 8.31 or later, as for the fakes; it becomes the program.
+pub(crate) fn program_by_itself(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    nix::sys::signal::SigSet::empty().thread_set_mask().unwrap();
+    let mut command = program("/usr/bin/env");
+    command.arg("--default-signal").arg(path);
+    command
 }

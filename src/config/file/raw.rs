@@ -3,8 +3,11 @@
 //! In: text. Out: texts, paths, names and booleans by their keys, or the [`Problem`]. The one place that knows the YAML crate; it
 //! knows no key.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 
 /// One thing wrong in the settings.
@@ -37,7 +40,8 @@ impl<'a> Raw<'a> {
             Ok(_) => Err(Problem { line: None, text: "it is not a mapping of keys to values".to_owned(), hint }),
             // The parser's own text may quote a value, a secret of the API's among them; its place is enough.
             Err(why) => Err(Problem {
-                line: why.location().map(|place| place.line()),
+                // Of a key that stands twice the parser names the mapping.
+                line: line(text, None).or_else(|| why.location().map(|place| place.line())),
                 text: "it is not YAML, or a key stands in it twice".to_owned(),
                 hint,
             }),
@@ -54,11 +58,7 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn problem(&self, key: &str, text: impl Into<String>, hint: impl Into<String>) -> Problem {
-        let names = |line: &str| {
-            let line = line.trim_start().trim_start_matches(['"', '\'']);
-            line.strip_prefix(key).is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
-        };
-        let line = self.text.lines().position(names).map(|index| index + 1);
+        let line = line(self.text, Some(key));
         Problem { line, text: text.into(), hint: hint.into() }
     }
 
@@ -156,5 +156,69 @@ impl<'a> Raw<'a> {
                 format!("write '{key}: true' or '{key}: false'"),
             )),
         }
+    }
+}
+
+/// The line of this key; of none, the line of the first key that stood there before. Keys below other keys are the API's, whatever their
+/// names are.
+fn line(text: &str, wanted: Option<&str>) -> Option<usize> {
+    let mut keys = Keys { wanted, seen: HashSet::new(), found: false };
+    let broken_off = (&mut keys).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    broken_off.location().filter(|_| keys.found).map(|place| place.line())
+}
+
+/// Goes through the keys of the document, up to the one that is looked for: the parser says where a value stands to none but an error that
+/// came up while it was read.
+struct Keys<'a> {
+    wanted: Option<&'a str>,
+    seen: HashSet<String>,
+    found: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Keys<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
+        document.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Keys<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Key(&mut *self))?.is_some() {
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+/// The next of the keys.
+struct Key<'k, 'a>(&'k mut Keys<'a>);
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<(), D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
+        let Keys { wanted, seen, found } = self.0;
+        *found = wanted.map_or_else(|| !seen.insert(key.to_owned()), |wanted| key == wanted);
+        if *found { Err(E::custom("here")) } else { Ok(()) }
     }
 }

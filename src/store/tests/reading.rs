@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{GO, OLD, PYTHON};
+use super::{GO, OLD, PYTHON, Records, ended, soon};
+use crate::store::Success;
 use crate::store::reader::Reader;
 
 const ROWS: &str = "
@@ -69,4 +70,34 @@ fn what_is_not_there_is_not_made() {
     fs::write(dir.path().join("text"), "this is no database, whatever one may think of it").unwrap();
     assert!(Reader::open(&dir.path().join("text")).unwrap().backups(true).is_err());
     assert_eq!(names(dir.path()), ["empty", "text"]);
+}
+
+#[tokio::test]
+async fn a_backup_of_an_empty_base_is_a_full_one_to_every_reader() {
+    for schema in [PYTHON, GO] {
+        for empty in ["NULL", "''", "x''"] {
+            let records = Records::new(&format!("PRAGMA foreign_keys = OFF; {schema}"));
+            let rows = format!(
+                "PRAGMA foreign_keys = OFF;
+                 INSERT INTO backup (id, from_backup_id, start_time, end_time, process_id) VALUES
+                     ('old', NULL, '1970-01-01 00:00:01.000000', '1970-01-01 00:00:02.000000', 1),
+                     ('a', {empty}, '1970-01-01 00:00:03.000000', '1970-01-01 00:00:04.000000', 1);"
+            );
+            Connection::open(records.path()).unwrap().execute_batch(&rows).unwrap();
+            let store = &records.store;
+            let known = store.known(vec!["a".to_owned()], soon()).await.unwrap();
+            assert_eq!(known.values().map(|known| known.from.clone()).collect::<Vec<_>>(), [None], "{empty}");
+            assert_eq!(store.newest_full(soon()).await.unwrap().as_deref(), Some("a"), "{empty}");
+            let chain = store.chain("a".to_owned(), soon()).await.unwrap();
+            assert_eq!(chain.iter().map(|one| one.row.from.clone()).collect::<Vec<_>>(), [None], "{empty}");
+            let digest = store.digest(soon()).await.unwrap();
+            assert_eq!((digest.full.map(|full| full.id), digest.incremental), (Some("a".to_owned()), None), "{empty}");
+            let row = records.begin().await;
+            let (id, from) = ("inc".parse().unwrap(), Some("a".parse().unwrap()));
+            store.complete(ended(row), Success::Backup { id, from, schedule_id: None, size: 0 }).await.unwrap();
+            let read = Reader::open(&records.path()).unwrap().backups(false).unwrap();
+            let bases: Vec<_> = read.iter().map(|row| (row.id.as_str(), row.from.as_deref())).collect();
+            assert_eq!(bases, [("old", None), ("a", None), ("inc", Some("a"))], "{empty}");
+        }
+    }
 }
