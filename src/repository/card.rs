@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::history::{Descent, Left, Mark};
 use crate::server::Server;
+use crate::witness::imported::Imported;
 use crate::witness::{Binlog, Lsn};
 
 /// Its name in a backup's folder.
@@ -90,6 +91,9 @@ pub struct Card {
     pub form: Form,
     /// What it left in the server's data directory.
     pub history: Trace,
+    /// The pages that were imported before it began, by which a later import is known.
+    #[serde(default, skip_serializing_if = "Imported::is_empty")]
+    pub imported: Imported,
 }
 
 /// What kind a backup is.

@@ -1,6 +1,6 @@
 //! Whether a stream holds a whole backup: each file from its first byte to its end, and the metadata that every backup has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
@@ -167,11 +167,13 @@ impl Inspector {
         let is_metadata = path.to_str().is_some_and(|name| {
             name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
         });
-        if is_metadata || tables::is_partition_list(path) { KEPT } else { 0 }
+        if is_metadata || tables::is_partition_list(path) || tables::is_renaming(path) { KEPT } else { 0 }
     }
 
     fn tables(&self) -> Findings {
-        let is_there = |path: &Path| self.files.contains_key(path);
+        let renaming = self.files.iter().filter(|(path, _)| tables::is_renaming(path));
+        let renamed = renaming.map(|(_, file)| tables::renamed_to(&file.beginning)).collect::<HashSet<_>>();
+        let is_there = |path: &Path| self.files.contains_key(path) || renamed.contains(path);
         let read = |path: &Path| Some(self.files.get(path)?.beginning.clone());
         let definitions = self.files.iter().filter(|(path, _)| tables::is_definition(path));
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
