@@ -2,8 +2,10 @@
 //!
 //! The mark comes first: a card that says so is only written when it is there. A mark without a backup proves nothing of anything.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tracing::warn;
 use uuid::Uuid;
@@ -17,6 +19,7 @@ use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
+use crate::witness::imported::{self, Found};
 use crate::witness::{self, Checkpoints, said_directory};
 
 impl Job {
@@ -36,6 +39,8 @@ impl Job {
         });
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
         let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);
+        let backups = self.config.backup_dir.clone();
+        let begin = SystemTime::now().checked_sub(self.begun_at.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         blocking(move || {
             // The tool asks the server itself, and may have reached another one by an option of its own.
             if let Some(said) = said.filter(|said| !disk::is_same(said, &data_dir)) {
@@ -48,6 +53,14 @@ impl Job {
             let unreadable = |why: witness::MetadataError| crate::chain(&why);
             let checkpoints = Checkpoints::read(&dir, tool).map_err(unreadable)?;
             let info = witness::info(&dir, tool).map_err(unreadable)?;
+            let found = imported::find(&data_dir).or_else(|why| {
+                let is_none = why.kind() == ErrorKind::NotFound;
+                let why = || format!("'{}' cannot be looked through for imported tables: {why}", data_dir.display());
+                if is_none { Ok(Vec::new()) } else { Err(why()) }
+            })?;
+            if let Some(base) = &base {
+                carries_all(&found, &backups.join(&base.id), &base.id)?;
+            }
             let redo_begins_at = history::redo_begins_at(&server.redo_dir());
             let mut card = Card {
                 format: FORMAT,
@@ -66,6 +79,7 @@ impl Job {
                 binlog: info.binlog,
                 form,
                 history: Trace { marked: false, redo_begins_at },
+                imported: imported::known(&found, begin),
             };
             card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
             card.write(&dir).map_err(|why| format!("'{}' cannot be described: {why}", dir.display()))
@@ -93,6 +107,24 @@ impl Job {
             ))
         }
     }
+}
+
+/// Whether no table was imported since the base was taken: of its rows the incremental has none.
+fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), String> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    // What cannot be read is told where the base is looked at; a base without a card knew of no import.
+    let known = Card::read(folder).ok().flatten().map(|card| card.imported).unwrap_or_default();
+    let since = imported::unknown(found, &known).iter().map(|file| format!("'{}'", file.display())).collect::<Vec<_>>();
+    if since.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "imported since '{base}' was taken (IMPORT TABLESPACE), and not in an incremental, which takes pages by an LSN that imported ones have \
+         not: {}; take a full backup",
+        witness::some(&since)
+    ))
 }
 
 /// Leaves the backup's mark. Where that cannot be, the backup is good all the same, and what is taken from it is known less surely.

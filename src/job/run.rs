@@ -55,7 +55,7 @@ pub struct Job {
     /// What comes outside the data directory, once it is about to be filled.
     pub(super) awaited: Awaited,
     pub(super) start: Moment,
-    begun_at: Instant,
+    pub(super) begun_at: Instant,
     /// What the backup is held against in the end.
     live: Live,
 }

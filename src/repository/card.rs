@@ -20,6 +20,7 @@ use crate::disk::links::is_own;
 use crate::model::Lsn;
 use crate::server::Server;
 use crate::witness::Binlog;
+use crate::witness::imported::Imported;
 
 /// Its name in a backup's folder.
 pub const NAME: &str = "backup.json";
@@ -92,6 +93,9 @@ pub struct Card {
     pub form: Form,
     /// What it left in the server's data directory.
     pub history: Trace,
+    /// The pages that were imported before it began, by which a later import is known.
+    #[serde(default, skip_serializing_if = "Imported::is_empty")]
+    pub imported: Imported,
 }
 
 /// What kind a backup is.

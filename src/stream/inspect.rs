@@ -1,6 +1,6 @@
 //! Whether a stream holds a whole backup: each file from its first byte to its end, and the metadata that every backup has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
@@ -170,15 +170,17 @@ impl Inspector {
     }
 
     fn tables(&self) -> Findings {
-        let is_there = |path: &Path| self.files.contains_key(path);
+        let renames = self.files.iter().filter(|(path, _)| renames::is_note(path));
+        let renames = renames.map(|(path, file)| (path.with_extension(""), renames::new_name(&file.beginning)));
+        let renames = renames.collect::<Vec<_>>();
+        let renamed = renames.iter().map(|(_, new)| tables::tablespace_of(new)).collect::<HashSet<_>>();
+        let is_there = |path: &Path| self.files.contains_key(path) || renamed.contains(path);
         let read = |path: &Path| Some(self.files.get(path)?.beginning.clone());
         let definitions = self.files.iter().filter(|(path, _)| tables::is_definition(path));
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
         let mut lacking = lacking.collect::<Vec<_>>();
         lacking.sort();
-        let notes = self.files.iter().filter(|(path, _)| renames::is_note(path));
-        let swapped = renames::circles(notes.map(|(path, file)| (path.clone(), file.beginning.clone())));
-        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped }
+        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames) }
     }
 
     /// Says whether the stream may end here.

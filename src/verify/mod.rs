@@ -154,8 +154,8 @@ impl Verifier<'_> {
                 Err(why) if is_denied(&why) => return Err(why),
                 Err(why) => found.problem(format!("the tables' definitions cannot be read: {why}")),
             }
-            match renames::circles_in(dir, tree.files.iter().map(|entry| &entry.path)) {
-                Ok(tables) => swapped_tables(&tables, wanted.is_incremental, found),
+            match renames::noted(dir, tree.files.iter().map(|entry| &entry.path)) {
+                Ok(noted) => swapped_tables(&renames::circles(noted), wanted.is_incremental, found),
                 Err(why) if is_denied(&why) => return Err(why),
                 Err(why) => found.problem(format!("what was renamed cannot be read: {why}")),
             }
@@ -281,6 +281,8 @@ fn swapped_tables(tables: &[PathBuf], is_incremental: bool, found: &mut Found) {
 /// Tables without files of their engine were lost while the backup was taken, where the server had them whole.
 fn lost_tables(folder: &Path, lacking: Vec<Lacking>, found: &mut Found) {
     let mut lost = told::unless_noted(folder, lacking);
+    // Whether the server had those like that is not noted.
+    lost.retain(|table| !table.may_have_none());
     lost.sort();
     let was_looked_at = found.card.is_some();
     for table in lost {

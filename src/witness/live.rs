@@ -52,6 +52,11 @@ impl Live {
         definition.is_ok_and(|there| changed(&there) < self.begin) && table.files.iter().all(is_gone)
     }
 
+    /// Whether the table has there all that it lacks in the backup.
+    pub(super) fn has(&self, table: &Lacking) -> bool {
+        table.files.iter().all(|file| self.data_dir.join(file).is_file())
+    }
+
     /// Whether a file that was left out lies behind a symlink.
     pub(super) fn has_symlink(&self, table: &Lacking) -> bool {
         let is_symlink = |file: &PathBuf| {

@@ -6,6 +6,7 @@
 
 pub mod ahead;
 pub mod hashed;
+pub mod imported;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
@@ -101,6 +102,9 @@ pub enum Doubt {
     /// Tables that the tool has left out, or taken away again.
     #[error("{} lost by the tool, since the definitions or files changed while it copied: {}; take the backup again", count_tables(.0.len()), some(.0))]
     Lost(Vec<String>),
+    /// Tables whose tablespace was imported, which the tool takes for one that was dropped.
+    #[error("{} left out by the tool: {}; where it was imported (IMPORT TABLESPACE) no backup has it until the server makes a checkpoint or the table is rebuilt (ALTER TABLE … FORCE): take the backup again then", count_tables(.0.len()), some(.0))]
+    Imported(Vec<String>),
     /// Tables that lie where the tool does not follow.
     #[error("{} left out by the tool, which follows no symlink to files of Aria: {}; move them into the data directory", count_tables(.0.len()), some(.0))]
     Elsewhere(Vec<String>),
@@ -165,7 +169,7 @@ fn count_swapped(count: usize) -> String {
 }
 
 /// The first few.
-fn some(names: &[String]) -> String {
+pub(crate) fn some(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let some = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{some} and {more} more") } else { some }
@@ -187,14 +191,19 @@ pub fn whole_tables(
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
         let gone = told::taken_away(&finished.first.stderr.watched, &files);
-        Findings { lacking, gone, swapped: renames::circles_in(dir, &files)? }
+        Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?) }
     };
-    let (bare, lacking): (Vec<_>, Vec<_>) = found.lacking.into_iter().partition(|table| live.is_as_bare(table));
+    let lacking = found.lacking.into_iter().filter(|table| !table.may_have_none() || live.has(table));
+    let (bare, lacking): (Vec<_>, Vec<_>) = lacking.partition(|table| live.is_as_bare(table));
     let (elsewhere, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|table| live.has_symlink(table));
+    let (imported, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(Lacking::may_have_none);
     let taken_away = found.gone.iter().map(|path| format!("'{}' was taken away again", path.display()));
     let lost = lacking.iter().map(ToString::to_string).chain(taken_away).collect::<Vec<_>>();
     if !lost.is_empty() {
         return Err(Doubt::Lost(lost));
+    }
+    if !imported.is_empty() {
+        return Err(Doubt::Imported(imported.iter().map(ToString::to_string).collect()));
     }
     if !elsewhere.is_empty() {
         return Err(Doubt::Elsewhere(elsewhere.iter().map(ToString::to_string).collect()));

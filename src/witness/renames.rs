@@ -16,12 +16,26 @@ pub(crate) fn is_note(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("ren"))
 }
 
-/// The tables that took each other's names, in order; from the files that note renames, and what they say.
-pub(crate) fn circles(notes: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Vec<PathBuf> {
-    let rename = |(note, new): (PathBuf, Vec<u8>)| {
-        (note.with_extension(""), PathBuf::from(OsString::from_vec(new.trim_ascii_end().to_vec())))
-    };
-    let mut renames = notes.into_iter().map(rename).filter(|(old, new)| old != new).collect::<HashMap<_, _>>();
+/// The name that a table has by what stands in such a file, relative to the backup and without an ending.
+pub(crate) fn new_name(contents: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(contents.trim_ascii().to_vec()))
+}
+
+/// What is noted in the backup in `dir` with these files: old names, and new ones.
+///
+/// # Errors
+/// A note cannot be read.
+pub(crate) fn noted<'a>(
+    dir: &Path,
+    files: impl IntoIterator<Item = &'a PathBuf>,
+) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    let notes = files.into_iter().filter(|path| is_note(path));
+    notes.map(|path| Ok((path.with_extension(""), new_name(&fs::read(dir.join(path))?)))).collect()
+}
+
+/// The tables that took each other's names, in order.
+pub(crate) fn circles(renames: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> Vec<PathBuf> {
+    let mut renames = renames.into_iter().filter(|(old, new)| old != new).collect::<HashMap<_, _>>();
     // What takes nobody's name away is in no circle. Without it, nor may be what lost its name to it.
     loop {
         let (before, taken) = (renames.len(), renames.values().cloned().collect::<HashSet<_>>());
@@ -37,16 +51,6 @@ pub(crate) fn circles(notes: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Ve
     circles
 }
 
-/// Those of the backup in `dir` with these files.
-///
-/// # Errors
-/// A note cannot be read.
-pub(crate) fn circles_in<'a>(dir: &Path, files: impl IntoIterator<Item = &'a PathBuf>) -> io::Result<Vec<PathBuf>> {
-    let notes = files.into_iter().filter(|path| is_note(path));
-    let read = notes.map(|path| Ok((path.clone(), fs::read(dir.join(path))?)));
-    Ok(circles(read.collect::<io::Result<Vec<_>>>()?))
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -54,8 +58,8 @@ mod tests {
     use super::circles;
 
     fn of(renames: &[(&str, &str)]) -> Vec<String> {
-        let notes = renames.iter().map(|(old, new)| (PathBuf::from(format!("shop/{old}.ren")), format!("shop/{new}")));
-        let found = circles(notes.map(|(note, new)| (note, new.into_bytes())));
+        let table = |name: &str| PathBuf::from(format!("shop/{name}"));
+        let found = circles(renames.iter().map(|(old, new)| (table(old), table(new))));
         found.into_iter().map(|path| path.display().to_string()).collect()
     }
 

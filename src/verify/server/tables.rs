@@ -32,6 +32,10 @@ const NO_ENGINE: &str = "Unknown storage engine '";
 const NO_DEFINITION: &str = "Incorrect information in file: '";
 /// What it says of pages that were compressed by a plugin that it does not have.
 const NO_PROVIDER: &str = "its provider plugin is not loaded";
+/// What it says of an `InnoDB` table whose tablespace was discarded, by a statement: there are no rows of it.
+const DISCARDED: &str = "Tablespace has been discarded for table";
+/// What it says of a MERGE table of which a table underneath is not there, or is not like it: its own rows are none.
+const UNDERNEATH: &str = "Unable to open underlying table";
 /// What it says of an engine that has no check.
 const NO_CHECK: &str = "The storage engine for the table doesn't support check";
 /// What it says of an `InnoDB` table with a page that it cannot read: damaged, or encrypted with a key that it does not have.
@@ -64,6 +68,10 @@ fn verdict(rows: &[(&str, &str)]) -> Verdict {
         return Verdict::Unknown(text.to_owned());
     }
     match wrong.as_slice() {
+        _ if said(DISCARDED).is_some() => Verdict::Nothing("its tablespace was discarded".to_owned()),
+        _ if said(UNDERNEATH).is_some() => {
+            Verdict::Nothing("it has no rows of its own, and a table underneath is not there".to_owned())
+        }
         [] if said(NO_CHECK).is_some() => Verdict::Nothing("its engine has no check".to_owned()),
         [] => Verdict::Well,
         // The last row of several says only that there are others.
@@ -205,6 +213,15 @@ mod tests {
         assert_eq!(of(&["status\tOperation failed"]), damaged("Operation failed"));
         let nothing = of(&["note\tThe storage engine for the table doesn't support check"]);
         assert_eq!(nothing, Verdict::Nothing("its engine has no check".to_owned()));
+        let discarded = ["Warning\tTablespace has been discarded for table `a`", "error\tCorrupt"];
+        assert_eq!(of(&discarded), Verdict::Nothing("its tablespace was discarded".to_owned()));
+        let underneath = [
+            "Error\tTable 'shop.m1' is differently defined or of non-MyISAM type or doesn't exist",
+            "Error\tUnable to open underlying table which is differently defined or of non-MyISAM type or doesn't exist",
+            "error\tCorrupt",
+        ];
+        let why = "it has no rows of its own, and a table underneath is not there";
+        assert_eq!(of(&underneath), Verdict::Nothing(why.to_owned()));
         assert_eq!(
             of(&["Error\tUnknown storage engine 'CONNECT'", "error\tCorrupt"]),
             Verdict::Nothing("a backup has no rows of the engine CONNECT".to_owned())
