@@ -173,8 +173,8 @@ impl Inspector {
         let renames = self.files.iter().filter(|(path, _)| renames::is_note(path));
         let renames = renames.map(|(path, file)| (path.with_extension(""), renames::new_name(&file.beginning)));
         let renames = renames.collect::<Vec<_>>();
-        let renamed = renames.iter().map(|(_, new)| tables::tablespace_of(new)).collect::<HashSet<_>>();
-        let is_there = |path: &Path| self.files.contains_key(path) || renamed.contains(path);
+        let moved_to = renames.iter().map(|(_, new)| tables::tablespace_of(new)).collect::<HashSet<_>>();
+        let is_there = |path: &Path| self.files.contains_key(path) || moved_to.contains(path);
         let read = |path: &Path| Some(self.files.get(path)?.beginning.clone());
         let definitions = self.files.iter().filter(|(path, _)| tables::is_definition(path));
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
