@@ -141,7 +141,7 @@ const TABLES: &str = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE sh
 const SWAP: &str = "RENAME TABLE kept.one TO kept.r, kept.two TO kept.one, kept.r TO kept.two";
 
 /// What is run in the midst of a backup, and what its failure says; nothing, where the backup is true.
-const RACES: [(&str, &str); 12] = [
+const RACES: [(&str, &str); 13] = [
     ("RENAME TABLE a1 TO z1, a2 TO z2, a3 TO z3", "' is there without 'shop/z"),
     (
         "CREATE OR REPLACE TABLE a1 (b INT) ENGINE=Aria; CREATE OR REPLACE TABLE a2 (b INT) ENGINE=Aria;
@@ -176,6 +176,11 @@ const RACES: [(&str, &str); 12] = [
         "ALTER TABLE a1 ADD COLUMN c INT; ALTER TABLE m1 ADD COLUMN c INT; TRUNCATE TABLE a2; RENAME TABLE parts TO q;
          ALTER TABLE inno_parts EXCHANGE PARTITION p1 WITH TABLE single",
         "",
+    ),
+    // One of them the tool is copying, or has copied.
+    (
+        "TRUNCATE TABLE a1; TRUNCATE TABLE a2; TRUNCATE TABLE a3",
+        " truncated, or filled when empty, after the tool had copied them: shop.a",
     ),
 ];
 

@@ -7,7 +7,7 @@ use super::StreamError;
 use super::chunks::{Chunk, Kind};
 use crate::model::Tool;
 use crate::witness::findings::Findings;
-use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo, renames, tables};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, aria, metadata, redo, renames, tables};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";
@@ -163,6 +163,9 @@ impl Inspector {
         if tables::is_definition(path) {
             return tables::HEAD;
         }
+        if aria::is_index(path) {
+            return aria::HEAD;
+        }
         let is_metadata = path.to_str().is_some_and(|name| {
             name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
         });
@@ -180,7 +183,9 @@ impl Inspector {
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
         let mut lacking = lacking.collect::<Vec<_>>();
         lacking.sort();
-        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames) }
+        let indexes = self.files.iter().filter(|(path, _)| aria::is_index(path));
+        let indexes = indexes.filter_map(|(path, file)| Some((path.clone(), aria::place(&file.beginning)?))).collect();
+        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames), indexes }
     }
 
     /// Says whether the stream may end here.

@@ -20,11 +20,14 @@ pub struct Findings {
     pub gone: Vec<PathBuf>,
     /// InnoDB's tables that took each other's names, which makes an incremental one that cannot be applied.
     pub swapped: Vec<PathBuf>,
+    /// The index files of Aria's tables, and the place in its log that each has in its head.
+    pub indexes: Vec<(PathBuf, String)>,
 }
 
 /// What a line of [`Findings::lines`] begins with.
 const LACKS: &str = "the stream lacks\t";
 const LOST: &str = "the stream lost\t";
+const INDEX: &str = "the stream has\t";
 const SWAPPED: &str = "the stream swaps\t";
 
 impl Findings {
@@ -38,13 +41,16 @@ impl Findings {
             table.files.iter().map(say)
         });
         let swapped = self.swapped.iter().map(|path| format!("{SWAPPED}{}\n", path.display()));
-        gone.chain(lacking).chain(swapped).collect()
+        let indexes = self.indexes.iter().map(|(path, place)| format!("{INDEX}{place}\t{}\n", path.display()));
+        gone.chain(lacking).chain(swapped).chain(indexes).collect()
     }
 
     /// What a watch for [`kept_line`] kept of that step.
     pub(crate) fn read(told: &[String]) -> Self {
         let paths = |prefix| told.iter().filter_map(move |line| line.strip_prefix(prefix)).map(PathBuf::from).collect();
-        let mut found = Self { lacking: Vec::new(), gone: paths(LOST), swapped: paths(SWAPPED) };
+        let mut found = Self { lacking: Vec::new(), gone: paths(LOST), swapped: paths(SWAPPED), indexes: Vec::new() };
+        let indexes = told.iter().filter_map(|line| line.strip_prefix(INDEX)?.split_once('\t'));
+        found.indexes = indexes.map(|(place, path)| (path.into(), place.to_owned())).collect();
         for line in told.iter().filter_map(|line| line.strip_prefix(LACKS)) {
             let mut fields = line.split('\t');
             let (Some(file), Some(definition), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
@@ -92,7 +98,7 @@ pub(crate) fn unless_noted(dir: &Path, mut lacking: Vec<Lacking>) -> Vec<Lacking
 
 /// What is kept of the log of a tool, or of the step that stores its stream.
 pub(crate) fn kept_line(line: &[u8]) -> Option<&[u8]> {
-    let is_found = [LACKS, LOST, SWAPPED].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
+    let is_found = [LACKS, LOST, SWAPPED, INDEX].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
     if is_found { Some(line) } else { copied(line) }
 }
 
@@ -163,6 +169,7 @@ mod tests {
             lacking: vec![lacking("r/a.frm", &["r/a.MAD", "r/a.MAI"]), lacking("r/b.frm", &["r/b.MAI"])],
             gone: vec!["r/c.frm".into(), "r/d.frm".into()],
             swapped: vec!["r/e".into(), "r/f#P#p0".into()],
+            indexes: vec![("r/a.MAI".into(), "0000010000609a".to_owned()), ("r/b\tc.MAI".into(), "00".to_owned())],
         };
         let lines = found.lines();
         let heard: Vec<_> = lines.lines().map(|line| kept_line(line.as_bytes()).unwrap()).collect();

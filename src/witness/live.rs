@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::aria;
 use super::tables::Lacking;
 
 /// The server's log of DDL during a backup, in its data directory.
@@ -65,13 +66,36 @@ impl Live {
         table.files.iter().any(is_symlink)
     }
 
+    /// The tables of Aria whose index is no longer what was copied of it, in order. What the log of DDL names the tool has seen to itself.
+    pub(super) fn emptied(&self, indexes: &[(PathBuf, String)]) -> Vec<String> {
+        let differs = |(path, place): &&(PathBuf, String)| {
+            // What is gone by now was dropped when the backup was over.
+            aria::place_in(&self.data_dir.join(path)).is_ok_and(|now| now.is_some_and(|now| now != *place))
+        };
+        let mut tables = indexes.iter().filter(differs).map(|(path, _)| table_of(path)).collect::<Vec<_>>();
+        if !tables.is_empty()
+            && let Some(log) = self.ddl_log()
+        {
+            let named = named(log);
+            tables.retain(|table| !named.contains(table));
+        }
+        tables.sort();
+        tables.dedup();
+        tables
+    }
+
+    /// The log of the DDL during this backup.
+    fn ddl_log(&self) -> Option<BufReader<File>> {
+        let log = File::open(self.data_dir.join(DDL_LOG)).ok()?;
+        // One of a backup before this one says nothing.
+        let is_ours = log.metadata().is_ok_and(|there| there.is_file() && changed(&there) >= self.begin);
+        is_ours.then(|| BufReader::new(log))
+    }
+
     /// The tables that took the names of others which had been renamed, in the order of it. Which of the two had its rows copied under
     /// which name cannot be told: mariadb-backup renames its copies likewise, whether they were copied before or after (seen with 10.11.19: two tables came out with each other's rows, status 0).
     pub(super) fn crossed(&self) -> Vec<String> {
-        let Ok(log) = File::open(self.data_dir.join(DDL_LOG)) else { return Vec::new() };
-        // One of a backup before this one says nothing.
-        let is_ours = log.metadata().is_ok_and(|there| there.is_file() && changed(&there) >= self.begin);
-        if is_ours { crossed(BufReader::new(log)) } else { Vec::new() }
+        self.ddl_log().map(crossed).unwrap_or_default()
     }
 }
 
@@ -80,38 +104,62 @@ fn changed(there: &fs::Metadata) -> Duration {
     Duration::new(seconds, u32::try_from(there.ctime_nsec()).unwrap_or_default())
 }
 
-fn crossed(mut log: impl BufRead) -> Vec<String> {
-    let (mut left, mut crossed, mut line) = (HashSet::new(), Vec::new(), Vec::new());
+/// The name that the log of DDL has for the table with this file: `shop.orders` for `shop/orders#P#p0.MAI`.
+fn table_of(path: &Path) -> String {
+    let table = path.with_extension("").to_string_lossy().replacen('/', ".", 1);
+    table.split("#P#").next().unwrap_or_default().to_owned()
+}
+
+/// The fields of each line of the log.
+fn each_line(mut log: impl BufRead, mut take: impl FnMut(&[&str])) {
+    let mut line = Vec::new();
     loop {
         line.clear();
         match (&mut log).take(LONGEST_LINE as u64).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return crossed,
+            Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
         let text = String::from_utf8_lossy(&line);
-        let fields = text.trim_end_matches('\n').split('\t').collect::<Vec<_>>();
-        let [_time, query, engine, partitioned, db, table, _id, _engine, _partitioned, new_db, new_table, ..] =
-            fields[..]
+        take(&text.trim_end_matches('\n').split('\t').collect::<Vec<_>>());
+    }
+}
+
+/// The tables that the log names, by their old names and by their new ones.
+fn named(log: impl BufRead) -> HashSet<String> {
+    let mut named = HashSet::new();
+    each_line(log, |fields| {
+        for names in [fields.get(4..6), fields.get(9..11)].into_iter().flatten() {
+            named.insert(names.join("."));
+        }
+    });
+    named
+}
+
+fn crossed(log: impl BufRead) -> Vec<String> {
+    let (mut left, mut crossed) = (HashSet::new(), Vec::new());
+    each_line(log, |fields| {
+        let [_time, query, engine, partitioned, db, table, _id, _engine, _partitioned, new_db, new_table, ..] = *fields
         else {
-            continue;
+            return;
         };
         if !RENAMED_IN_BACKUPS.contains(&engine) {
-            continue;
+            return;
         }
         let new = format!("{new_db}.{new_table}");
         if query == EXCHANGE {
             let both = [format!("{db}.{table}"), new];
             crossed.extend(both.into_iter().filter(|name| !crossed.contains(name)).collect::<Vec<_>>());
-            continue;
+            return;
         }
         if (query, partitioned) != ("RENAME", "0") {
-            continue;
+            return;
         }
         if left.contains(&new) && !crossed.contains(&new) {
             crossed.push(new);
         }
         left.insert(format!("{db}.{table}"));
-    }
+    });
+    crossed
 }
 
 #[cfg(test)]
@@ -184,5 +232,22 @@ mod tests {
         symlink(Path::new("/elsewhere/a.MAI"), dir.path().join("a.MAI")).unwrap();
         assert!(!later.is_as_bare(&table), "it has one of its files");
         assert!(later.has_symlink(&table));
+    }
+
+    /// The line of the log is one of a MariaDB 10.11.19.
+    #[test]
+    fn a_table_whose_index_is_another_than_was_copied_is_told_unless_the_tool_saw_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Live { data_dir: dir.path().to_owned(), begin: Duration::ZERO };
+        fs::create_dir(dir.path().join("r")).unwrap();
+        let head = |place: u8| [&b"\xfe\xfe\x09\x03"[..], &[0; 24], &[place; 7], &[0; 9]].concat();
+        for (name, place) in [("same", 1), ("emptied", 2), ("t#P#p0", 2), ("t#P#p1", 2), ("m1", 2)] {
+            fs::write(dir.path().join(format!("r/{name}.MAI")), head(place)).unwrap();
+        }
+        let index = |name: &str| (format!("r/{name}.MAI").into(), "01".repeat(7));
+        let indexes = ["same", "emptied", "t#P#p0", "t#P#p1", "m1", "gone"].map(index);
+        assert_eq!(live.emptied(&indexes), ["r.emptied", "r.m1", "r.t"]);
+        fs::write(dir.path().join("ddl.log"), ALTER).unwrap();
+        assert_eq!(live.emptied(&indexes), ["r.emptied", "r.t"]);
     }
 }

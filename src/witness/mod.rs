@@ -5,6 +5,7 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod ahead;
+pub(crate) mod aria;
 pub mod findings;
 pub mod hashed;
 pub mod imported;
@@ -111,6 +112,9 @@ pub enum Doubt {
     /// Tables that took each other's names.
     #[error("{} given the name of another that was renamed while the tool copied: {}; whose rows it copied cannot be told: take the backup again", count_tables(.0.len()), some(.0))]
     Crossed(Vec<String>),
+    /// Tables of Aria that were emptied, or filled, behind the tool's back.
+    #[error("{} truncated, or filled when empty, after the tool had copied them: {}; the backup may have their old rows, take it again", count_aria(.0.len()), some(.0))]
+    Emptied(Vec<String>),
     /// InnoDB's tables of an incremental that took each other's names.
     #[error("{} with each other while the tool copied: {}; it cannot apply such an incremental, take the backup again", count_swapped(.0.len()), some(.0))]
     Swapped(Vec<String>),
@@ -164,6 +168,10 @@ fn count_tables(count: usize) -> String {
     if count == 1 { "1 table was".to_owned() } else { format!("{count} tables were") }
 }
 
+fn count_aria(count: usize) -> String {
+    if count == 1 { "1 table of Aria was".to_owned() } else { format!("{count} tables of Aria were") }
+}
+
 fn count_swapped(count: usize) -> String {
     format!("{count} tables of InnoDB changed names")
 }
@@ -191,7 +199,11 @@ pub fn whole_tables(
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
         let gone = findings::taken_away(&finished.first.stderr.watched, &files);
-        Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?) }
+        let mut indexes = Vec::new();
+        for path in files.iter().filter(|path| aria::is_index(path)) {
+            indexes.extend(aria::place_in(&dir.join(path))?.map(|place| (path.clone(), place)));
+        }
+        Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?), indexes }
     };
     let lacking = found.lacking.into_iter().filter(|table| !table.may_have_none() || live.has(table));
     let (bare, lacking): (Vec<_>, Vec<_>) = lacking.partition(|table| live.is_as_bare(table));
@@ -210,6 +222,10 @@ pub fn whole_tables(
     }
     if is_incremental && !found.swapped.is_empty() {
         return Err(Doubt::Swapped(found.swapped.iter().map(|path| path.display().to_string()).collect()));
+    }
+    let emptied = live.emptied(&found.indexes);
+    if !emptied.is_empty() {
+        return Err(Doubt::Emptied(emptied));
     }
     let crossed = live.crossed();
     if crossed.is_empty() { Ok(bare) } else { Err(Doubt::Crossed(crossed)) }
