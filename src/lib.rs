@@ -3,7 +3,7 @@
 //! **bytes → [`wire::Request`] → [`command::Command`] → [`admit::Admitted`] (with its [`plan::Plan`]) → [`job::Job`] → [`exec::Invocation`]s →
 //! [`records`] records → [`wire::Response`]**
 //!
-//! One direction: a module uses those below it in this list, and none above it.
+//! One direction: a module uses those below it in this list, and none above it; a test of the suite holds the source to that.
 //!
 //! What a request goes through:
 //! - [`cli`]: the command line: `serve`, `check`, what an operator asks and orders; and the hidden steps, which the daemon runs as
@@ -31,6 +31,7 @@
 //! - [`records`]: the records.
 //! - [`exec`]: external programs, and those that a dead daemon left.
 //! - [`config`]: the settings, each checked once; the credentials file.
+//! - [`json`]: JSON as Python writes it; [`logging`]: the log.
 //! - [`model`]: the ground floor: plain values, which everything uses and which use nothing.
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!

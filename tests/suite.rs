@@ -23,6 +23,7 @@ mod fuzz;
 mod histories;
 mod hostile;
 mod json;
+mod layers;
 mod lifecycle;
 mod live;
 mod metrics;

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-use super::places::PlaceError;
+use super::place_error::PlaceError;
 
 /// What the name of a link ends in.
 pub const ENDING: &str = "isl";

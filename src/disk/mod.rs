@@ -9,11 +9,13 @@ pub mod data_dir;
 pub mod links;
 mod new_dir;
 pub mod own;
+mod place_error;
 pub mod places;
 pub mod space;
 pub(crate) mod workers;
 
 pub use new_dir::NewDir;
+pub use place_error::PlaceError;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
-use crate::disk::links;
-use crate::disk::places::{self, Awaited, PlaceError};
+use crate::disk::places::{self, Awaited};
+use crate::disk::{PlaceError, links};
 use crate::plan::{Destination, Goal, INVENTORY, Restored, Step, Way};
 use crate::repository::history;
 use crate::server::probe;
