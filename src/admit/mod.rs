@@ -78,8 +78,10 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
         return Err(exists());
     }
-    let secrets = credentials(config)?;
-    if let Some(objection) = option_files::objection(&config.credentials) {
+    let secrets = credentials(config, until).await?;
+    let file = config.credentials.clone();
+    let objection = on_disk(&config.credentials, until, move || option_files::objection(&file)).await?;
+    if let Some(objection) = objection {
         return Err(Rejection::LessThanWhole(objection));
     }
     match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
@@ -116,9 +118,13 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let server = last.map(|(card, _)| &card.server);
     chain::check_bases(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
-        Target::Folder => (world.claims.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
+        Target::Folder => {
+            let file = config.credentials.clone();
+            let read = on_disk(&config.credentials, until, move || credentials::read(&file)).await?;
+            (world.claims.claim_nothing(), read.unwrap_or_default())
+        }
         Target::Database => {
-            let secrets = credentials(config)?;
+            let secrets = credentials(config, until).await?;
             if !probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir)
                 .await
                 .map_err(|why| broken(&why))?
@@ -287,8 +293,9 @@ fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), R
     Ok(())
 }
 
-fn credentials(config: &Config) -> Result<Secrets, Rejection> {
-    credentials::read(&config.credentials).map_err(|why| {
+async fn credentials(config: &Config, until: Instant) -> Result<Secrets, Rejection> {
+    let file = config.credentials.clone();
+    on_disk(&config.credentials, until, move || credentials::read(&file)).await?.map_err(|why| {
         warn!(file = %config.credentials.display(), reason = %crate::chain(&why), "no credentials");
         Rejection::Credentials
     })
