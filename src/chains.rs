@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 
 /// Why a backup cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

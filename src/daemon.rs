@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::world::{Board, World};
+use crate::world::{Jobs, World};
 use crate::{connection, metrics};
 
 /// How long the records may take to be written at the end, in a database that is locked or full: less than systemd's
@@ -50,7 +50,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let enough = CancellationToken::new();
     let keeping = tokio::spawn(metrics::keep(Arc::clone(&world), enough.clone()));
-    let telling = tokio::spawn(tell(Arc::clone(&world.board)));
+    let telling = tokio::spawn(tell(Arc::clone(&world.jobs)));
     let seats = Arc::new(Semaphore::new(seats()));
     let mut is_failing = false;
     loop {
@@ -86,7 +86,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     }
     enough.cancel();
     let _kept = timeout(KEEP_WITHIN, keeping).await;
-    world.store.close(CLOSE_WITHIN).await;
+    world.records.close(CLOSE_WITHIN).await;
     info!("stopped");
     Ok(())
 }
@@ -109,14 +109,14 @@ async fn accept(
 }
 
 /// Tells systemd, if it is there, what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.
-async fn tell(board: Arc<Board>) {
+async fn tell(jobs: Arc<Jobs>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
     let (mut told, mut is_failing) = ("idle".to_owned(), false);
     loop {
-        board.changed().await;
-        let status = board.status();
+        jobs.changed().await;
+        let status = jobs.status();
         if status != told {
             told.clone_from(&status);
             let said = spawn_blocking(move || sd_notify::notify(&[NotifyState::Status(&status)])).await;

@@ -17,8 +17,8 @@ use crate::exec::{Capture, Captured, Watch};
 use crate::job::recover::remains::{Filling, Remains};
 use crate::job::scrub;
 use crate::model::Lsn;
-use crate::store::process::{self, Interrupted};
-use crate::store::schema;
+use crate::records::process::{self, Interrupted};
+use crate::records::schema;
 use crate::witness::{self, Checkpoints, manifest, metadata, redo};
 
 /// Reads the text of a settings file, as from a file of the name `config.yml`.
@@ -127,7 +127,7 @@ pub fn records(row: [Cell<'_>; 5], backup: [Cell<'_>; 2]) -> Result<Read, Unread
             .and_then(|mut insert| insert.execute(backup))
             .map_err(Unreadable::Refused)?;
         let interrupted = process::interrupted(&transaction).map_err(Unreadable::Read)?;
-        let known = crate::store::records::known(&transaction, "a").map_err(Unreadable::Read)?;
+        let known = crate::records::rows::known(&transaction, "a").map_err(Unreadable::Read)?;
         // The transaction is not committed: the next one finds empty tables.
         Ok(Read { interrupted, start_time: known.and_then(|known| known.start_time) })
     })

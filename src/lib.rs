@@ -1,7 +1,7 @@
 //! The privileged command daemon of `DBCalm`: full, incremental and restored backups of MariaDB and MySQL.
 //!
 //! **bytes → [`wire::Request`] → [`command::Command`] → [`admit::Admitted`] (with its [`plan::Plan`]) → [`job::Job`] → [`exec::Invocation`]s →
-//! [`store`] records → [`wire::Response`]**
+//! [`records`] records → [`wire::Response`]**
 //!
 //! One direction: a module uses those below it in this list, and none above it.
 //!
@@ -28,13 +28,13 @@
 //! - [`world`]: what every request is held against and run with: settings, records, executor, who holds what, what runs.
 //! - [`command`]: what a client may ask for; shapes alone.
 //! - [`wire`]: the socket, framing, requests and replies.
-//! - [`store`]: the records.
+//! - [`records`]: the records.
 //! - [`exec`]: external programs, and those that a dead daemon left.
 //! - [`config`]: the settings, each checked once; the credentials file.
 //! - [`model`]: the ground floor: plain values, which everything uses and which use nothing.
 //! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
 //!
-//! What is deliberately absent: `plan` and `command` do no I/O. Only `exec` starts processes, only `store` knows SQL,
+//! What is deliberately absent: `plan` and `command` do no I/O. Only `exec` starts processes, only `records` knows SQL,
 //! only `wire` knows the JSON of requests. A `job` never sees a socket. The one shell is that of
 //! the operator's own commands, `forward` and `fetch`; no text of a client's is in it.
 
@@ -57,22 +57,11 @@ pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod records;
 pub mod repository;
 pub mod server;
-pub mod store;
 pub mod stream;
 pub mod verify;
 pub mod wire;
 pub mod witness;
 pub mod world;
-
-/// An error and all its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut links = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        links.push(inner.to_string());
-        cause = inner.source();
-    }
-    links.join(": ")
-}

@@ -1,6 +1,6 @@
 //! What a monitor wants to know, as a text file for Prometheus: the textfile collector of `node_exporter` reads it.
 //!
-//! In: the records and the [`Board`](crate::world::Board). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
+//! In: the records and the [`Jobs`](crate::world::Jobs). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
 //! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
 
 mod clock;
@@ -20,8 +20,8 @@ use tracing::{info, warn};
 use crate::disk::replace;
 use crate::job;
 use crate::model::{Flavour, JobKind};
-use crate::store::digest::{Digest, Latest};
-use crate::store::failure::{Failures, Reason};
+use crate::records::digest::{Digest, Latest};
+use crate::records::failure::{Failures, Reason};
 use crate::world::World;
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
@@ -50,7 +50,7 @@ pub async fn keep(world: Arc<World>, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = keeper.world.board.turned() => {}
+            () = keeper.world.jobs.turned() => {}
             () = clock.jumps() => {}
         }
     }
@@ -59,7 +59,7 @@ pub async fn keep(world: Arc<World>, stop: CancellationToken) {
 
 struct Keeper {
     world: Arc<World>,
-    /// The failures that were recorded before those that the board has counted.
+    /// The failures that were recorded before those that this daemon has counted.
     before: Option<Failures>,
     /// A backup whose size the records do not have, and that size.
     measured: Option<(String, u64)>,
@@ -90,14 +90,14 @@ impl Keeper {
     }
 
     async fn text(&mut self) -> Result<String, String> {
-        let (config, board) = (self.world.config(), Arc::clone(&self.world.board));
+        let (config, jobs) = (self.world.config(), Arc::clone(&self.world.jobs));
         let until = Instant::now() + ANSWER_WITHIN;
-        let mut digest = self.world.store.digest(until).await.map_err(|why| crate::chain(&why))?;
-        let counted = board.failures();
+        let mut digest = self.world.records.digest(until).await.map_err(|why| crate::model::causes(&why))?;
+        let counted = jobs.failures();
         let before = if let Some(before) = self.before {
             before
         } else {
-            let recorded = self.world.store.failures(until).await.map_err(|why| crate::chain(&why))?;
+            let recorded = self.world.records.failures(until).await.map_err(|why| crate::model::causes(&why))?;
             // Rows may have been removed since; a counter never goes back.
             let path = config.metrics_file.clone().unwrap_or_default();
             let told = job::blocking(move || Ok(told(&path))).await?;
@@ -108,7 +108,7 @@ impl Keeper {
                 latest.size = self.measure(latest, &config.backup_dir).await;
             }
         }
-        let running = [JobKind::Backup, JobKind::Restore].map(|kind| (kind, board.running(kind)));
+        let running = [JobKind::Backup, JobKind::Restore].map(|kind| (kind, jobs.running(kind)));
         Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures: before.plus(&counted) }))
     }
 

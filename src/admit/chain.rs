@@ -12,9 +12,9 @@ use crate::command::Restore;
 use crate::config::Config;
 use crate::disk;
 use crate::model::{BackupId, Rejection};
+use crate::records::reader::BackupRow;
+use crate::records::{Known, Recorded};
 use crate::repository::stored;
-use crate::store::reader::BackupRow;
-use crate::store::{Known, Recorded};
 use crate::verify::glance::{Glance, known_damage};
 use crate::verify::kept;
 use crate::world::World;
@@ -26,7 +26,7 @@ pub(super) async fn check_base(
     config: &Config,
     until: Instant,
 ) -> Result<(), Rejection> {
-    let recorded = world.store.chain(base.to_string(), until).await.map_err(|why| unreadable(&why))?;
+    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why))?;
     let (id, backup_dir, flavour) = (base.clone(), config.backup_dir.clone(), config.flavour);
     let database = config.database_path.clone();
     let look = move || {

@@ -30,11 +30,11 @@ use crate::disk::space::{self, Space, Staging};
 use crate::disk::{self, NewDir, links, places};
 use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
+use crate::records::{Known, RecordsError};
 use crate::repository::card::{self, Card};
 use crate::repository::{Origin, stored};
 use crate::server::Server;
 use crate::server::probe::{self, Ping};
-use crate::store::{Known, StoreError};
 use crate::world::{Claim, World};
 
 /// A command that may be done, and what it needs for that.
@@ -134,7 +134,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
             let dir = config.data_dir.clone();
             on_disk(&config.data_dir, until, move || data_dir::check_empty(&dir)).await?.map_err(|why| {
-                info!(reason = %crate::chain(&why), "the data directory does not count as empty");
+                info!(reason = %crate::model::causes(&why), "the data directory does not count as empty");
                 Rejection::DataDirNotEmpty
             })?;
             let outside = server.map(Server::outside).unwrap_or_default();
@@ -144,7 +144,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             let places = server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default();
             on_disk(&config.data_dir, until, move || places::check_free(&places))
                 .await?
-                .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
+                .map_err(|why| Rejection::PlaceTaken(crate::model::causes(&why)))?;
             let folders = chain.iter().map(|member| match &member.stored {
                 Stored::Directory(dir) => Some(dir.clone()),
                 Stored::Stream(_) | Stored::Forwarded(_) => None,
@@ -152,7 +152,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             let folders = folders.collect::<Vec<_>>();
             on_disk(&config.backup_dir, until, move || links::check(&folders))
                 .await?
-                .map_err(|why| Rejection::PlaceTaken(crate::chain(&why)))?;
+                .map_err(|why| Rejection::PlaceTaken(crate::model::causes(&why)))?;
             (claim, secrets)
         }
     };
@@ -263,12 +263,12 @@ async fn known(
     until: Instant,
 ) -> Result<HashMap<String, Known>, Rejection> {
     let ids = ids.map(ToString::to_string).collect();
-    let known = world.store.known(ids, until).await;
+    let known = world.records.known(ids, until).await;
     known.map_err(|why| unreadable(&why))
 }
 
-fn unreadable(why: &StoreError) -> Rejection {
-    Rejection::Broken(format!("the records cannot be read: {}", crate::chain(why)))
+fn unreadable(why: &RecordsError) -> Rejection {
+    Rejection::Broken(format!("the records cannot be read: {}", crate::model::causes(why)))
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.
@@ -296,7 +296,7 @@ fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), R
 async fn credentials(config: &Config, until: Instant) -> Result<Secrets, Rejection> {
     let file = config.credentials.clone();
     on_disk(&config.credentials, until, move || credentials::read(&file)).await?.map_err(|why| {
-        warn!(file = %config.credentials.display(), reason = %crate::chain(&why), "no credentials");
+        warn!(file = %config.credentials.display(), reason = %crate::model::causes(&why), "no credentials");
         Rejection::Credentials
     })
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::model::{BackupId, Rejection, Tool};
 use crate::repository::Origin;
 use crate::repository::card::{Base, Card};
-use crate::repository::history::{self, Descent, Found, History, Left};
+use crate::repository::history::{self, Descent, Found, History, Traces};
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::world::World;
@@ -90,10 +90,10 @@ async fn descends(
     let (folder, tool) = (config.backup_dir.join(base.as_str()), config.flavour.tool());
     let look = move || (Card::read(&folder), witness::uuid_of(&folder, tool));
     let (card, tool_uuid) = on_disk(&config.backup_dir, until, look).await?;
-    let card = card.map_err(|why| Rejection::Broken(crate::chain(&why)))?;
+    let card = card.map_err(|why| Rejection::Broken(crate::model::causes(&why)))?;
     // Where it has no card, what its tool called it is all there is.
     let unmarked =
-        Left { uuid: "", tool_uuid: tool_uuid.as_deref(), is_marked: false, to_lsn: 0, redo_begins_at: None };
+        Traces { uuid: "", tool_uuid: tool_uuid.as_deref(), is_marked: false, to_lsn: 0, redo_begins_at: None };
     let left = card.as_ref().map_or(unmarked, Card::left);
     let as_base = |descent| {
         let unnamed = || Base { id: base.to_string(), uuid: None, proven: descent == Descent::Proven };
@@ -111,9 +111,9 @@ async fn descends(
         Descent::Unknown => {}
     }
     // The records know of the restores that this daemon or a predecessor has done, and of no other.
-    let restored = world.store.restored_since(base.to_string(), until).await;
-    let restored =
-        restored.map_err(|why| Rejection::Broken(format!("the records cannot be read: {}", crate::chain(&why))))?;
+    let restored = world.records.restored_since(base.to_string(), until).await;
+    let restored = restored
+        .map_err(|why| Rejection::Broken(format!("the records cannot be read: {}", crate::model::causes(&why))))?;
     if restored.is_some_and(|chain| !chain.iter().any(|id| id == base.as_str())) {
         return Err(refused());
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::check_chain;
 use crate::command::Restore;
 use crate::model::Target;
-use crate::store::Known;
+use crate::records::Known;
 
 /// Six backups: each unknown, a full one, or taken from one of the six.
 fn records() -> impl Strategy<Value = HashMap<String, Known>> {

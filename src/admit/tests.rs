@@ -10,7 +10,7 @@ use super::{Command, Known, Rejection, Restore, Target, admit, check_chain, on_d
 use crate::config::Config;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::model::Shortage;
-use crate::store::Store;
+use crate::records::Records;
 use crate::world::World;
 
 /// A world with a full backup `f` and its incremental `a`, in which these programs run.
@@ -21,7 +21,7 @@ fn world(dir: &Path, acts: Vec<Act>) -> World {
     );
     fs::write(dir.join("config.yml"), text).unwrap();
     let config = Config::load(&dir.join("config.yml")).unwrap();
-    let store = Store::open(&config.database_path).unwrap();
+    let store = Records::open(&config.database_path).unwrap();
     let database = rusqlite::Connection::open(&config.database_path).unwrap();
     for (id, from) in [("f", None), ("a", Some("f"))] {
         fs::create_dir_all(config.backup_dir.join(id)).unwrap();

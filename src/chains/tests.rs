@@ -1,7 +1,7 @@
 //! Chains made of names.
 
 use super::{Broken, Chains, Node};
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 
 /// Backups as `id<base`, in the order of the records, and which of them are gone. Who is whose base nobody knows but by that.
 fn chains(backups: &str, gone: &str) -> Chains {

@@ -3,7 +3,7 @@
 use super::strays::bounded;
 use crate::config::Config;
 use crate::model::Moment;
-use crate::store::reader::Reader;
+use crate::records::reader::Reader;
 
 /// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
 pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {

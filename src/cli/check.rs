@@ -67,7 +67,7 @@ impl Findings {
 pub(super) fn check(args: &CheckArgs, config_path: &Path) -> ExitCode {
     let mut findings = Findings { output: args.output, all: Vec::new() };
     match Config::load(config_path) {
-        Err(why) => findings.problem(crate::chain(&why), why.hint()),
+        Err(why) => findings.problem(crate::model::causes(&why), why.hint()),
         Ok(config) => {
             findings.good(format!("settings from '{}'", config_path.display()));
             match runtime::Builder::new_current_thread().enable_all().build() {
@@ -171,7 +171,7 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
     let path = config.credentials.display();
     if let Err(why) = credentials::read(&config.credentials) {
         findings.problem(
-            format!("credentials '{path}': {}", crate::chain(&why)),
+            format!("credentials '{path}': {}", crate::model::causes(&why)),
             format!("write '{path}' with a section {} that has user and password, mode 0640", credentials::SECTION),
         );
         return false;
@@ -286,10 +286,10 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
             ),
         };
     }
-    match crate::store::try_write(path) {
+    match crate::records::try_write(path) {
         Ok(()) => findings.good(format!("database '{}' can be written", path.display())),
         Err(why) => findings.problem(
-            format!("database '{}': {}", path.display(), crate::chain(&why)),
+            format!("database '{}': {}", path.display(), crate::model::causes(&why)),
             "it must be an SQLite file, writable for the user of the daemon, as its directory must be",
         ),
     }

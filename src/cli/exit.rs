@@ -35,7 +35,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(error: &dyn std::error::Error, hint: impl Into<String>) -> Self {
-        Self::because(crate::chain(error), hint)
+        Self::because(crate::model::causes(error), hint)
     }
 
     pub(super) fn because(text: impl Into<String>, hint: impl Into<String>) -> Self {

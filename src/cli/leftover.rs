@@ -20,7 +20,7 @@ use crate::disk::below;
 use crate::exec::orphans;
 use crate::model::CommandId;
 use crate::plan::RESTORES;
-use crate::store::reader::Reader;
+use crate::records::reader::Reader;
 use crate::verify::server::scratch;
 
 /// What the names of the marks begin with; the rest is what the server's environment and directory are known by.

@@ -12,7 +12,7 @@ use super::output::{Age, IN_THE_FUTURE, Output, age, or_dash, records, span, tab
 use super::tree::branches;
 use crate::config::Config;
 use crate::model::{Amount, Moment};
-use crate::store::reader::{ProcessRow, RestoreRow};
+use crate::records::reader::{ProcessRow, RestoreRow};
 
 /// How many folders are measured where the records have no size: to walk through thousands would take minutes.
 const MEASURED: usize = 100;

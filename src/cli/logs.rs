@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, or_dash, records};
 use super::request::Status;
 use crate::config::Config;
-use crate::store::reader::ProcessRow;
+use crate::records::reader::ProcessRow;
 
 /// Show what the tools of a backup or restore said, step by step
 #[derive(Debug, Clone, Args)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::exit::Failure;
 use crate::config::Config;
 use crate::model::Moment;
-use crate::store::reader::Reader;
+use crate::records::reader::Reader;
 
 /// How something is said.
 #[derive(Debug, Clone, Copy, Args)]
@@ -43,7 +43,7 @@ pub(super) fn records(config: &Config) -> Result<Reader, Failure> {
 }
 
 /// An error while the records are read.
-pub(super) fn unread(why: &crate::store::StoreError) -> Failure {
+pub(super) fn unread(why: &crate::records::RecordsError) -> Failure {
     Failure::new(why, "dbcalm-db-cmd check says whether the database is as it should be")
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::exit::{Exit, Failure};
 use super::output::{facts, seconds, span, took, unread};
 use crate::model::Moment;
-use crate::store::reader::{ProcessRow, Reader};
+use crate::records::reader::{ProcessRow, Reader};
 
 /// A request as JSON has it; docs/reference.md says what the fields are.
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use super::output::Output;
 use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
 use crate::model::Amount;
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 
 /// Restore a backup with its whole chain, and follow it to its end
 #[derive(Debug, Clone, Args)]

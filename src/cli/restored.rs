@@ -21,7 +21,7 @@ use crate::disk::below;
 use crate::exec::LocalExecutor;
 use crate::model::CommandId;
 use crate::plan::RESTORES;
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 use crate::verify::server::{self, Checked, NotChecked};
 
 /// What was restored; it goes when it is done with.

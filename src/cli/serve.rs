@@ -17,7 +17,7 @@ use crate::config::{Config, credentials};
 use crate::exec::LocalExecutor;
 use crate::job::recover;
 use crate::logging::Log;
-use crate::store::{Store, StoreError};
+use crate::records::{Records, RecordsError};
 use crate::wire::socket::{Socket, SocketError};
 use crate::world::World;
 use crate::{daemon, disk};
@@ -57,16 +57,17 @@ async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -
     let signals =
         Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
     let _lock = lock_backup_dir(&config).await?;
-    let is_taken = |why: &StoreError| matches!(why, StoreError::Taken);
-    let store = once_let_go("the database", || Store::open(&config.database_path), is_taken).await.map_err(|why| {
-        let hint = match why {
-            StoreError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
-            StoreError::Sqlite(_) | StoreError::Io(_) | StoreError::Closed => {
-                format!("'{}' and its directory must be writable for this user", config.database_path.display())
-            }
-        };
-        Failure::new(&why, hint)
-    })?;
+    let is_taken = |why: &RecordsError| matches!(why, RecordsError::Taken);
+    let store =
+        once_let_go("the database", || Records::open(&config.database_path), is_taken).await.map_err(|why| {
+            let hint = match why {
+                RecordsError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
+                RecordsError::Sqlite(_) | RecordsError::Io(_) | RecordsError::Closed => {
+                    format!("'{}' and its directory must be writable for this user", config.database_path.display())
+                }
+            };
+            Failure::new(&why, hint)
+        })?;
     let executor = Arc::new(LocalExecutor);
     // The socket first: a daemon that answers there, a predecessor that takes none of the locks, keeps its jobs. Who connects
     // from here on is served once the past is cleared away.
@@ -237,7 +238,7 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
         Err(why) => {
             // The log may have been rotated all the same.
             change_log(log, &world.config());
-            error!(reason = %crate::chain(&why), hint = why.hint(), "the settings are bad: the old ones stay in force");
+            error!(reason = %crate::model::causes(&why), hint = why.hint(), "the settings are bad: the old ones stay in force");
             return;
         }
     };
@@ -254,7 +255,7 @@ fn reload(world: &World, log: &Log, config_path: &Path) {
     change_log(log, &config);
     warn_of_exposure(&config);
     world.set_config(config);
-    world.board.look_again();
+    world.jobs.look_again();
     info!("the settings were read again");
 }
 

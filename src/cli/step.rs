@@ -163,7 +163,7 @@ fn run<E: std::error::Error>(name: &str, work: impl FnOnce() -> Result<String, E
             ExitCode::SUCCESS
         }
         Err(why) => {
-            say(&crate::chain(&why));
+            say(&crate::model::causes(&why));
             ExitCode::FAILURE
         }
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::backups::{Backups, State};
 use crate::config::Config;
 use crate::model::{BackupId, Compression, stream_name};
+use crate::records::reader::Reader;
 use crate::repository::stored;
-use crate::store::reader::Reader;
 
 /// How many of each kind are named.
 const NAMED: usize = 10;

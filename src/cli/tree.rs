@@ -1,6 +1,6 @@
 //! The branches of a tree of backups, as text before their names.
 
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 
 /// How deep a branch is drawn: a month of incrementals, each taken from the one before, would fill the screen with nothing else.
 const DEEPEST: usize = 8;
@@ -43,7 +43,7 @@ mod tests {
     use insta::assert_snapshot;
 
     use super::branches;
-    use crate::store::reader::BackupRow;
+    use crate::records::reader::BackupRow;
 
     /// Backups as `id<base`, drawn.
     fn drawn(backups: &str) -> String {

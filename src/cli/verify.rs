@@ -17,7 +17,7 @@ use super::watched::watched;
 use crate::chains::Broken;
 use crate::config::Config;
 use crate::model::{BackupId, Moment};
-use crate::store::reader::BackupRow;
+use crate::records::reader::BackupRow;
 use crate::verify::kept::{self, Kept, Outcome};
 use crate::verify::server::Checked;
 use crate::verify::{Depth, Found, Verifier};
@@ -254,7 +254,7 @@ fn restored<'a>(row: &'a BackupRow, all: &Backups, restoring: &Restored<'_>) -> 
     let is_known = checked.is_ok();
     let checked = checked.unwrap_or_else(|why| Checked {
         is_open: true,
-        warnings: vec![format!("not checked: {}", crate::chain(&why))],
+        warnings: vec![format!("not checked: {}", crate::model::causes(&why))],
         ..Checked::default()
     });
     let (outcome, hint) = match (checked.problems.is_empty(), checked.is_open, is_known) {

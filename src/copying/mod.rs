@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::disk::links;
 use crate::repository::card;
 use crate::witness::hashed::Hash;
-use crate::witness::{manifest, told};
+use crate::witness::{findings, manifest};
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 256 * 1024;
@@ -119,7 +119,7 @@ impl Copying<'_> {
             return Err(CopyError::Consumed(widow));
         }
         // The daemon's own, which no server has to do with.
-        files.retain(|entry| entry.path.as_os_str() != told::BARE);
+        files.retain(|entry| entry.path.as_os_str() != findings::BARE);
         let all = files.len();
         let mut vouched = Ok(());
         files.retain(|entry| {

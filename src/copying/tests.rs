@@ -26,7 +26,7 @@ fn sealed() -> tempfile::TempDir {
 fn copied(dir: &Path) -> Result<Copied, String> {
     let (from, into) = (dir.join("stored"), dir.join("copy"));
     let copying = Copying { from: &from, into: &into, threads: 3 };
-    copying.run().map_err(|why| crate::chain(&why))
+    copying.run().map_err(|why| crate::model::causes(&why))
 }
 
 #[test]

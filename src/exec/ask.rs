@@ -32,7 +32,7 @@ pub async fn ask_selecting(
 ) -> Result<Option<Finished>, NotStarted> {
     let cancel = CancellationToken::new();
     let terms =
-        Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, heard: None, select };
+        Terms { command_id: None, cancel: cancel.clone(), grace: Duration::ZERO, watch: None, last_line: None, select };
     let mut running = executor.start(&invocation.clone().into(), terms)?;
     if let Ok(finished) = timeout(within, running.finished()).await {
         return Ok(Some(Arc::unwrap_or_clone(finished)));

@@ -67,15 +67,15 @@ impl Watch {
 
 /// The last line of a program that still runs, for whoever looks.
 #[derive(Debug, Clone, Default)]
-pub struct Heard(Arc<Mutex<String>>);
+pub struct LastLine(Arc<Mutex<String>>);
 
-impl Heard {
+impl LastLine {
     /// The line; empty before there is one.
     pub fn last(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hear(&self, line: &[u8]) {
+    fn set(&self, line: &[u8]) {
         let line = String::from_utf8_lossy(line.get(..MAX_HEARD).unwrap_or(line));
         line.trim_end().clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -89,7 +89,7 @@ pub type Select = fn(&[u8]) -> bool;
 pub struct Capture {
     bounds: Bounds,
     select: Option<Select>,
-    heard: Option<Heard>,
+    last_line: Option<LastLine>,
     watch: Option<Watch>,
     line: Vec<u8>,
     head: Vec<u8>,
@@ -121,8 +121,8 @@ impl Capture {
 
     /// Lets each line be heard as soon as it is whole.
     #[must_use]
-    pub fn heard_by(mut self, heard: Option<Heard>) -> Self {
-        self.heard = heard;
+    pub fn last_line_in(mut self, last_line: Option<LastLine>) -> Self {
+        self.last_line = last_line;
         self
     }
 
@@ -165,8 +165,8 @@ impl Capture {
     }
 
     fn take_line(&mut self, line: &[u8]) {
-        if let Some(heard) = &self.heard {
-            heard.hear(line);
+        if let Some(last) = &self.last_line {
+            last.set(line);
         }
         if let Some(watch) = self.watch
             && self.watched.len() < self.most(watch)
@@ -232,7 +232,7 @@ fn contains(line: &[u8], needle: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Capture, HEAD, Heard, TAIL, Watch};
+    use super::{Capture, HEAD, LastLine, TAIL, Watch};
 
     fn captured(pieces: &[&[u8]]) -> super::Captured {
         let mut capture = Capture::watching(Some(Watch::Text("LSN=")));
@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn the_last_whole_line_is_heard_while_the_program_runs() {
-        let heard = Heard::default();
-        let mut capture = Capture::default().heard_by(Some(heard.clone()));
+        let heard = LastLine::default();
+        let mut capture = Capture::default().last_line_in(Some(heard.clone()));
         assert_eq!(heard.last(), "");
         capture.push(b"Applying ./a.ibd\nApplying ");
         assert_eq!(heard.last(), "Applying ./a.ibd");

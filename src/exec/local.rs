@@ -140,8 +140,8 @@ async fn finish(mut children: Vec<Child>, group: Option<Pid>, terms: Terms) -> F
     let mut captures = (0..children.len())
         .map(|index| {
             let is_first = index == 0;
-            let heard = terms.heard.clone().filter(|_| is_first);
-            Capture::watching(terms.watch).heard_by(heard)
+            let last_line = terms.last_line.clone().filter(|_| is_first);
+            Capture::watching(terms.watch).last_line_in(last_line)
         })
         .collect::<Vec<_>>();
     let mut stdout = Capture::default().selecting(terms.select);

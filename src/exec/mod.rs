@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use ask::{ask, ask_selecting};
-pub use capture::{Capture, Captured, Heard, Select, Watch};
+pub use capture::{Capture, Captured, LastLine, Select, Watch};
 pub use invocation::{Invocation, Pipeline};
 pub use local::{LocalExecutor, block_nothing};
 use thiserror::Error;
@@ -61,7 +61,7 @@ pub struct Terms {
     /// What is kept wherever in a program's stderr it stands.
     pub watch: Option<Watch>,
     /// Who hears the first program's stderr while it runs.
-    pub heard: Option<Heard>,
+    pub last_line: Option<LastLine>,
     /// Which lines of the last program's stdout are kept. None for all of them.
     pub select: Option<Select>,
 }
@@ -198,7 +198,8 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_program_may_be_waited_for_again_and_again() {
         let cancel = CancellationToken::new();
-        let terms = Terms { command_id: None, cancel, grace: Duration::ZERO, watch: None, heard: None, select: None };
+        let terms =
+            Terms { command_id: None, cancel, grace: Duration::ZERO, watch: None, last_line: None, select: None };
         let mut running = LocalExecutor.start(&Invocation::new("/bin/false", []).into(), terms).unwrap();
         // One that gives up waiting loses nothing.
         let _given_up = timeout(Duration::ZERO, running.finished()).await;

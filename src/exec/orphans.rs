@@ -178,7 +178,7 @@ mod tests {
                 cancel: CancellationToken::new(),
                 grace: Duration::ZERO,
                 watch: None,
-                heard: None,
+                last_line: None,
                 select: None,
             };
             // A shell that was begun with INT ignored, as by a script that put it into the background, could not trap it.

@@ -97,9 +97,10 @@ impl Job {
             return Err(Rejection::ShuttingDown);
         }
         let begun = self.begun(&self.plan.first, self.start);
-        let recorded = self.world.store.begin(begun.clone(), until).await;
-        let row = recorded
-            .map_err(|why| Rejection::Broken(format!("the records cannot be written: {}", crate::chain(&why))))?;
+        let recorded = self.world.records.begin(begun.clone(), until).await;
+        let row = recorded.map_err(|why| {
+            Rejection::Broken(format!("the records cannot be written: {}", crate::model::causes(&why)))
+        })?;
         Ok(Current::new(row, begun, &self.plan.first, self.part(&self.plan.first, self.plan.rest.len())))
     }
 

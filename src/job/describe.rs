@@ -50,7 +50,7 @@ impl Job {
                     data_dir.display()
                 ));
             }
-            let unreadable = |why: witness::MetadataError| crate::chain(&why);
+            let unreadable = |why: witness::MetadataError| crate::model::causes(&why);
             let checkpoints = Checkpoints::read(&dir, tool).map_err(unreadable)?;
             let info = witness::info(&dir, tool).map_err(unreadable)?;
             let found = imported::find(&data_dir).or_else(|why| {

@@ -25,7 +25,9 @@ impl Job {
         }
         let dir = config.data_dir.clone();
         let is_staged = matches!(&self.plan.goal, Goal::Restore(restore) if restore.staging().is_some());
-        if is_staged || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::chain(&why))).await? {
+        if is_staged
+            || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::model::causes(&why))).await?
+        {
             step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
         }
         Ok(step)
@@ -54,7 +56,7 @@ impl Job {
                 links::check_free(&links)?;
                 Awaited::of(&tree, &outside, &links)
             };
-            let awaited = free().map_err(|why| crate::chain(&why))?;
+            let awaited = free().map_err(|why| crate::model::causes(&why))?;
             if !awaited.is_empty() {
                 awaited.write(&own).map_err(|why| format!("'{}' cannot be written to: {why}", own.display()))?;
             }
@@ -67,7 +69,7 @@ impl Job {
                 // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.
                 let synced = disk.sync_tree(&work, &shutdown);
                 synced.map_err(|why| format!("'{}' could not be synced to the disk: {why}", work.display()))?;
-                let inventory = Inventory::take(&work).map_err(|why| crate::chain(&why))?;
+                let inventory = Inventory::take(&work).map_err(|why| crate::model::causes(&why))?;
                 let path = tmp_dir.join(INVENTORY);
                 inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
                 Ok(inventory)
@@ -75,6 +77,6 @@ impl Job {
             // Kept from here on, for a failure after this brings back what it finds set aside.
             self.inventory = Some(Arc::new(inventory.await?));
         }
-        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::chain(&why))).await
+        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::model::causes(&why))).await
     }
 }

@@ -15,10 +15,10 @@ use crate::disk::data_dir::{self, Strangers};
 use crate::disk::{self, own};
 use crate::exec::Finished;
 use crate::plan::{Destination, Goal, INVENTORY, NewBackup, Restored, Way};
+use crate::records::failure::Reason;
+use crate::records::{RecordsError, Success};
 use crate::repository::history;
 use crate::server::probe;
-use crate::store::failure::Reason;
-use crate::store::{StoreError, Success};
 use crate::witness::manifest;
 
 impl Job {
@@ -35,12 +35,12 @@ impl Job {
         };
         let ended = self.ended(&current, Some(&finished), None);
         self.claim.close();
-        match self.world.store.complete(ended, success).await {
+        match self.world.records.complete(ended, success).await {
             Ok(()) => self.log_end(None),
             // The daemon ends and the records are out of reach: the next start finds the row and decides.
-            Err(StoreError::Closed) => self.log_end(Some("the records were closed before its success was written")),
+            Err(RecordsError::Closed) => self.log_end(Some("the records were closed before its success was written")),
             Err(why) => {
-                let reason = format!("the records did not take its success: {}", crate::chain(&why));
+                let reason = format!("the records did not take its success: {}", crate::model::causes(&why));
                 self.fail(current, Some(finished), reason).await;
             }
         }
@@ -109,7 +109,7 @@ impl Job {
         let Restored { work, tmp_dir, .. } = restore.clone();
         blocking(move || {
             let elsewhere = awaited.elsewhere();
-            awaited.check_and_sync().map_err(|why| crate::chain(&why))?;
+            awaited.check_and_sync().map_err(|why| crate::model::causes(&why))?;
             match inventory {
                 Some(moved) => {
                     moved.check_arrived(&data_dir, &elsewhere).and_then(|()| moved.sync(&disk, &data_dir, &stop))
@@ -117,14 +117,14 @@ impl Job {
                 None => data_dir::check_filled(&data_dir, &work, &elsewhere)
                     .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
             }
-            .map_err(|why| crate::chain(&why))?;
+            .map_err(|why| crate::model::causes(&why))?;
             // From here on the data directory is what it shall be: without the working copy, or the inventory,
             // nothing undoes it, neither a failure nor the next start. What was set aside is not needed any more.
             remove(&root, &tmp_dir)?;
             if let Way::Rename { staging: Some(staging) } = way {
                 remove(&data_dir, &staging)?;
             }
-            data_dir::forget_aside(&data_dir).map_err(|why| crate::chain(&why))
+            data_dir::forget_aside(&data_dir).map_err(|why| crate::model::causes(&why))
         })
         .await
     }
@@ -140,11 +140,11 @@ impl Job {
         let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
         let class = Reason::of(ended.return_code, ended.error.as_deref().unwrap_or_default());
-        self.world.board.failed(ended.begun.kind, class);
+        self.world.jobs.failed(ended.begun.kind, class);
         if undone.is_ok() {
             self.claim.close();
         }
-        let recorded = self.world.store.fail(ended).await.map_err(|why| crate::chain(&why)).err();
+        let recorded = self.world.records.fail(ended).await.map_err(|why| crate::model::causes(&why)).err();
         let late = if undone.is_err() { self.remove().await.err() } else { None };
         let said: Vec<String> = [Some(reason), aftermath, recorded, late].into_iter().flatten().collect();
         self.log_end(Some(&said.join("; ")));
@@ -169,7 +169,7 @@ impl Job {
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
             let outside = match (is_complete, is_stopped) {
                 (true, _) => Ok(()),
-                (false, true) => awaited.undo().map_err(|why| crate::chain(&why)),
+                (false, true) => awaited.undo().map_err(|why| crate::model::causes(&why)),
                 (false, false) => {
                     Err("its server is not surely stopped, so nothing outside it was taken away".to_owned())
                 }
@@ -180,7 +180,7 @@ impl Job {
                 _ if is_renamed || !disk::is_directory(&work) => Ok(()),
                 _ => data_dir::undo(&dir, &work, Strangers::Spare),
             };
-            match (undone.map_err(|why| crate::chain(&why)), outside) {
+            match (undone.map_err(|why| crate::model::causes(&why)), outside) {
                 (Err(within), Err(outside)) => Err(format!("{within}; {outside}")),
                 (within, outside) => within.and(outside),
             }

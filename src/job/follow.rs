@@ -1,4 +1,4 @@
-//! A step that runs, looked at once a second: how far it is goes to the board and into its row.
+//! A step that runs, looked at once a second: how far it is goes to those who ask and into its row.
 //!
 //! In: what a step is, and where it is seen how far it is. Out: words. It costs a walk over the directory that the step fills, away from what serves clients; it
 //! ends with the step, and nothing waits for it.
@@ -14,11 +14,11 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::progress::{Figures, Meter, Part, telling};
-use crate::exec::Heard;
+use crate::exec::LastLine;
 use crate::model::{BackupId, Compression, stream_name};
 use crate::plan::{Expected, Progress};
-use crate::store::Store;
-use crate::store::process::Note;
+use crate::records::Records;
+use crate::records::process::Note;
 
 /// How often a step is looked at: once a second, the most that anybody who polls can use.
 const EVERY: Duration = Duration::from_secs(1);
@@ -56,10 +56,10 @@ pub(super) struct Following {
     pub(super) row: i64,
     pub(super) command_id: String,
     /// What the program says.
-    pub(super) heard: Heard,
+    pub(super) last_line: LastLine,
     /// Says it to those who ask what the daemon is at.
     pub(super) say: Box<dyn Fn(&str) + Send + Sync>,
-    pub(super) store: Store,
+    pub(super) records: Records,
     pub(super) backup_dir: PathBuf,
     /// Whether anybody wants it in the row.
     pub(super) is_wanted: bool,
@@ -83,7 +83,7 @@ impl Follow {
 impl Following {
     fn tell(&self, text: String) {
         (self.say)(&text);
-        self.store.note(Note { row: self.row, command_id: self.command_id.clone(), text });
+        self.records.note(Note { row: self.row, command_id: self.command_id.clone(), text });
     }
 
     async fn watch(&self, progress: Progress, is_over: &Arc<AtomicBool>) {
@@ -95,7 +95,7 @@ impl Following {
             Progress::Unknown => return self.tell(part.to_string()),
             Progress::Said => loop {
                 self.tell(
-                    telling(&self.heard.last()).map_or_else(|| part.to_string(), |word| format!("{part} {word}")),
+                    telling(&self.last_line.last()).map_or_else(|| part.to_string(), |word| format!("{part} {word}")),
                 );
                 sleep(EVERY).await;
             },
@@ -103,7 +103,7 @@ impl Following {
         let expected = match expected {
             Expected::Unknown => None,
             Expected::Like(place) => measured(place, is_over).await,
-            Expected::LikeTheLast(form) => match self.store.newest_full(Instant::now() + KNOWN_WITHIN).await {
+            Expected::LikeTheLast(form) => match self.records.newest_full(Instant::now() + KNOWN_WITHIN).await {
                 Ok(Some(id)) => like_the_last(&self.backup_dir, &id, form, is_over).await,
                 Ok(None) | Err(_) => None,
             },

@@ -1,7 +1,7 @@
 //! How far a job is, for whoever asks: the row that says `running`, systemd's status line.
 //!
 //! In: what a step is, how much it has written, how much it is expected to write, and what its tool says. Out: one short line. What is
-//! here is pure; [`follow`](super::follow) looks at the disk, [`board`](super::board) has what all jobs are at.
+//! here is pure; [`follow`](super::follow) looks at the disk, [`Jobs`](crate::world::Jobs) has what all jobs are at.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,7 +59,7 @@ impl fmt::Display for Figures {
         }
         let Some(rate) = rate else { return Ok(()) };
         write!(f, ", {}", Rate(rate))?;
-        match expected.and_then(|expected| (expected - written).checked_div(rate)).map(Left) {
+        match expected.and_then(|expected| (expected - written).checked_div(rate)).map(TimeLeft) {
             Some(left) if left.is_worth_saying() => write!(f, ", about {left} left"),
             Some(_) | None => Ok(()),
         }
@@ -81,16 +81,16 @@ impl fmt::Display for Rate {
 }
 
 /// Seconds, as coarse as a guess is.
-struct Left(u64);
+struct TimeLeft(u64);
 
-impl Left {
+impl TimeLeft {
     /// A guess of months is none.
     fn is_worth_saying(&self) -> bool {
         self.0 < 30 * 24 * 3600
     }
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for TimeLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             seconds @ 0..90 => write!(f, "{} s", seconds.max(1)),

@@ -23,10 +23,10 @@ use crate::disk::{self, below};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
 use crate::plan::{RESTORES, TMP};
+use crate::records::process::Interrupted;
+use crate::records::{Records, RecordsError};
 use crate::repository::stored;
 use crate::server::probe;
-use crate::store::process::Interrupted;
-use crate::store::{Store, StoreError};
 
 /// What is recorded of a command whose daemon died.
 const REASON: &str = "the daemon was gone before this command was over: it was ended and what it left was taken away";
@@ -39,14 +39,14 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum RecoverError {
     /// The records cannot be read or written.
     #[error("what an earlier daemon left running cannot be told from the records")]
-    Store(#[from] StoreError),
+    Records(#[from] RecordsError),
     /// A process of an earlier daemon would not end.
     #[error("a process that an earlier daemon left cannot be ended: {0}")]
     Orphans(String),
 }
 
 /// Cleans up after a daemon that died.
-pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecutor) -> Result<(), RecoverError> {
+pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExecutor) -> Result<(), RecoverError> {
     let rows = store.interrupted().await?;
     let mut kept = Vec::new();
     if !rows.is_empty() {
@@ -64,7 +64,7 @@ pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecu
         for row in rows {
             let reason = match take_away(&row, store, config, executor).await? {
                 Ok(()) => REASON.to_owned(),
-                Err(Left { why, keep }) => {
+                Err(Leftover { why, keep }) => {
                     kept.extend(keep);
                     format!("the daemon was gone before this command was over; {why}")
                 }
@@ -78,14 +78,14 @@ pub async fn recover(store: &Store, config: &Config, executor: &dyn CommandExecu
 }
 
 /// What could not be taken away.
-struct Left {
+struct Leftover {
     /// For the row.
     why: String,
     /// A working copy that is kept once more: it tells what of the data directory could not be undone yet.
     keep: Option<PathBuf>,
 }
 
-impl From<String> for Left {
+impl From<String> for Leftover {
     fn from(why: String) -> Self {
         Self { why, keep: None }
     }
@@ -94,10 +94,10 @@ impl From<String> for Left {
 /// Takes away what the command of this row left. The inner error is what could not be, for the row.
 async fn take_away(
     row: &Interrupted,
-    store: &Store,
+    store: &Records,
     config: &Config,
     executor: &dyn CommandExecutor,
-) -> Result<Result<(), Left>, StoreError> {
+) -> Result<Result<(), Leftover>, RecordsError> {
     let remains = match Remains::of(row, config) {
         Ok(remains) => remains,
         Err(why) => return Ok(Err(why.into())),
@@ -114,14 +114,14 @@ async fn take_away(
             let beside =
                 blocking(move || Ok::<_, String>(stored::look(&root, &look).ok().flatten())).await.ok().flatten();
             let kept = beside.map_or(Ok(()), |stored| Err(left(stored.path())));
-            Ok(removed.and(kept).map_err(Left::from))
+            Ok(removed.and(kept).map_err(Leftover::from))
         }
         Remains::Elsewhere { dir, data_dir } => {
             let why = format!(
                 "the data directory '{}' was left as it is: it is not the one in the settings",
                 data_dir.display()
             );
-            Ok(Err(Left { why, keep: Some(dir) }))
+            Ok(Err(Leftover { why, keep: Some(dir) }))
         }
         Remains::Restore { dir, room, filling } => {
             if let Some(filling) = filling
@@ -131,7 +131,7 @@ async fn take_away(
                 return Ok(Err(why));
             }
             let rest = remove(config.data_dir.clone(), room).await;
-            Ok(remove(config.backup_dir.clone(), dir).await.and(rest).map_err(Left::from))
+            Ok(remove(config.backup_dir.clone(), dir).await.and(rest).map_err(Leftover::from))
         }
     }
 }
@@ -143,7 +143,7 @@ async fn empty_data_dir(
     filling: Filling,
     config: &Config,
     executor: &dyn CommandExecutor,
-) -> Result<(), Left> {
+) -> Result<(), Leftover> {
     let dir = config.data_dir.clone();
     let left = |why: &str| format!("the data directory '{}' was left as it is: {why}", dir.display());
     let undo: Undo = match filling {
@@ -153,13 +153,13 @@ async fn empty_data_dir(
                 // A note that cannot be read shows nothing, so what lies there is a stranger's.
                 let others = Awaited::read(&own).ok().flatten().map(|awaited| awaited.come_into(dir));
                 data_dir::undo_beside(dir, &work, Strangers::Respect, &others.unwrap_or_default())
-                    .map_err(|why| crate::chain(&why))
+                    .map_err(|why| crate::model::causes(&why))
             })
         }
         Filling::Moving(path) if path.exists() => Box::new(move |dir| {
             let read = Inventory::read(&path).map_err(|why| format!("'{}' cannot be read: {why}", path.display()))?;
             let undone = read.map_or(Ok(()), |moved| moved.undo(dir, Strangers::Respect));
-            undone.map_err(|why| crate::chain(&why))
+            undone.map_err(|why| crate::model::causes(&why))
         }),
         Filling::Copying(_) | Filling::Moving(_) => {
             if data_dir::check_empty(&dir).is_ok() {
@@ -172,14 +172,14 @@ async fn empty_data_dir(
     };
     if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
         let why = left("it may be half filled, but its server is not surely stopped");
-        return Err(Left { why, keep: Some(own.to_owned()) });
+        return Err(Leftover { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();
     blocking(move || undo(&target)).await.map_err(|why| left(&why))?;
     let own = own.to_owned();
     let outside = blocking(move || {
         let awaited = Awaited::read(&own).map_err(|why| format!("'{}' cannot be read: {why}", own.display()))?;
-        awaited.map_or(Ok(()), |awaited| awaited.undo()).map_err(|why| crate::chain(&why))
+        awaited.map_or(Ok(()), |awaited| awaited.undo()).map_err(|why| crate::model::causes(&why))
     });
     outside.await.map_err(|why| format!("what came outside the data directory was left as it is: {why}").into())
 }

@@ -12,16 +12,16 @@ use crate::disk::ahead::WritingAhead;
 use crate::disk::below::{self, Made};
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
-use crate::exec::{Finished, Heard, Outcome, Running, Terms};
+use crate::exec::{Finished, LastLine, Outcome, Running, Terms};
 use crate::model::{CommandId, Moment};
 use crate::plan::{Phase, Plan, Progress, Step};
+use crate::records::process::{Begun, Ended};
 use crate::repository::Origin;
-use crate::store::process::{Begun, Ended};
 use crate::witness::ahead::HashingAhead;
 use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
-use crate::witness::{self, Checkpoints, Proof, told};
-use crate::world::{Claim, Seat, World};
+use crate::witness::{self, Checkpoints, Proof, findings};
+use crate::world::{Claim, JobStatus, World};
 
 use super::follow::{Follow, Following};
 use super::progress::Part;
@@ -39,7 +39,7 @@ pub struct Job {
     /// Given back when the job is over, with its records written.
     pub(super) claim: Claim,
     /// Where it says what it is at.
-    pub(super) seat: Seat,
+    pub(super) status: JobStatus,
     /// The directory of a backup, once it is made.
     pub(super) made: Option<Made>,
     /// Where what it leaves is written.
@@ -68,7 +68,7 @@ pub(super) struct Current {
     /// Which step it is.
     pub(super) part: Part,
     /// What its program says while it runs.
-    pub(super) heard: Heard,
+    pub(super) last_line: LastLine,
     /// Tells how far it is, for as long as it is there.
     pub(super) follow: Option<Follow>,
     /// Whether it writes into the data directory, so that its failure has to be undone there.
@@ -85,7 +85,15 @@ pub(super) struct Failure<'a> {
 
 impl Current {
     pub(super) fn new(row: i64, begun: Begun, step: &Step, part: Part) -> Self {
-        Self { row, begun, pid: 0, part, heard: Heard::default(), follow: None, fills_data_dir: step.fills_data_dir() }
+        Self {
+            row,
+            begun,
+            pid: 0,
+            part,
+            last_line: LastLine::default(),
+            follow: None,
+            fills_data_dir: step.fills_data_dir(),
+        }
     }
 }
 
@@ -98,7 +106,7 @@ impl Job {
         world: &Arc<World>,
         config: &Arc<Config>,
     ) -> Self {
-        let seat = world.board.enter(plan.kind(), plan.subject());
+        let status = world.jobs.enter(plan.kind(), plan.subject());
         Self {
             command_id: CommandId::random(),
             plan,
@@ -106,7 +114,7 @@ impl Job {
             config: Arc::clone(config),
             secrets,
             claim,
-            seat,
+            status,
             made: None,
             disk: Arc::new(disk),
             copied: None,
@@ -149,10 +157,10 @@ impl Job {
             };
             let begun = self.begun(&next, Moment::now());
             let ended = self.ended(&current, Some(&finished), None);
-            let row = match self.world.store.advance(ended, begun.clone()).await {
+            let row = match self.world.records.advance(ended, begun.clone()).await {
                 Ok(row) => row,
                 Err(why) => {
-                    let reason = format!("the records cannot be written: {}", crate::chain(&why));
+                    let reason = format!("the records cannot be written: {}", crate::model::causes(&why));
                     return self.fail(current, Some(finished), reason).await;
                 }
             };
@@ -176,11 +184,11 @@ impl Job {
             return Err("the daemon was stopped before it could be started".to_owned());
         }
         let watch = step.proof.watch(self.config.flavour.tool());
-        let (cancel, heard) = (self.world.shutdown.clone(), Some(current.heard.clone()));
-        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, heard, select: None };
+        let (cancel, last_line) = (self.world.shutdown.clone(), Some(current.last_line.clone()));
+        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, last_line, select: None };
         let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
         current.pid = running.pid;
-        self.world.store.started(current.row, self.command_id.to_string(), running.pid);
+        self.world.records.started(current.row, self.command_id.to_string(), running.pid);
         info!(pid = running.pid, command = %step.pipeline, "started");
         current.follow = Some(Follow::begin(self.following(current), step.progress.clone()));
         Ok(running)
@@ -199,14 +207,15 @@ impl Job {
         let live = self.live.clone();
         self.copied = blocking(move || {
             let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
-            let copied = copied.map_err(|doubt| crate::chain(&doubt))?;
+            let copied = copied.map_err(|doubt| crate::model::causes(&doubt))?;
             if let Proof::Backup { dir, base, stream } = &proof {
                 let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
-                let bare = bare.map_err(|doubt| crate::chain(&doubt))?;
+                let bare = bare.map_err(|doubt| crate::model::causes(&doubt))?;
                 for table in &bare {
                     warn!("{table}: it was like that on the server, and is in the backup");
                 }
-                told::note_bare(dir, &bare).map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
+                findings::note_bare(dir, &bare)
+                    .map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
             }
             if let Proof::Prepared { applied: Some(copy), .. } = &proof {
                 below::remove(&place, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))?;
@@ -228,9 +237,9 @@ impl Job {
             part: current.part,
             row: current.row,
             command_id: self.command_id.to_string(),
-            heard: current.heard.clone(),
-            say: Box::new(self.seat.voice()),
-            store: self.world.store.clone(),
+            last_line: current.last_line.clone(),
+            say: Box::new(self.status.reporter()),
+            records: self.world.records.clone(),
             backup_dir: self.config.backup_dir.clone(),
             is_wanted: self.config.progress,
         }

@@ -20,9 +20,9 @@ use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
 use crate::model::{Stored, Target};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
+use crate::records::Records;
 use crate::repository::Origin;
 use crate::server::Server;
-use crate::store::Store;
 use crate::world::World;
 
 mod failures;
@@ -47,7 +47,7 @@ impl Bench {
         );
         fs::write(root.join("config.yml"), text).unwrap();
         let config = Config::load(&root.join("config.yml")).unwrap();
-        let store = Store::open(&config.database_path).unwrap();
+        let store = Records::open(&config.database_path).unwrap();
         let executor = Arc::new(ScriptedExecutor::new(acts(root)));
         let world = Arc::new(World::new(config, store, executor));
         Self { config: world.config(), world, dir }

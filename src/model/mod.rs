@@ -2,6 +2,7 @@
 //!
 //! Ids, moments, sizes, the tools and what differs between them, where a backup is stored, and why a request is refused. No I/O.
 
+mod causes;
 mod compression;
 mod flavour;
 pub mod id;
@@ -15,6 +16,7 @@ mod stored;
 mod target;
 mod version;
 
+pub use causes::causes;
 pub use compression::Compression;
 pub use flavour::{Flavour, Tool};
 pub use id::{BackupId, CommandId};

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::history::{Descent, Left, Mark};
+use super::history::{Descent, Mark, Traces};
 use crate::disk::links::is_own;
 use crate::model::Lsn;
 use crate::server::Server;
@@ -226,8 +226,8 @@ impl Card {
     }
 
     /// What its history is known by.
-    pub fn left(&self) -> Left<'_> {
-        Left {
+    pub fn left(&self) -> Traces<'_> {
+        Traces {
             uuid: &self.uuid,
             tool_uuid: self.tool_uuid.as_deref(),
             is_marked: self.history.marked,

@@ -170,7 +170,7 @@ pub fn redo_begins_at(dir: &Path) -> Option<Lsn> {
 
 /// What is known of a base's history, from its card.
 #[derive(Debug, Clone, Copy)]
-pub struct Left<'a> {
+pub struct Traces<'a> {
     /// Its own mark.
     pub uuid: &'a str,
     /// What its tool called it. None if the tool did not say so.
@@ -206,7 +206,7 @@ pub struct Found {
 }
 
 /// Holds what a backup left against what is found in the data directory now.
-pub fn descent(left: Left<'_>, found: &Found) -> Descent {
+pub fn descent(left: Traces<'_>, found: &Found) -> Descent {
     // A redo log that was made since then begins where the server was by then, so behind the backup's end. One that begins before it and
     // is not the log of then belongs to other data.
     let is_other_log = left
@@ -230,7 +230,7 @@ mod tests {
     use std::fs;
     use std::thread;
 
-    use super::{Descent, Found, History, Left, Mark, NAME, descent, lay, redo_begins_at};
+    use super::{Descent, Found, History, Mark, NAME, Traces, descent, lay, redo_begins_at};
 
     fn mark(uuid: &str) -> Mark {
         Mark { uuid: uuid.to_owned(), to_lsn: 44_404, id: format!("of-{uuid}") }
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_mark_proves_and_its_lack_refutes() {
-        let base = |is_marked, redo_begins_at| Left {
+        let base = |is_marked, redo_begins_at| Traces {
             uuid: "a",
             tool_uuid: Some("tool-a"),
             is_marked,
@@ -345,7 +345,8 @@ mod tests {
 
     #[test]
     fn a_redo_log_that_was_made_before_the_backup_and_is_not_its_own_refutes() {
-        let left = |then| Left { uuid: "a", tool_uuid: None, is_marked: false, to_lsn: 900_000, redo_begins_at: then };
+        let left =
+            |then| Traces { uuid: "a", tool_uuid: None, is_marked: false, to_lsn: 900_000, redo_begins_at: then };
         // A restart with another size makes a new one, behind the backup.
         assert_eq!(descent(left(Some(12_288)), &found(&["a"], Some(900_016))), Descent::Proven);
         assert_eq!(descent(left(Some(12_288)), &found(&["a"], Some(400_000))), Descent::Refuted);

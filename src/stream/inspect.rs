@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
 use crate::model::Tool;
-use crate::witness::told::Findings;
+use crate::witness::findings::Findings;
 use crate::witness::{CORRUPT_PAGES, Checkpoints, metadata, redo, renames, tables};
 
 /// The server's options, which every backup has.

@@ -90,7 +90,7 @@ fn refused(stream: &[u8]) -> Option<String> {
     let dir = tempfile::tempdir().unwrap();
     let why = stored(dir.path(), stream, Compression::None, usize::MAX).err()?;
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{why}");
-    Some(crate::chain(&why))
+    Some(crate::model::causes(&why))
 }
 
 #[test]

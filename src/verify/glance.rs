@@ -10,9 +10,9 @@ use super::kept::{self, Outcome};
 use crate::chains::Broken;
 use crate::copying::widow_of;
 use crate::model::{BackupId, Flavour, Stored};
+use crate::records::reader::BackupRow;
 use crate::repository::card::Card;
 use crate::repository::stored;
-use crate::store::reader::BackupRow;
 use crate::witness::{self, Checkpoints, Doubt, MetadataError};
 
 /// Where to look.
@@ -65,7 +65,7 @@ impl Glance<'_> {
         let unfit = |why: String| Broken::Unfit { id: row.id.clone(), why };
         match self.checkpoints(row) {
             None => {}
-            Some(Err(why)) => return Some(unfit(crate::chain(&why))),
+            Some(Err(why)) => return Some(unfit(crate::model::causes(&why))),
             Some(Ok(found)) => {
                 let from = match base {
                     None => Some(0),
@@ -77,7 +77,7 @@ impl Glance<'_> {
                     (Err(Doubt::Lsn { .. }), Some(base)) => {
                         return Some(Broken::AnotherBase { child: row.id.clone(), base: base.id.clone() });
                     }
-                    (Err(why), _) => return Some(unfit(crate::chain(&why))),
+                    (Err(why), _) => return Some(unfit(crate::model::causes(&why))),
                 }
             }
         }
@@ -125,7 +125,7 @@ mod tests {
     use super::Glance;
     use crate::chains::Broken;
     use crate::model::Flavour;
-    use crate::store::reader::BackupRow;
+    use crate::records::reader::BackupRow;
 
     /// A backup with these LSNs, or with no folder.
     fn backup(dir: &Path, id: &str, lsns: Option<(u64, u64, u64)>) -> BackupRow {

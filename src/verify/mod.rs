@@ -25,7 +25,7 @@ use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
 use crate::witness::hashed::Hash;
 use crate::witness::tables::{self, Lacking};
-use crate::witness::{self, Checkpoints, Doubt, MetadataError, manifest, renames, told};
+use crate::witness::{self, Checkpoints, Doubt, MetadataError, findings, manifest, renames};
 
 /// How closely is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Verifier<'_> {
             Err(CardError::Unreadable { source, .. }) if is_denied(&source) => return Err(source),
             // The data prove themselves by all the rest.
             Err(why @ CardError::Newer { .. }) => found.notes.push(why.to_string()),
-            Err(why) => found.problem(crate::chain(&why)),
+            Err(why) => found.problem(crate::model::causes(&why)),
         }
         if stream.is_none() {
             let there = tree.files.iter().map(|entry| entry.path.clone()).collect();
@@ -167,11 +167,11 @@ impl Verifier<'_> {
                 found.to_lsn = Some(checkpoints.to_lsn);
                 let held = witness::fits(dir, &checkpoints, wanted.is_incremental, wanted.from);
                 if let Err(why) = held.and_then(|()| witness::redo_is_long_enough(dir, dir, &checkpoints)) {
-                    found.problem(crate::chain(&why));
+                    found.problem(crate::model::causes(&why));
                 }
             }
             Err(Doubt::Metadata(MetadataError::Unreadable { source, .. })) if is_denied(&source) => return Err(source),
-            Err(why) => found.problem(crate::chain(&why)),
+            Err(why) => found.problem(crate::model::causes(&why)),
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Verifier<'_> {
             Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
         let length = file.as_ref().map_or(0, |file| file.metadata().map_or(0, |file| file.len()));
         match file.and_then(|file| extract.run(self.counted(file))) {
-            Err(why) => found.problem(crate::chain(&why)),
+            Err(why) => found.problem(crate::model::causes(&why)),
             Ok(extracted) => {
                 found.bytes += length;
                 let folder = stream.path.parent().unwrap_or(self.backup_dir);
@@ -245,7 +245,7 @@ impl Verifier<'_> {
                 } else if stream.manifest.is_none()
                     && let Err(why) = witness::fits(&stream.path, &is, wanted.is_incremental, wanted.from)
                 {
-                    found.problem(crate::chain(&why));
+                    found.problem(crate::model::causes(&why));
                 }
             }
         }
@@ -274,13 +274,15 @@ impl Verifier<'_> {
 /// An incremental in which tables took each other's names cannot be applied.
 fn swapped_tables(tables: &[PathBuf], is_incremental: bool, found: &mut Found) {
     if is_incremental && !tables.is_empty() {
-        found.problem(crate::chain(&Doubt::Swapped(tables.iter().map(|path| path.display().to_string()).collect())));
+        found.problem(crate::model::causes(&Doubt::Swapped(
+            tables.iter().map(|path| path.display().to_string()).collect(),
+        )));
     }
 }
 
 /// Tables without files of their engine were lost while the backup was taken, where the server had them whole.
 fn lost_tables(folder: &Path, lacking: Vec<Lacking>, found: &mut Found) {
-    let mut lost = told::unless_noted(folder, lacking);
+    let mut lost = findings::unless_noted(folder, lacking);
     // Whether the server had those like that is not noted.
     lost.retain(|table| !table.may_have_none());
     lost.sort();
@@ -340,7 +342,7 @@ fn give_up_or_say(why: &CopyError, found: &mut Found) -> io::Result<()> {
     {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    found.problem(crate::chain(why));
+    found.problem(crate::model::causes(why));
     Ok(())
 }
 

@@ -172,7 +172,7 @@ pub async fn check(
     file.write_all(options::file(data, flavour).as_bytes()).map_err(temporary)?;
     let cancel = CancellationToken::new();
     let watch = Some(Watch::Text(ENCRYPTED));
-    let terms = Terms { command_id: Some(id), cancel, grace: END_WITHIN, watch, heard: None, select: None };
+    let terms = Terms { command_id: Some(id), cancel, grace: END_WITHIN, watch, last_line: None, select: None };
     let invocation = Invocation::new(server, options::arguments(data, &scratch.0, owner.uid(), flavour));
     let mut running = executor.start(&invocation.into(), terms)?;
     let asking = Asking { client, socket: scratch.0.join("sock"), executor };

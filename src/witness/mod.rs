@@ -5,6 +5,7 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod ahead;
+pub mod findings;
 pub mod hashed;
 pub mod imported;
 pub mod live;
@@ -16,18 +17,17 @@ mod properties;
 pub(crate) mod redo;
 pub(crate) mod renames;
 pub mod tables;
-pub mod told;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use findings::Findings;
 pub use metadata::{Binlog, Checkpoints, MetadataError};
 pub(crate) use metadata::{info, taken_into, uuid_of};
 pub use proof::Proof;
 use tables::Lacking;
 use thiserror::Error;
-use told::Findings;
 
 use crate::exec::{Finished, Outcome};
 use crate::model::{Lsn, Tool};
@@ -190,7 +190,7 @@ pub fn whole_tables(
         Findings::read(&heard)
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
-        let gone = told::taken_away(&finished.first.stderr.watched, &files);
+        let gone = findings::taken_away(&finished.first.stderr.watched, &files);
         Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?) }
     };
     let lacking = found.lacking.into_iter().filter(|table| !table.may_have_none() || live.has(table));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::told;
+use super::findings;
 use crate::exec::Watch;
 use crate::model::Tool;
 
@@ -50,7 +50,7 @@ impl Proof {
     pub(crate) fn watch(&self, tool: &Tool) -> Option<Watch> {
         match self {
             Self::Prepared { .. } => tool.redo_end.map(Watch::Text),
-            Self::Backup { .. } => Some(Watch::Part(told::told)),
+            Self::Backup { .. } => Some(Watch::Part(findings::kept_line)),
             Self::Copied { .. } | Self::Filled => None,
         }
     }

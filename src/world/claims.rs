@@ -24,13 +24,13 @@ pub struct Claims {
 
 #[derive(Debug, Default)]
 struct Taken {
-    ids: HashMap<BackupId, Stage>,
-    data_dirs: HashMap<PathBuf, Stage>,
+    ids: HashMap<BackupId, Holding>,
+    data_dirs: HashMap<PathBuf, Holding>,
 }
 
 /// How far the job is that has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum Holding {
     UnderWay,
     Closing,
 }
@@ -68,15 +68,15 @@ impl Claims {
         self.claim(What::Nothing)
     }
 
-    async fn take(&self, until: Instant, insert: impl Fn(&mut Taken) -> Result<(), Stage>) -> bool {
+    async fn take(&self, until: Instant, insert: impl Fn(&mut Taken) -> Result<(), Holding>) -> bool {
         loop {
             let given_back = self.given_back.notified();
             // Bound to a name, so that the lock is not held while waiting.
             let inserted = insert(&mut self.lock());
             match inserted {
                 Ok(()) => return true,
-                Err(Stage::UnderWay) => return false,
-                Err(Stage::Closing) => {}
+                Err(Holding::UnderWay) => return false,
+                Err(Holding::Closing) => {}
             }
             if timeout_at(until.into(), given_back).await.is_err() {
                 return false;
@@ -94,11 +94,11 @@ impl Claims {
 }
 
 /// Puts a key in, unless it is there.
-fn insert<K: Clone + Eq + Hash>(taken: &mut HashMap<K, Stage>, key: &K) -> Result<(), Stage> {
+fn insert<K: Clone + Eq + Hash>(taken: &mut HashMap<K, Holding>, key: &K) -> Result<(), Holding> {
     if let Some(stage) = taken.get(key) {
         return Err(*stage);
     }
-    taken.insert(key.clone(), Stage::UnderWay);
+    taken.insert(key.clone(), Holding::UnderWay);
     Ok(())
 }
 
@@ -112,7 +112,7 @@ impl Claim {
             What::DataDir(dir) => taken.data_dirs.get_mut(dir),
         };
         if let Some(stage) = stage {
-            *stage = Stage::Closing;
+            *stage = Holding::Closing;
         }
     }
 }

@@ -1,33 +1,33 @@
 //! What every request is held against and run with: the settings, the records, the executor, and who holds what.
 
-mod board;
 mod claims;
+mod jobs;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use board::Board;
-pub(crate) use board::Seat;
 pub use claims::{Claim, Claims};
+pub(crate) use jobs::JobStatus;
+pub use jobs::Jobs;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::config::access::Lists;
 use crate::exec::CommandExecutor;
-use crate::store::Store;
+use crate::records::Records;
 use crate::wire::Budget;
 
 /// The daemon's surroundings, one for all requests.
 pub struct World {
     config: RwLock<Arc<Config>>,
     /// The records.
-    pub store: Store,
+    pub records: Records,
     /// What starts programs.
     pub executor: Arc<dyn CommandExecutor>,
     /// Which ids and data directories are taken by requests in flight.
     pub claims: Arc<Claims>,
     /// What the jobs in flight are at.
-    pub board: Arc<Board>,
+    pub jobs: Arc<Jobs>,
     /// The system's lists of groups, as far as somebody waits for one.
     pub(crate) lists: Lists,
     /// How much the requests that come in may take.
@@ -40,13 +40,13 @@ pub struct World {
 
 impl World {
     /// A world without requests.
-    pub fn new(config: Config, store: Store, executor: Arc<dyn CommandExecutor>) -> Self {
+    pub fn new(config: Config, records: Records, executor: Arc<dyn CommandExecutor>) -> Self {
         Self {
             config: RwLock::new(Arc::new(config)),
-            store,
+            records,
             executor,
             claims: Arc::default(),
-            board: Arc::default(),
+            jobs: Arc::default(),
             lists: Lists::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),

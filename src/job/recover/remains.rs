@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::disk::data_dir::RESTORING;
 use crate::model::BackupId;
 use crate::plan::{INVENTORY, RESTORES, TMP};
-use crate::store::process::Interrupted;
+use crate::records::process::Interrupted;
 
 /// What may be there.
 #[derive(Debug, Clone, PartialEq, Eq)]

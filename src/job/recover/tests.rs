@@ -11,8 +11,8 @@ use super::{REASON, recover};
 use crate::config::Config;
 use crate::disk::places::Awaited;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
+use crate::records::Records;
 use crate::server::{Names, Outside};
-use crate::store::Store;
 
 /// The name of a restore's directory.
 const MOMENT: &str = "2026-11-22-09-03-37";
@@ -21,7 +21,7 @@ const MOMENT: &str = "2026-11-22-09-03-37";
 struct Past {
     dir: tempfile::TempDir,
     config: Config,
-    store: Store,
+    store: Records,
 }
 
 impl Past {
@@ -35,7 +35,7 @@ impl Past {
         );
         fs::write(root.join("config.yml"), text).unwrap();
         let config = Config::load(&root.join("config.yml")).unwrap();
-        let store = Store::open(&config.database_path).unwrap();
+        let store = Records::open(&config.database_path).unwrap();
         Self { dir, config, store }
     }
 

@@ -64,7 +64,7 @@ async fn a_step_that_the_records_refuse_ends_the_restore() {
 
 #[tokio::test]
 async fn an_outcome_for_which_the_records_are_closed_is_left_to_the_next_start() {
-    let store = Arc::new(OnceLock::<Store>::new());
+    let store = Arc::new(OnceLock::<Records>::new());
     let closed = Arc::clone(&store);
     let bench = Bench::new(|root| {
         let good = good_backup(root);
@@ -78,7 +78,7 @@ async fn an_outcome_for_which_the_records_are_closed_is_left_to_the_next_start()
             good(invocation)
         })]
     });
-    assert!(store.set(bench.world.store.clone()).is_ok());
+    assert!(store.set(bench.world.records.clone()).is_ok());
     bench.backup().await.unwrap();
     // The row says what is known, and the backup is there for whoever decides.
     assert_eq!((bench.rows().as_str(), bench.backups()), ("running", 1));

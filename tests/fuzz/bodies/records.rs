@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use dbcalm_db_cmd::config::Config;
 use dbcalm_db_cmd::fuzzing::{self, Cell, Unreadable};
 use dbcalm_db_cmd::model::BackupId;
-use dbcalm_db_cmd::store::process::Interrupted;
+use dbcalm_db_cmd::records::process::Interrupted;
 use rusqlite::types::ValueRef;
 
 const BACKUPS: &str = "/var/backups/dbcalm";

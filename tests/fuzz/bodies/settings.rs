@@ -41,7 +41,7 @@ fn judge(settings: &Result<Config, ConfigError>) {
             assert!(!format!("{config:?}").contains(SECRET), "{config:?}");
         }
         Err(why) => {
-            for text in [dbcalm_db_cmd::chain(why), why.hint().to_owned(), format!("{why:?}")] {
+            for text in [dbcalm_db_cmd::model::causes(why), why.hint().to_owned(), format!("{why:?}")] {
                 assert!(!text.is_empty() && !text.contains(SECRET), "{text}");
                 assert!(!text.contains(char::is_control), "more than a line: {text:?}");
             }

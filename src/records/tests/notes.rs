@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Records, ended, soon};
-use crate::store::process::Note;
+use super::{Bench, ended, soon};
+use crate::records::process::Note;
 
 const OUTPUT: &str = "SELECT status, output, error, return_code, end_time FROM process";
 
@@ -13,7 +13,7 @@ fn note(row: i64, command_id: &str, text: &str) -> Note {
     Note { row, command_id: command_id.to_owned(), text: text.to_owned() }
 }
 
-impl Records {
+impl Bench {
     /// Waits until everything that was asked of the records so far is done, or dropped.
     async fn caught_up(&self) {
         self.store.known(Vec::new(), soon()).await.unwrap();
@@ -30,7 +30,7 @@ impl Records {
 
 #[tokio::test]
 async fn a_running_row_says_how_far_it_is_and_nothing_else_of_it_changes() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.noted(note(row, "c-1", "copying 1 bytes")).await;
     assert_eq!(records.rows(OUTPUT), ["running|copying 1 bytes|NULL|NULL|NULL"]);
@@ -52,7 +52,7 @@ async fn a_running_row_says_how_far_it_is_and_nothing_else_of_it_changes() {
 
 #[tokio::test]
 async fn what_an_interrupted_row_had_come_to_is_no_output_of_it() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.noted(note(row, "c-1", "copying 1 bytes")).await;
     records.store.end_interrupted(row, "the daemon was gone".to_owned()).await.unwrap();
@@ -63,7 +63,7 @@ async fn what_an_interrupted_row_had_come_to_is_no_output_of_it() {
 /// While another process writes, a note costs no time and is not kept for later.
 #[tokio::test]
 async fn a_locked_database_is_not_waited_for_and_loses_nothing() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let other = Connection::open(records.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -85,7 +85,7 @@ async fn a_locked_database_is_not_waited_for_and_loses_nothing() {
 
 #[tokio::test]
 async fn the_newest_full_backup_is_known() {
-    let records = Records::new("");
+    let records = Bench::new("");
     assert_eq!(records.store.newest_full(soon()).await.unwrap(), None);
     let other = Connection::open(records.path()).unwrap();
     other

@@ -41,7 +41,7 @@ impl Findings {
         gone.chain(lacking).chain(swapped).collect()
     }
 
-    /// What a watch for [`told`] heard of that step.
+    /// What a watch for [`kept_line`] kept of that step.
     pub(crate) fn read(told: &[String]) -> Self {
         let paths = |prefix| told.iter().filter_map(move |line| line.strip_prefix(prefix)).map(PathBuf::from).collect();
         let mut found = Self { lacking: Vec::new(), gone: paths(LOST), swapped: paths(SWAPPED) };
@@ -91,7 +91,7 @@ pub(crate) fn unless_noted(dir: &Path, mut lacking: Vec<Lacking>) -> Vec<Lacking
 }
 
 /// What is kept of the log of a tool, or of the step that stores its stream.
-pub(crate) fn told(line: &[u8]) -> Option<&[u8]> {
+pub(crate) fn kept_line(line: &[u8]) -> Option<&[u8]> {
     let is_found = [LACKS, LOST, SWAPPED].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
     if is_found { Some(line) } else { copied(line) }
 }
@@ -128,7 +128,7 @@ mod tests {
     use std::collections::HashSet;
     use std::path::PathBuf;
 
-    use super::{BARE, Findings, copied, note_bare, taken_away, told, unless_noted};
+    use super::{BARE, Findings, copied, kept_line, note_bare, taken_away, unless_noted};
     use crate::witness::tables::Lacking;
 
     /// Lines of mariadb-backup 10.11.19.
@@ -165,7 +165,7 @@ mod tests {
             swapped: vec!["r/e".into(), "r/f#P#p0".into()],
         };
         let lines = found.lines();
-        let heard: Vec<_> = lines.lines().map(|line| told(line.as_bytes()).unwrap()).collect();
+        let heard: Vec<_> = lines.lines().map(|line| kept_line(line.as_bytes()).unwrap()).collect();
         let heard: Vec<_> = heard.into_iter().map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
         assert_eq!(Findings::read(&heard), found);
         assert_eq!(Findings::read(&["r/a.frm".to_owned()]), Findings::default());

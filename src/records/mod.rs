@@ -9,7 +9,7 @@ pub mod digest;
 pub mod failure;
 pub mod process;
 pub mod reader;
-pub(crate) mod records;
+pub(crate) mod rows;
 pub(crate) mod schema;
 mod worker;
 
@@ -21,17 +21,17 @@ use crate::model::Moment;
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
-pub use records::{Known, Success};
+pub use rows::{Known, Success};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 use thiserror::Error;
 use worker::{Patience, Worker};
 
-use crate::store::failure::Failures;
+use crate::records::failure::Failures;
 
 /// Why a record could not be read or written.
 #[derive(Debug, Error)]
-pub enum StoreError {
+pub enum RecordsError {
     /// SQLite's own reason. It is told here and not as a source, whose text only says the same once more, with a number.
     #[error("the database cannot be used: {0}")]
     Sqlite(rusqlite::Error),
@@ -46,7 +46,7 @@ pub enum StoreError {
     Closed,
 }
 
-impl From<rusqlite::Error> for StoreError {
+impl From<rusqlite::Error> for RecordsError {
     fn from(why: rusqlite::Error) -> Self {
         Self::Sqlite(why)
     }
@@ -54,23 +54,23 @@ impl From<rusqlite::Error> for StoreError {
 
 /// The records. Clones are the same store.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct Records {
     worker: Worker,
 }
 
-impl Store {
+impl Records {
     /// Opens the file at `path`, makes what is missing in it, and keeps other daemons from it.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path) -> Result<Self, RecordsError> {
         Ok(Self { worker: Worker::start(path)? })
     }
 
     /// What is known of these backups; an id that is not in the answer is not known.
-    pub async fn known(&self, ids: Vec<String>, until: Instant) -> Result<HashMap<String, Known>, StoreError> {
+    pub async fn known(&self, ids: Vec<String>, until: Instant) -> Result<HashMap<String, Known>, RecordsError> {
         self.worker
             .call(Patience::Until(until), move |connection| {
                 let mut found = HashMap::with_capacity(ids.len());
                 for id in &ids {
-                    if let Some(known) = records::known(connection, id)? {
+                    if let Some(known) = rows::known(connection, id)? {
                         found.insert(id.clone(), known);
                     }
                 }
@@ -80,12 +80,12 @@ impl Store {
     }
 
     /// The backup of this id and, each in turn, what it was taken from, as far as that is recorded; nothing, if it is not.
-    pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, StoreError> {
+    pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, RecordsError> {
         self.worker.call(Patience::Until(until), move |connection| chain::upwards(connection, &id)).await
     }
 
     /// Records that a request's first command is about to run; gives its row.
-    pub async fn begin(&self, begun: Begun, until: Instant) -> Result<i64, StoreError> {
+    pub async fn begin(&self, begun: Begun, until: Instant) -> Result<i64, RecordsError> {
         self.worker.call(Patience::Until(until), move |connection| process::insert(connection, &begun)).await
     }
 
@@ -101,27 +101,27 @@ impl Store {
     }
 
     /// The id of the full backup that was recorded last, if there is one.
-    pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, StoreError> {
-        self.worker.call(Patience::Until(until), |connection| records::newest_full(connection)).await
+    pub async fn newest_full(&self, until: Instant) -> Result<Option<String>, RecordsError> {
+        self.worker.call(Patience::Until(until), |connection| rows::newest_full(connection)).await
     }
 
     /// The chain, by its ids, of the last restore to the database that was recorded after the backup `id`. None if there was none.
-    pub async fn restored_since(&self, id: String, until: Instant) -> Result<Option<Vec<String>>, StoreError> {
-        self.worker.call(Patience::Until(until), move |connection| records::restored_since(connection, &id)).await
+    pub async fn restored_since(&self, id: String, until: Instant) -> Result<Option<Vec<String>>, RecordsError> {
+        self.worker.call(Patience::Until(until), move |connection| rows::restored_since(connection, &id)).await
     }
 
     /// What the records come to, for the metrics.
-    pub async fn digest(&self, until: Instant) -> Result<Digest, StoreError> {
+    pub async fn digest(&self, until: Instant) -> Result<Digest, RecordsError> {
         self.worker.call(Patience::Until(until), |connection| digest::digest(connection, Moment::now())).await
     }
 
     /// How many jobs failed, as far back as the records go.
-    pub async fn failures(&self, until: Instant) -> Result<Failures, StoreError> {
+    pub async fn failures(&self, until: Instant) -> Result<Failures, RecordsError> {
         self.worker.call(Patience::Until(until), |connection| digest::failures(connection)).await
     }
 
     /// Records in one step that a command has succeeded and that the request's next one is about to run; gives its row.
-    pub async fn advance(&self, ended: Ended, next: Begun) -> Result<i64, StoreError> {
+    pub async fn advance(&self, ended: Ended, next: Begun) -> Result<i64, RecordsError> {
         self.lasting(move |transaction| {
             process::end(transaction, &ended, true)?;
             process::insert(transaction, &next)
@@ -130,26 +130,26 @@ impl Store {
     }
 
     /// Records in one step that a request's last command has succeeded and what the request came to.
-    pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), StoreError> {
+    pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), RecordsError> {
         self.lasting(move |transaction| {
             let row = process::end(transaction, &ended, true)?;
-            records::insert(transaction, &success, &ended, row)
+            rows::insert(transaction, &success, &ended, row)
         })
         .await
     }
 
     /// Records that a command, and with it its request, has failed.
-    pub async fn fail(&self, ended: Ended) -> Result<(), StoreError> {
+    pub async fn fail(&self, ended: Ended) -> Result<(), RecordsError> {
         self.lasting(move |transaction| process::end(transaction, &ended, false).map(|_| ())).await
     }
 
     /// The rows that a daemon which died left `running`.
-    pub async fn interrupted(&self) -> Result<Vec<Interrupted>, StoreError> {
+    pub async fn interrupted(&self) -> Result<Vec<Interrupted>, RecordsError> {
         self.worker.call(Patience::Until(Instant::now() + START_WITHIN), |c| process::interrupted(c)).await
     }
 
     /// Ends such a row.
-    pub async fn end_interrupted(&self, row: i64, reason: String) -> Result<(), StoreError> {
+    pub async fn end_interrupted(&self, row: i64, reason: String) -> Result<(), RecordsError> {
         let now = Moment::now();
         let until = Instant::now() + START_WITHIN;
         self.worker
@@ -166,7 +166,7 @@ impl Store {
     async fn lasting<T: Send + 'static>(
         &self,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, RecordsError> {
         self.worker
             .call(Patience::Lasting, move |connection| {
                 let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -180,7 +180,7 @@ impl Store {
 
 /// Opens a file that is there. One that this user may only read SQLite opens all the same (sqlite.org/c3ref/open.html), and a
 /// `BEGIN IMMEDIATE` then ends well (seen with the bundled one): here that is an error.
-fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
+fn open_to_write(path: &Path) -> Result<Connection, RecordsError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     if connection.is_readonly("main")? {
@@ -190,7 +190,7 @@ fn open_to_write(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Finds out whether the database at `path` could be written: takes the lock of a writer, and changes nothing.
-pub fn try_write(path: &Path) -> Result<(), StoreError> {
+pub fn try_write(path: &Path) -> Result<(), RecordsError> {
     let connection = open_to_write(path)?;
     connection.busy_timeout(START_WITHIN)?;
     connection.execute_batch("BEGIN IMMEDIATE; SELECT count(*) FROM sqlite_schema; ROLLBACK")?;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, Result};
 
 use super::{IS_FULL, schema, text};
 use crate::model::{JobKind, Moment};
-use crate::store::failure::{Failures, Reason};
+use crate::records::failure::{Failures, Reason};
 
 /// The last successes: those that were recorded last, whatever their times say. One whose end is in the future, because the clock was ahead
 /// then, is passed over: an alert on what is old must not be silent until that time has come.

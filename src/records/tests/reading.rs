@@ -5,9 +5,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{GO, OLD, PYTHON, Records, ended, soon};
-use crate::store::Success;
-use crate::store::reader::Reader;
+use super::{Bench, GO, OLD, PYTHON, ended, soon};
+use crate::records::Success;
+use crate::records::reader::Reader;
 
 const ROWS: &str = "
     INSERT INTO process (id, command_id, command, pid, status, start_time, type, args, output)
@@ -76,7 +76,7 @@ fn what_is_not_there_is_not_made() {
 async fn a_backup_of_an_empty_base_is_a_full_one_to_every_reader() {
     for schema in [PYTHON, GO] {
         for empty in ["NULL", "''", "x''"] {
-            let records = Records::new(&format!("PRAGMA foreign_keys = OFF; {schema}"));
+            let records = Bench::new(&format!("PRAGMA foreign_keys = OFF; {schema}"));
             let rows = format!(
                 "PRAGMA foreign_keys = OFF;
                  INSERT INTO backup (id, from_backup_id, start_time, end_time, process_id) VALUES

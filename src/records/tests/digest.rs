@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{GO, PYTHON, Records, soon};
-use crate::store::digest::{Digest, Latest};
-use crate::store::failure::Failures;
+use super::{Bench, GO, PYTHON, soon};
+use crate::records::digest::{Digest, Latest};
+use crate::records::failure::Failures;
 
 #[tokio::test]
 async fn the_last_successes_are_found_in_either_apis_tables() {
@@ -12,7 +12,7 @@ async fn the_last_successes_are_found_in_either_apis_tables() {
         (PYTHON, None, "id, from_backup_id, start_time, end_time, process_id"),
         (GO, Some(4096), "size, id, from_backup_id, start_time, end_time, process_id"),
     ] {
-        let records = Records::new(schema);
+        let records = Bench::new(schema);
         assert_eq!(records.store.digest(soon()).await.unwrap(), Digest::default());
         let other = Connection::open(records.path()).unwrap();
         let own = size.map(|size| format!("{size}, ")).unwrap_or_default();
@@ -43,7 +43,7 @@ async fn the_last_successes_are_found_in_either_apis_tables() {
 
 #[tokio::test]
 async fn what_is_of_the_future_is_no_last_success() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let other = Connection::open(records.path()).unwrap();
     let add = |id: &str, end: &str| {
         let statements = format!(
@@ -69,7 +69,7 @@ async fn what_is_of_the_future_is_no_last_success() {
 
 #[tokio::test]
 async fn failures_are_counted_as_far_back_as_the_records_go() {
-    let records = Records::new("");
+    let records = Bench::new("");
     assert_eq!(records.store.failures(soon()).await.unwrap(), Failures::default());
     let other = Connection::open(records.path()).unwrap();
     for (status, kind, code, error) in [

@@ -1,6 +1,6 @@
 //! What all jobs are at, for those who ask: systemd's status line, the metrics.
 //!
-//! In: a job's seat, taken when it begins and given up when it ends, and what it is at meanwhile. Out: one line, and counts. A job waits
+//! In: each job's [`JobStatus`], from its beginning to its end. Out: one line, and counts. A job waits
 //! for nobody here.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::{BackupId, JobKind};
-use crate::store::failure::{Failures, Reason};
+use crate::records::failure::{Failures, Reason};
 
 /// How long the line may be, in bytes: what a terminal shows of `systemctl status`.
 const LONGEST: usize = 200;
@@ -20,15 +20,15 @@ const LONGEST_ID: usize = 40;
 
 /// The jobs under way.
 #[derive(Debug, Default)]
-pub struct Board {
-    seats: Mutex<Seats>,
+pub struct Jobs {
+    entries: Mutex<Entries>,
     changed: Notify,
     turned: Notify,
     failures: Mutex<Failures>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Entries {
     next: u64,
     taken: BTreeMap<u64, Entry>,
 }
@@ -40,36 +40,36 @@ struct Entry {
     doing: String,
 }
 
-/// A job's place; given up when dropped.
+/// What a job is at, for those who ask; over when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    board: Arc<Board>,
+pub(crate) struct JobStatus {
+    jobs: Arc<Jobs>,
     number: u64,
 }
 
-impl Board {
+impl Jobs {
     /// A job begins.
-    pub(crate) fn enter(self: &Arc<Self>, kind: JobKind, id: &BackupId) -> Seat {
-        let mut seats = self.lock();
-        let number = seats.next;
-        seats.next += 1;
-        seats.taken.insert(number, Entry { kind, id: id.to_string(), doing: String::new() });
-        drop(seats);
+    pub(crate) fn enter(self: &Arc<Self>, kind: JobKind, id: &BackupId) -> JobStatus {
+        let mut entries = self.lock();
+        let number = entries.next;
+        entries.next += 1;
+        entries.taken.insert(number, Entry { kind, id: id.to_string(), doing: String::new() });
+        drop(entries);
         self.changed.notify_one();
         self.turned.notify_one();
-        Seat { board: Arc::clone(self), number }
+        JobStatus { jobs: Arc::clone(self), number }
     }
 
     /// What all jobs are at, in one line.
     pub(crate) fn status(&self) -> String {
-        let seats = self.lock();
-        let mut line = match seats.taken.len() {
+        let entries = self.lock();
+        let mut line = match entries.taken.len() {
             0 => "idle".to_owned(),
             1 => "1 ".to_owned(),
             count => format!("{count} jobs running: "),
         };
-        let is_alone = seats.taken.len() == 1;
-        for (index, Entry { kind, id, doing }) in seats.taken.values().enumerate() {
+        let is_alone = entries.taken.len() == 1;
+        for (index, Entry { kind, id, doing }) in entries.taken.values().enumerate() {
             let (kind, id) = (kind.as_str(), cut(id, LONGEST_ID));
             let separator = if index > 0 { "; " } else { "" };
             let running = if is_alone { " running:" } else { "" };
@@ -116,24 +116,24 @@ impl Board {
         self.changed.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
-    /// Something that says what the job is at; it says nothing any more once the seat is given up.
-    pub(crate) fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
-        let (board, number) = (Arc::clone(&self.board), self.number);
-        move |doing| board.say(number, doing)
+impl JobStatus {
+    /// Something that says what the job is at; it says nothing any more once the job is over.
+    pub(crate) fn reporter(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let (jobs, number) = (Arc::clone(&self.jobs), self.number);
+        move |doing| jobs.say(number, doing)
     }
 }
 
-impl Drop for Seat {
+impl Drop for JobStatus {
     fn drop(&mut self) {
-        self.board.lock().taken.remove(&self.number);
-        self.board.changed.notify_one();
-        self.board.turned.notify_one();
+        self.jobs.lock().taken.remove(&self.number);
+        self.jobs.changed.notify_one();
+        self.jobs.turned.notify_one();
     }
 }
 
@@ -154,37 +154,37 @@ fn cut(text: &str, longest: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Board, JobKind, LONGEST};
+    use super::{JobKind, Jobs, LONGEST};
 
     #[test]
     fn the_line_says_what_runs() {
-        let board = Arc::new(Board::default());
-        assert_eq!(board.status(), "idle");
-        let first = board.enter(JobKind::Backup, &"full-1".parse().unwrap());
-        assert_eq!(board.status(), "1 backup running: full-1");
-        let say = first.voice();
+        let jobs = Arc::new(Jobs::default());
+        assert_eq!(jobs.status(), "idle");
+        let first = jobs.enter(JobKind::Backup, &"full-1".parse().unwrap());
+        assert_eq!(jobs.status(), "1 backup running: full-1");
+        let say = first.reporter();
         say("copying 1.2 GiB of 4.0 GiB (30 %)");
-        assert_eq!(board.status(), "1 backup running: full-1 copying 1.2 GiB of 4.0 GiB (30 %)");
-        let second = board.enter(JobKind::Restore, &"full-0".parse().unwrap());
-        second.voice()("step 2 of 5, preparing");
+        assert_eq!(jobs.status(), "1 backup running: full-1 copying 1.2 GiB of 4.0 GiB (30 %)");
+        let second = jobs.enter(JobKind::Restore, &"full-0".parse().unwrap());
+        second.reporter()("step 2 of 5, preparing");
         assert_eq!(
-            board.status(),
+            jobs.status(),
             "2 jobs running: backup full-1 copying 1.2 GiB of 4.0 GiB (30 %); restore full-0 step 2 of 5, preparing"
         );
         drop(first);
         say("too late");
-        assert_eq!(board.status(), "1 restore running: full-0 step 2 of 5, preparing");
+        assert_eq!(jobs.status(), "1 restore running: full-0 step 2 of 5, preparing");
         drop(second);
-        assert_eq!(board.status(), "idle");
+        assert_eq!(jobs.status(), "idle");
     }
 
     #[test]
     fn the_line_is_bounded() {
-        let board = Arc::new(Board::default());
+        let jobs = Arc::new(Jobs::default());
         let id = "x".repeat(128).parse().unwrap();
-        let seats: Vec<_> = (0..40).map(|_| board.enter(JobKind::Backup, &id)).collect();
-        seats[0].voice()("copying");
-        let line = board.status();
+        let entries: Vec<_> = (0..40).map(|_| jobs.enter(JobKind::Backup, &id)).collect();
+        entries[0].reporter()("copying");
+        let line = jobs.status();
         assert!(line.len() <= LONGEST && line.ends_with('…'), "{line}");
         assert!(
             line.starts_with(&format!("40 jobs running: backup {}… copying; backup xxx", "x".repeat(37))),
@@ -194,14 +194,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_is_told_of_each_change() {
-        let board = Arc::new(Board::default());
-        let seat = board.enter(JobKind::Backup, &"full-1".parse().unwrap());
-        board.changed().await;
-        seat.voice()("copying");
-        board.changed().await;
-        drop(seat);
-        board.changed().await;
-        let more = tokio::time::timeout(std::time::Duration::from_secs(9), board.changed()).await;
+        let jobs = Arc::new(Jobs::default());
+        let status = jobs.enter(JobKind::Backup, &"full-1".parse().unwrap());
+        jobs.changed().await;
+        status.reporter()("copying");
+        jobs.changed().await;
+        drop(status);
+        jobs.changed().await;
+        let more = tokio::time::timeout(std::time::Duration::from_secs(9), jobs.changed()).await;
         assert!(more.is_err(), "nothing has changed since");
     }
 }

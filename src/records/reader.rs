@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{START_WITHIN, StoreError, base, schema, text};
+use super::{RecordsError, START_WITHIN, base, schema, text};
 
 /// A backup that was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Reader {
     ///
     /// # Errors
     /// It is not there, cannot be read, or is no SQLite file.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path) -> Result<Self, RecordsError> {
         let mut header = [0; 20];
         let whole = File::open(path)?.read_exact(&mut header).is_ok();
         // A file in WAL mode that nobody has open lacks its log, and a reader would make one: owned by whoever reads, perhaps out of
@@ -115,12 +115,12 @@ impl Reader {
     }
 
     /// All backups, in the order in which they were recorded; `with_requests` also which request made each, for which each one's process is looked up.
-    pub fn backups(&self, with_requests: bool) -> Result<Vec<BackupRow>, StoreError> {
+    pub fn backups(&self, with_requests: bool) -> Result<Vec<BackupRow>, RecordsError> {
         // A column that this layout lacks, or a table that is not there yet, is read as nothing.
         if !self.connection.table_exists(None, "backup")? {
             return Ok(Vec::new());
         }
-        let column = |name: &str| -> Result<String, StoreError> {
+        let column = |name: &str| -> Result<String, RecordsError> {
             let there = schema::has_column(&self.connection, "backup", name)?;
             Ok(if there { format!("b.{name}") } else { "NULL".to_owned() })
         };
@@ -145,7 +145,7 @@ impl Reader {
     }
 
     /// All restores, newest first.
-    pub fn restores(&self) -> Result<Vec<RestoreRow>, StoreError> {
+    pub fn restores(&self) -> Result<Vec<RestoreRow>, RecordsError> {
         if !self.connection.table_exists(None, "restore")? {
             return Ok(Vec::new());
         }
@@ -174,18 +174,18 @@ impl Reader {
         failed: bool,
         limit: usize,
         wanted: impl Fn(&ProcessRow) -> bool,
-    ) -> Result<Vec<ProcessRow>, StoreError> {
+    ) -> Result<Vec<ProcessRow>, RecordsError> {
         let condition = if failed { "status = 'failed'" } else { "1" };
         self.process_rows(&format!("{condition} ORDER BY id DESC"), &[], limit, wanted)
     }
 
     /// The external commands that run.
-    pub fn running(&self) -> Result<Vec<ProcessRow>, StoreError> {
+    pub fn running(&self) -> Result<Vec<ProcessRow>, RecordsError> {
         self.process_rows("status = 'running'", &[], usize::MAX, |_| true)
     }
 
     /// Of the backups that this daemon took as streams, whether each was forwarded: by the command that took it.
-    pub fn forwarded(&self) -> Result<HashMap<String, bool>, StoreError> {
+    pub fn forwarded(&self) -> Result<HashMap<String, bool>, RecordsError> {
         for table in ["backup", "process"] {
             if !self.connection.table_exists(None, table)? {
                 return Ok(HashMap::new());
@@ -198,7 +198,7 @@ impl Reader {
     }
 
     /// The external commands of one request, in order.
-    pub fn request(&self, command_id: &str) -> Result<Vec<ProcessRow>, StoreError> {
+    pub fn request(&self, command_id: &str) -> Result<Vec<ProcessRow>, RecordsError> {
         self.process_rows("command_id = ?1 ORDER BY id", &[command_id], usize::MAX, |_| true)
     }
 
@@ -208,7 +208,7 @@ impl Reader {
         values: &[&str],
         limit: usize,
         wanted: impl Fn(&ProcessRow) -> bool,
-    ) -> Result<Vec<ProcessRow>, StoreError> {
+    ) -> Result<Vec<ProcessRow>, RecordsError> {
         if !self.connection.table_exists(None, "process")? {
             return Ok(Vec::new());
         }
@@ -238,7 +238,7 @@ impl Reader {
     }
 
     /// How a row's request is named: its column, and the join that brings it.
-    fn requests(&self, table: &str) -> Result<(&'static str, String), StoreError> {
+    fn requests(&self, table: &str) -> Result<(&'static str, String), RecordsError> {
         Ok(if self.connection.table_exists(None, "process")? {
             ("p.command_id", format!("LEFT JOIN process p ON p.id = {table}.process_id"))
         } else {
@@ -246,7 +246,7 @@ impl Reader {
         })
     }
 
-    fn rows<T>(&self, query: &str, make: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+    fn rows<T>(&self, query: &str, make: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, RecordsError> {
         let mut statement = self.connection.prepare(query)?;
         let rows = statement.query_map([], make)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::process::{Begun, Ended};
-use super::{Store, StoreError, Success};
+use super::{Records, RecordsError, Success};
 use crate::model::{JobKind, Moment, Target};
 
 mod chain;
@@ -21,17 +21,17 @@ const GO: &str = include_str!("../../tests/schemas/schema-go.sql");
 const OLD: &str = "CREATE TABLE backup (id VARCHAR NOT NULL, from_backup_id VARCHAR, start_time DATETIME NOT NULL,
                    end_time DATETIME, process_id INTEGER NOT NULL, PRIMARY KEY (id));";
 
-struct Records {
+struct Bench {
     dir: tempfile::TempDir,
-    store: Store,
+    store: Records,
 }
 
-impl Records {
+impl Bench {
     fn new(schema: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("db.sqlite3");
         Connection::open(&path).unwrap().execute_batch(schema).unwrap();
-        Self { store: Store::open(&path).unwrap(), dir }
+        Self { store: Records::open(&path).unwrap(), dir }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -109,7 +109,7 @@ fn restore(target: Target) -> Success {
 #[tokio::test]
 async fn a_backup_is_a_running_row_then_a_success_and_a_backup_in_one() {
     for schema in ["", PYTHON, OLD] {
-        let records = Records::new(schema);
+        let records = Bench::new(schema);
         let row = records.begin().await;
         assert_eq!(
             records.rows("SELECT id, command_id, pid, status, output, end_time, type, args FROM process"),
@@ -133,14 +133,14 @@ async fn a_backup_is_a_running_row_then_a_success_and_a_backup_in_one() {
 
 #[tokio::test]
 async fn missing_tables_are_made_to_the_letter() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let made = records.rows("SELECT sql FROM sqlite_schema WHERE type = 'table' ORDER BY name");
     assert_eq!(format!("{};\n", made.join(";\n")), PYTHON);
 }
 
 #[tokio::test]
 async fn the_go_apis_tables_are_taken_as_they_are() {
-    let records = Records::new(GO);
+    let records = Bench::new(GO);
     let row = records.begin().await;
     // Schedule 7 is not there, and the API's keys would refuse the row: the backup is recorded all the same.
     records.store.complete(ended(row), backup()).await.unwrap();
@@ -151,7 +151,7 @@ async fn the_go_apis_tables_are_taken_as_they_are() {
 
 #[tokio::test]
 async fn the_python_apis_targets_are_an_enums_names() {
-    let records = Records::new(PYTHON);
+    let records = Bench::new(PYTHON);
     let row = records.begin().await;
     records.store.complete(ended(row), restore(Target::Database)).await.unwrap();
     records.store.complete(ended(row), restore(Target::Folder)).await.unwrap();
@@ -163,7 +163,7 @@ async fn the_python_apis_targets_are_an_enums_names() {
 
 #[tokio::test]
 async fn the_newest_row_never_says_success_between_two_steps() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let next = records.store.advance(ended(row), begun("c-1")).await.unwrap();
     assert_eq!(records.rows("SELECT id, status FROM process ORDER BY id"), ["1|success", "2|running"]);
@@ -176,7 +176,7 @@ async fn the_records_are_wal_with_full_syncs_and_open_to_the_group() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db.sqlite3");
-    let store = Store::open(&path).unwrap();
+    let store = Records::open(&path).unwrap();
     store.begin(begun("c-1"), soon()).await.unwrap();
     assert_eq!(rows(&path, "PRAGMA journal_mode"), ["wal"]);
     for suffix in ["", "-wal"] {
@@ -187,7 +187,7 @@ async fn the_records_are_wal_with_full_syncs_and_open_to_the_group() {
 
 #[tokio::test]
 async fn an_outcome_outlasts_a_lock_and_a_client_gets_its_answer() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let other = Connection::open(records.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -197,7 +197,7 @@ async fn an_outcome_outlasts_a_lock_and_a_client_gets_its_answer() {
     assert!(records.store.known(vec!["full-1".to_owned()], soon()).await.unwrap().is_empty());
     let begun_at = Instant::now();
     let refused = records.store.begin(begun("c-2"), Instant::now() + Duration::from_millis(500)).await;
-    assert!(matches!(refused, Err(StoreError::Sqlite(_))), "{refused:?}");
+    assert!(matches!(refused, Err(RecordsError::Sqlite(_))), "{refused:?}");
     assert!(begun_at.elapsed() < Duration::from_secs(3), "{:?}", begun_at.elapsed());
     assert!(!outcome.is_finished());
     other.execute_batch("ROLLBACK").unwrap();
@@ -208,7 +208,7 @@ async fn an_outcome_outlasts_a_lock_and_a_client_gets_its_answer() {
 
 #[tokio::test]
 async fn an_outcome_outlasts_a_database_that_was_replaced() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     for suffix in ["", "-wal", "-shm"] {
         std::fs::remove_file(format!("{}{suffix}", records.path().display())).unwrap();
@@ -220,24 +220,24 @@ async fn an_outcome_outlasts_a_database_that_was_replaced() {
 
 #[tokio::test]
 async fn a_record_that_is_refused_is_no_endless_loop() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.store.complete(ended(row), backup()).await.unwrap();
     let twice = records.store.complete(ended(row), backup()).await;
-    assert!(matches!(twice, Err(StoreError::Sqlite(_))), "{twice:?}");
+    assert!(matches!(twice, Err(RecordsError::Sqlite(_))), "{twice:?}");
 }
 
 #[tokio::test]
 async fn two_daemons_on_one_database_are_one_too_many() {
-    let records = Records::new("");
-    assert!(matches!(Store::open(&records.path()), Err(StoreError::Taken)));
+    let records = Bench::new("");
+    assert!(matches!(Records::open(&records.path()), Err(RecordsError::Taken)));
     records.store.close(Duration::from_secs(5)).await;
-    assert!(matches!(records.store.begin(begun("c"), soon()).await, Err(StoreError::Closed)));
+    assert!(matches!(records.store.begin(begun("c"), soon()).await, Err(RecordsError::Closed)));
 }
 
 #[tokio::test]
 async fn rows_left_running_are_found_and_ended_once() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let found = records.store.interrupted().await.unwrap();
     assert_eq!((found.len(), found[0].row, found[0].kind.as_str()), (1, row, "backup"));
@@ -249,7 +249,7 @@ async fn rows_left_running_are_found_and_ended_once() {
 #[tokio::test]
 async fn what_another_program_wrote_is_read_whatever_it_is() {
     for schema in [PYTHON, GO] {
-        let records = Records::new(schema);
+        let records = Bench::new(schema);
         let other = Connection::open(records.path()).unwrap();
         other
             .execute_batch(

@@ -1,4 +1,4 @@
-//! Records that the database does not take: what a client waits for is refused at once; what has happened is tried until the
+//! Bench that the database does not take: what a client waits for is refused at once; what has happened is tried until the
 //! daemon ends, unless the record itself is refused.
 
 use std::fs;
@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::model::BackupId;
-use crate::store::try_write;
-use crate::store::worker::{Patience, SLICE};
+use crate::records::try_write;
+use crate::records::worker::{Patience, SLICE};
 
-impl Records {
+impl Bench {
     /// Somebody else changes the tables.
     fn sabotage(&self, sql: &str) {
         Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
@@ -20,14 +20,14 @@ impl Records {
 }
 
 /// An outcome that is not written is tried again and again, and nobody is told that it is.
-async fn pending(outcome: &mut JoinHandle<Result<(), StoreError>>) {
+async fn pending(outcome: &mut JoinHandle<Result<(), RecordsError>>) {
     let still = tokio::time::timeout(Duration::from_millis(100), outcome).await;
     assert!(still.is_err(), "{still:?}");
 }
 
 #[tokio::test]
 async fn what_a_client_waits_for_is_refused_at_once() {
-    let records = Records::new("");
+    let records = Bench::new("");
     records.sabotage("DROP TABLE process");
     let refused = records.store.begin(begun("c-1"), soon()).await.unwrap_err();
     assert_eq!(refused.to_string(), "the database cannot be used: no such table: process");
@@ -35,7 +35,7 @@ async fn what_a_client_waits_for_is_refused_at_once() {
 
 #[tokio::test]
 async fn an_outcome_makes_its_table_anew_where_it_is_gone() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.sabotage("DROP TABLE process");
     records.store.started(row, "c-1".to_owned(), 41);
@@ -45,7 +45,7 @@ async fn an_outcome_makes_its_table_anew_where_it_is_gone() {
 
 #[tokio::test]
 async fn an_outcome_is_tried_until_its_table_takes_it_again() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.sabotage("DELETE FROM process; ALTER TABLE process RENAME COLUMN args TO x");
     let store = records.store.clone();
@@ -61,7 +61,7 @@ async fn a_success_is_tried_until_its_table_takes_it_again() {
     for (success, table, column) in
         [(backup(), "backup", "end_time"), (restore(Target::Folder), "restore", "target_path")]
     {
-        let records = Records::new("");
+        let records = Bench::new("");
         let row = records.begin().await;
         records.sabotage(&format!("ALTER TABLE {table} RENAME COLUMN {column} TO x"));
         let store = records.store.clone();
@@ -76,7 +76,7 @@ async fn a_success_is_tried_until_its_table_takes_it_again() {
 
 #[tokio::test]
 async fn a_daemon_that_ends_gives_up_what_it_cannot_write() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     // The directory is gone, so that no file can be made in it either.
     fs::remove_dir_all(records.dir.path()).unwrap();
@@ -93,7 +93,7 @@ async fn a_daemon_that_ends_gives_up_what_it_cannot_write() {
 
 #[tokio::test]
 async fn a_row_that_is_refused_is_refused_for_good() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     records.sabotage(
         "DELETE FROM process; CREATE TRIGGER t BEFORE INSERT ON process BEGIN SELECT RAISE(ABORT, 'no more rows'); END",
@@ -104,7 +104,7 @@ async fn a_row_that_is_refused_is_refused_for_good() {
 
 #[tokio::test]
 async fn an_incremental_whose_base_was_deleted_is_no_backup() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let from = Some("gone".parse::<BackupId>().unwrap());
     let success = Success::Backup { id: "inc-1".parse().unwrap(), from, schedule_id: None, size: 1 };
@@ -118,7 +118,7 @@ async fn an_incremental_whose_base_was_deleted_is_no_backup() {
 
 #[tokio::test]
 async fn a_folder_restore_is_spelt_as_the_go_api_spells_it() {
-    let records = Records::new(GO);
+    let records = Bench::new(GO);
     let row = records.begin().await;
     records.store.complete(ended(row), backup()).await.unwrap();
     records.store.complete(ended(row), restore(Target::Folder)).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_folder_restore_is_spelt_as_the_go_api_spells_it() {
 
 #[test]
 fn whether_a_database_can_be_written_is_found_out_without_a_change() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let before = fs::read(records.path()).unwrap();
     try_write(&records.path()).unwrap();
     assert_eq!(fs::read(records.path()).unwrap(), before);
@@ -137,7 +137,7 @@ fn whether_a_database_can_be_written_is_found_out_without_a_change() {
 
 #[tokio::test]
 async fn a_daemon_that_ends_gives_an_outcome_the_time_that_it_has() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let row = records.begin().await;
     let other = Connection::open(records.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -157,7 +157,7 @@ async fn a_daemon_that_ends_gives_an_outcome_the_time_that_it_has() {
 
 #[tokio::test]
 async fn a_client_in_the_queue_does_not_keep_an_outcome_from_being_written() {
-    let records = Records::new("");
+    let records = Bench::new("");
     let busy = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
     // What the client waits for is kept out by another process's lock, until the test says otherwise.
     let free = Arc::new(AtomicBool::new(false));
@@ -180,8 +180,11 @@ async fn a_client_in_the_queue_does_not_keep_an_outcome_from_being_written() {
 
 #[tokio::test]
 async fn a_directory_that_is_gone_is_told_as_what_it_is() {
-    let records = Records::new("");
+    let records = Bench::new("");
     fs::remove_dir_all(records.dir.path()).unwrap();
     let refused = records.store.begin(begun("c-1"), soon()).await.unwrap_err();
-    assert_eq!(crate::chain(&refused), "the database file cannot be opened: No such file or directory (os error 2)");
+    assert_eq!(
+        crate::model::causes(&refused),
+        "the database file cannot be opened: No such file or directory (os error 2)"
+    );
 }

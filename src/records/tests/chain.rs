@@ -2,9 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{GO, PYTHON, Records, begun, ended, soon};
-use crate::store::reader::Reader;
-use crate::store::{StoreError, Success};
+use super::{Bench, GO, PYTHON, begun, ended, soon};
+use crate::records::reader::Reader;
+use crate::records::{RecordsError, Success};
 
 const ROWS: &str = "
     INSERT INTO process (id, command_id, command, pid, status, start_time, type, args) VALUES
@@ -18,7 +18,7 @@ const ROWS: &str = "
 #[tokio::test]
 async fn a_chain_is_walked_up_in_one_query_and_a_loop_once() {
     for schema in [PYTHON, GO] {
-        let records = Records::new(&format!("PRAGMA foreign_keys = OFF; {schema}{ROWS}"));
+        let records = Bench::new(&format!("PRAGMA foreign_keys = OFF; {schema}{ROWS}"));
         for (id, wanted) in [
             ("c", "a:None b:Some(true) c:Some(false)"),
             ("late", "late:None orphan:None"),
@@ -39,7 +39,7 @@ async fn a_chain_is_walked_up_in_one_query_and_a_loop_once() {
 
 #[tokio::test]
 async fn a_backup_of_whose_chain_a_member_was_deleted_meanwhile_is_none() {
-    let records = Records::new(&format!("PRAGMA foreign_keys = OFF; {PYTHON}{ROWS}"));
+    let records = Bench::new(&format!("PRAGMA foreign_keys = OFF; {PYTHON}{ROWS}"));
     let take = async |id: &str, base: &str| {
         let row = records.store.begin(begun("c-1"), soon()).await.unwrap();
         let (id, from) = (id.parse().unwrap(), Some(base.parse().unwrap()));
@@ -47,7 +47,7 @@ async fn a_backup_of_whose_chain_a_member_was_deleted_meanwhile_is_none() {
     };
     take("d", "c").await.unwrap();
     Connection::open(records.path()).unwrap().execute("DELETE FROM backup WHERE id = 'a'", []).unwrap();
-    let Err(StoreError::Sqlite(why)) = take("e", "d").await else { panic!("a member is gone") };
+    let Err(RecordsError::Sqlite(why)) = take("e", "d").await else { panic!("a member is gone") };
     assert_eq!(why.to_string(), "the base 'a' was deleted while the backup was taken");
     assert_eq!(records.rows("SELECT count(*) FROM backup WHERE id = 'e'"), ["0"]);
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
 use super::process::{self, Note};
-use super::{START_WITHIN, StoreError, schema};
+use super::{RecordsError, START_WITHIN, schema};
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
@@ -60,12 +60,12 @@ trait Task: Send {
     /// Tries it; tells the caller if it went well.
     fn attempt(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
     /// Tells the caller that it will not be done.
-    fn give_up(self: Box<Self>, why: StoreError);
+    fn give_up(self: Box<Self>, why: RecordsError);
 }
 
 struct Call<T, F> {
     work: F,
-    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
+    reply: Option<oneshot::Sender<Result<T, RecordsError>>>,
 }
 
 impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for Call<T, F> {
@@ -78,7 +78,7 @@ impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for 
         Ok(())
     }
 
-    fn give_up(self: Box<Self>, why: StoreError) {
+    fn give_up(self: Box<Self>, why: RecordsError) {
         if let Some(reply) = self.reply {
             let _gone = reply.send(Err(why));
         }
@@ -87,7 +87,7 @@ impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for 
 
 impl Worker {
     /// Opens the database and starts the thread.
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(path: &Path) -> Result<Self, RecordsError> {
         let lock = lock(path)?;
         let database = Database::open(path, START_WITHIN)?;
         let (sender, receiver) = mpsc::channel();
@@ -112,7 +112,7 @@ impl Worker {
         &self,
         patience: Patience,
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, RecordsError> {
         let (reply, answer) = oneshot::channel();
         let task = Box::new(Call { work, reply: Some(reply) });
         self.sender.send(Message::Task(patience, task)).map_err(closed)?;
@@ -145,8 +145,8 @@ impl Worker {
     }
 }
 
-fn closed<E>(_: E) -> StoreError {
-    StoreError::Closed
+fn closed<E>(_: E) -> RecordsError {
+    RecordsError::Closed
 }
 
 struct Thread {
@@ -222,7 +222,7 @@ impl Thread {
     fn try_urgent(&mut self, until: Instant, mut task: Box<dyn Task>) {
         match self.attempt(task.as_mut()) {
             Ok(()) => {}
-            Err(StoreError::Sqlite(why)) if is_lock(&why) && Instant::now() < until => {
+            Err(RecordsError::Sqlite(why)) if is_lock(&why) && Instant::now() < until => {
                 self.urgent.push_back((until, task));
             }
             Err(why) => task.give_up(why),
@@ -238,14 +238,14 @@ impl Thread {
                 }
             }
             Err(why) if over || is_final(&why) => {
-                error!(reason = %crate::chain(&why), "a record could not be written");
+                error!(reason = %crate::model::causes(&why), "a record could not be written");
                 task.give_up(why);
             }
             Err(why) => {
                 if !std::mem::replace(&mut self.stuck, true) {
-                    warn!(reason = %crate::chain(&why), "the records cannot be written, going on trying");
+                    warn!(reason = %crate::model::causes(&why), "the records cannot be written, going on trying");
                 }
-                if !matches!(&why, StoreError::Sqlite(why) if is_lock(why)) {
+                if !matches!(&why, RecordsError::Sqlite(why) if is_lock(why)) {
                     self.database = None;
                 }
                 self.lasting.push_front(task);
@@ -277,7 +277,7 @@ impl Thread {
         }
     }
 
-    fn attempt(&mut self, task: &mut dyn Task) -> Result<(), StoreError> {
+    fn attempt(&mut self, task: &mut dyn Task) -> Result<(), RecordsError> {
         if self.database.as_ref().is_none_or(|database| identity(&self.path) != Some(database.identity)) {
             self.database = None;
         }
@@ -312,13 +312,13 @@ fn is_lock(why: &rusqlite::Error) -> bool {
 }
 
 /// Whether trying again would change nothing: the record itself is refused.
-fn is_final(why: &StoreError) -> bool {
+fn is_final(why: &RecordsError) -> bool {
     match why {
-        StoreError::Sqlite(why) => matches!(
+        RecordsError::Sqlite(why) => matches!(
             why.sqlite_error_code(),
             None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::ApiMisuse)
         ),
-        StoreError::Io(_) | StoreError::Taken | StoreError::Closed => false,
+        RecordsError::Io(_) | RecordsError::Taken | RecordsError::Closed => false,
     }
 }
 
@@ -329,7 +329,7 @@ struct Database {
 }
 
 impl Database {
-    fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+    fn open(path: &Path, patience: Duration) -> Result<Self, RecordsError> {
         make(path)?;
         let connection = super::open_to_write(path)?;
         connection.busy_timeout(patience)?;
@@ -358,13 +358,13 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Takes the lock that makes this daemon the only one on this database.
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<File, RecordsError> {
     let mut name = path.as_os_str().to_owned();
     name.push(LOCK_SUFFIX);
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(name)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Taken),
-        Err(why) => Err(StoreError::Io(why.into())),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(RecordsError::Taken),
+        Err(why) => Err(RecordsError::Io(why.into())),
     }
 }
