@@ -24,6 +24,9 @@ use crate::{connection, metrics};
 /// `TimeoutStopSec` in the unit.
 const CLOSE_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the jobs may take to end: 75 s, so that with the records' time it is less than the `TimeoutStopSec` of the unit (120 s).
+const END_WITHIN: Duration = Duration::from_secs(75);
+
 /// How long the metrics may take to be written at the end.
 const KEEP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -78,7 +81,9 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     notify(&[NotifyState::Stopping, NotifyState::Status("ending the jobs")]);
     info!(tasks = world.tasks.len(), "stopping");
     world.tasks.close();
-    world.tasks.wait().await;
+    if timeout(END_WITHIN, world.tasks.wait()).await.is_err() {
+        warn!(tasks = world.tasks.len(), "a disk does not answer: what is left the next start clears away");
+    }
     enough.cancel();
     let _kept = timeout(KEEP_WITHIN, keeping).await;
     world.records.close(CLOSE_WITHIN).await;

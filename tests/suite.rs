@@ -22,6 +22,7 @@ mod full_disks;
 mod fuzz;
 mod histories;
 mod hostile;
+mod hung;
 mod json;
 mod layers;
 mod lifecycle;

@@ -20,6 +20,7 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use crate::command::{Backup, Command, Restore};
@@ -78,8 +79,10 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
         return Err(exists());
     }
-    let secrets = credentials(config)?;
-    if let Some(objection) = option_files::objection(&config.credentials) {
+    let secrets = credentials(config, until).await?;
+    let file = config.credentials.clone();
+    let objection = on_disk(&config.credentials, until, move || option_files::objection(&file)).await?;
+    if let Some(objection) = objection {
         return Err(Rejection::LessThanWhole(objection));
     }
     match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
@@ -116,13 +119,17 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let server = last.map(|(card, _)| &card.server);
     chain::check_bases(wanted, &known, config, until).await?;
     let (claim, secrets) = match wanted.target {
-        Target::Folder => (world.claims.claim_nothing(), credentials::read(&config.credentials).unwrap_or_default()),
+        Target::Folder => {
+            let file = config.credentials.clone();
+            let read = on_disk(&config.credentials, until, move || credentials::read(&file)).await?;
+            (world.claims.claim_nothing(), read.unwrap_or_default())
+        }
         Target::Database => {
-            let secrets = credentials(config)?;
-            if !probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir)
-                .await
-                .map_err(|why| broken(&why))?
-            {
+            let secrets = credentials(config, until).await?;
+            let stopped = probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir);
+            // What is not known in time is a no, as there.
+            let is_stopped = timeout_at(until.into(), stopped).await.unwrap_or(Ok(false));
+            if !is_stopped.map_err(|why| broken(&why))? {
                 return Err(Rejection::ServerNotStopped);
             }
             let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
@@ -287,8 +294,9 @@ fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), R
     Ok(())
 }
 
-fn credentials(config: &Config) -> Result<Secrets, Rejection> {
-    credentials::read(&config.credentials).map_err(|why| {
+async fn credentials(config: &Config, until: Instant) -> Result<Secrets, Rejection> {
+    let file = config.credentials.clone();
+    on_disk(&config.credentials, until, move || credentials::read(&file)).await?.map_err(|why| {
         warn!(file = %config.credentials.display(), reason = %crate::model::causes(&why), "no credentials");
         Rejection::Credentials
     })

@@ -30,6 +30,9 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(2);
 /// How often it looks meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
+/// How long looks at a disk that nobody waits for any more may take at the end: 2 s.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
     let config = Config::load(config_path).map_err(|why| Failure::new(&why, why.hint()))?;
@@ -44,7 +47,10 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
         .enable_all()
         .build()
         .map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
-    runtime.block_on(run(config, log, config_path, socket_path))
+    let served = runtime.block_on(run(config, log, config_path, socket_path));
+    // A thread that waits for a disk that does not answer ends with the process.
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    served
 }
 
 async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -> Result<(), Failure> {

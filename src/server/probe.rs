@@ -4,6 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
 use super::login::{host, login};
 use super::{Server, is_asked_for};
 use crate::config::Config;
@@ -76,7 +79,12 @@ pub async fn server(
 /// As [`ping`].
 pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, data_dir: &Path) -> io::Result<bool> {
     Ok(match ping(executor, config).await? {
-        Ping::Down => !orphans::may_serve(data_dir, config.flavour.tool().servers),
+        Ping::Down => {
+            let (dir, servers) = (data_dir.to_owned(), config.flavour.tool().servers);
+            let look = spawn_blocking(move || orphans::may_serve(&dir, servers));
+            // A directory on a disk that does not answer may be anybody's.
+            matches!(timeout(ANSWER_WITHIN, look).await, Ok(Ok(false)))
+        }
         Ping::Up | Ping::Unknown => false,
     })
 }
