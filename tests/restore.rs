@@ -167,7 +167,7 @@ fn a_chain_of_each_series_is_restored_and_a_cut_redo_log_is_not() {
             fs::remove_dir_all(env.path("data")).unwrap();
         }
         if kind == "mysql" {
-            // Where its redo log ends is not known from a run: see the README's limits.
+            // Where its redo log ends is not known from a run: see docs/how-it-works.md, "Limits".
             continue;
         }
         for step in 0..3 {

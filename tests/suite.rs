@@ -59,7 +59,55 @@ fn no_file_of_the_suite_is_forgotten() {
     }
 }
 
-/// The READMEs say which test proves what; a name that is there has to be a test's.
+/// Each page of the project, by its path, with its text.
+fn pages() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for dir in ["", "docs", "tests", "findings"] {
+        for entry in std::fs::read_dir(root.join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 12, "{}", found.len());
+    found
+}
+
+/// What a heading is called in a link: its words in small letters, with `-` between them.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut links = 0;
+    for (page, text) in pages() {
+        let links_of_page = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for link in links_of_page.filter(|link| !link.contains("://")) {
+            let (file, wanted) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let path = match file {
+                "" => root.join(&page),
+                file => root.join(&page).parent().unwrap().join(file),
+            };
+            assert!(path.exists(), "{page} links to {link}, which is not there");
+            if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(headings.any(|heading| heading == wanted), "{page} links to {link}, which has no such heading");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 30, "{links} links");
+}
+
+/// The pages say which test proves what; a name that is there has to be a test's.
 #[test]
 fn every_test_that_is_named_exists() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -72,12 +120,14 @@ fn every_test_that_is_named_exists() {
         }
     }
     let mut named = 0;
-    for readme in ["README.md", "SECURITY.md", "tests/README.md", "docs/safety.md"] {
-        let text = std::fs::read_to_string(root.join(readme)).unwrap();
+    for (page, text) in pages() {
+        if page == "CHANGELOG.md" {
+            continue;
+        }
         for name in text.split('`').filter(|word| word.contains("::") && !word.contains([' ', '\n', '<', '…'])) {
             let function = name.rsplit("::").next().unwrap();
             if !function.is_empty() && name != "harness::wait_for" && name != "harness::stand::Stand" {
-                assert!(source.contains(&format!("fn {function}(")), "{readme} names {name}, which is no test");
+                assert!(source.contains(&format!("fn {function}(")), "{page} names {name}, which is no test");
                 named += 1;
             }
         }

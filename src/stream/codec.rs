@@ -22,7 +22,7 @@ pub struct Codec {
     level: i32,
 }
 
-/// The level of zstd where none is set. What it costs and saves beside others: README.md, "Streams".
+/// The level of zstd where none is set. What it costs and saves beside others: docs/how-it-works.md, "Streams".
 const ZSTD: i32 = 1;
 /// The level of gzip where none is set.
 const GZIP: i32 = 3;

@@ -49,7 +49,7 @@ struct Arguments {
     seed: Option<u64>,
 }
 
-const REPEAT: &str = "The figures of the README:
+const REPEAT: &str = "The figures of docs/performance.md:
   ci/torture crash --on fakes --kills 1000 --seed 1 --jobs-at-once 3
   ci/torture crash --on fakes --kills 1000 --seed 1 --jobs-at-once 3 --streams
   ci/torture crash --on mariadb --kills 100 --seed 1

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Config;
 
 const EXAMPLE: &str = include_str!("../../../packaging/config.example.yml");
-const README: &str = include_str!("../../../README.md");
+const PAGE: &str = include_str!("../../../docs/settings.md");
 
 const LEAST: &str = "db_type: mariadb\nbackup_dir: /var/backups/dbcalm\n";
 
@@ -43,13 +43,13 @@ fn everything_in_it_can_be_set() {
     assert_eq!(config.backup_options, ["--throttle=100"]);
 }
 
-/// The README's table of the settings and the example name the same keys.
+/// The page's table of the settings and the example name the same keys.
 #[test]
 fn it_names_every_setting() {
     let key = |line: &str| line.split_once(':').map(|(key, _)| key.to_owned());
     let settings = EXAMPLE.lines().filter(|line| !line.starts_with("# ")).map(|line| commented(line).unwrap_or(line));
     let example: BTreeSet<_> = settings.filter_map(key).collect();
-    let section = README.split("\n## Settings\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let section = PAGE.split("\n## ").next().unwrap();
     let cells = section.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1));
     let table: BTreeSet<_> =
         cells.flat_map(|cell| cell.split(',')).map(|name| name.trim().trim_matches('`').to_owned()).collect();
