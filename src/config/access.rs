@@ -1,7 +1,7 @@
 //! Who may give commands, beside the socket's mode: `allowed_users` and `allowed_groups`, held against a peer's credentials.
 //!
 //! In: names or numbers from the settings, looked up once. Out: whether a user may give commands. Root always may: nothing on the
-//! host is closed to it. A directory service that does not answer keeps [`MOST`] threads at the most, and none of those that work.
+//! host is closed to it. A directory service that does not answer keeps `MOST` threads at the most, and none of those that work.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CString;

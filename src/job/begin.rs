@@ -1,7 +1,7 @@
 //! A job begun, so far that its client can be told: what it writes to is opened, its first row recorded, its directory made, its first
 //! program started.
 //!
-//! What has been made for a request that comes to nothing goes again: before the row is there by [`NewDir`], after that as after any failure.
+//! What has been made for a request that comes to nothing goes again: before the row is there by [`NewDir`](crate::disk::NewDir), after that as after any failure.
 //! Each look at a disk is one that may never answer; the client is told so in time.
 
 use std::io;
