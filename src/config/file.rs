@@ -284,6 +284,17 @@ mod tests {
         format!("{}{} | {}", problem.place(), problem.text, problem.hint)
     }
 
+    /// What YAML 1.1 takes for the end of a line and no editor does is counted as none.
+    #[test]
+    fn a_line_is_one_of_an_editors() {
+        for end in ['\u{2028}', '\u{2029}', '\u{85}'] {
+            let one = problem(&format!("{LEAST}stream: 𝍠{end}A"));
+            assert!(one.starts_with(", line 3"), "{end:?}: {one}");
+            let behind = problem(&format!("x: 'é{end}b'\n{LEAST}stream: maybe\n"));
+            assert!(behind.starts_with(", line 4"), "{end:?}: {behind}");
+        }
+    }
+
     #[test]
     fn the_defaults_are_the_contracts() {
         let config = Config::parse(LEAST).unwrap();

@@ -41,7 +41,7 @@ impl<'a> Raw<'a> {
             // The parser's own text may quote a value, a secret of the API's among them; its place is enough.
             Err(why) => Err(Problem {
                 // Of a key that stands twice the parser names the mapping.
-                line: line(text, None).or_else(|| why.location().map(|place| place.line())),
+                line: line(text, None).or_else(|| why.location().map(|place| as_edited(text, &place))),
                 text: "it is not YAML, or a key stands in it twice".to_owned(),
                 hint,
             }),
@@ -164,7 +164,12 @@ impl<'a> Raw<'a> {
 fn line(text: &str, wanted: Option<&str>) -> Option<usize> {
     let mut keys = Keys { wanted, seen: HashSet::new(), found: false };
     let broken_off = (&mut keys).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    broken_off.location().filter(|_| keys.found).map(|place| place.line())
+    broken_off.location().filter(|_| keys.found).map(|place| as_edited(text, &place))
+}
+
+/// The line of a place as an editor counts it: YAML 1.1 ends lines at U+0085, U+2028 and U+2029 too.
+fn as_edited(text: &str, place: &serde_yaml::Location) -> usize {
+    1 + text.chars().take(place.index()).filter(|character| *character == '\n').count()
 }
 
 /// Goes through the keys of the document, up to the one that is looked for: the parser says where a value stands to none but an error that
