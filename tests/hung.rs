@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::harness::daemon::restore_request;
 use crate::harness::{TestEnv, not_here, program};
 
 /// How long a client waits.
@@ -34,6 +35,8 @@ struct Hung {
 impl Hung {
     /// Mounts one at a directory. None, and said: not here.
     fn mount(at: &Path) -> Option<Self> {
+        // Nothing but the right to mount may be what lacks.
+        std::fs::create_dir_all(at).unwrap();
         let mut python = program("python3");
         python.args(["-c", MOUNT]).arg(at).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut helper = python.spawn().unwrap();
@@ -90,5 +93,31 @@ fn a_hung_backup_dir_keeps_no_other_client_waiting_and_not_the_end() {
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end(), Some(0));
     assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    drop(hung);
+}
+
+/// More database restores than may look at one place at once are told; a folder restore needs nothing of that disk, and is done.
+#[test]
+fn a_hung_data_dir_fails_database_restores_and_nothing_else() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    env.world.stop().unwrap();
+    let Some(hung) = Hung::mount(&env.path("data")) else { return };
+    let begun = Instant::now();
+    let asked: Vec<_> = (0..40).map(|_| env.try_send_aside(restore_request(&["full-1"], "database"))).collect();
+    env.restore(&["full-1"], "folder");
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    for asked in asked {
+        let reply = asked.join().unwrap().unwrap();
+        // Of many at once one has the claim, and the others are told of that or of the disk.
+        let is_told =
+            reply.contains("' does not answer: look at its file system") || reply.contains("holds the data directory");
+        assert!(is_told, "{reply}");
+    }
+    assert!(begun.elapsed() < CLIENT_WAITS, "{:?}", begun.elapsed());
+    env.expect_log("does not answer");
+    assert_eq!(env.count("process", "status = 'running'"), 0);
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
     drop(hung);
 }

@@ -1,7 +1,9 @@
 //! Looks at disks that may never answer, within the time that a client waits.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -14,9 +16,20 @@ use crate::model::{Rejection, Shortage};
 /// How long it may take to find out what room there is: 1 s of the 4.5 s that a client's answer may take.
 const MEASURE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many looks there may be at once: 64, far less than the threads that the runtime has for what blocks (512), so that clients who ask
-/// for what is on a dead disk leave some to the jobs.
-static LOOKS: Semaphore = Semaphore::const_new(64);
+/// How many looks there may be at one place at once: 16. The places are few, and the runtime has 512 threads for what blocks: clients who ask for what
+/// is on a dead disk leave most of them to the jobs, and keep nobody from another disk.
+const LOOKS: usize = 16;
+
+/// The permits for each place.
+static PLACES: LazyLock<Mutex<HashMap<PathBuf, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+
+/// How many may measure at once; an estimate that has to wait is worth nothing.
+static MEASURING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LOOKS)));
+
+fn looks_at(place: &Path) -> Arc<Semaphore> {
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(places.entry(place.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(LOOKS))))
+}
 
 /// Looks at a disk where it keeps no other client waiting, and for no longer than this one waits: a network's disk may not
 /// answer for hours.
@@ -27,7 +40,7 @@ pub(crate) async fn on_disk<T: Send + 'static>(
 ) -> Result<T, Rejection> {
     let looking = async {
         // It is never closed. A look that hangs keeps its permit, as it keeps its thread.
-        let permit = LOOKS.acquire().await;
+        let permit = looks_at(place).acquire_owned().await;
         spawn_blocking(move || {
             let _until_then = permit;
             look()
@@ -57,7 +70,15 @@ pub(super) async fn within<T: Send + 'static>(
     measure: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Option<T> {
     let deadline = until.min(Instant::now() + MEASURE_WITHIN);
-    match timeout_at(deadline.into(), spawn_blocking(measure)).await {
+    let measuring = async {
+        let permit = Arc::clone(&MEASURING).acquire_owned().await;
+        spawn_blocking(move || {
+            let _until_then = permit;
+            measure()
+        })
+        .await
+    };
+    match timeout_at(deadline.into(), measuring).await {
         Ok(Ok(Ok(measured))) => Some(measured),
         Ok(Ok(Err(why))) => {
             debug!(reason = %why, "what room there is cannot be measured");

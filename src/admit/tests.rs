@@ -65,6 +65,23 @@ async fn nothing_is_admitted_when_the_daemon_stops() {
 }
 
 #[tokio::test]
+async fn a_dead_disk_takes_nothing_from_a_sound_one() {
+    let (answer, disk) = mpsc::channel::<()>();
+    let disk = Arc::new(std::sync::Mutex::new(disk));
+    let until = Instant::now() + Duration::from_millis(200);
+    let looks = (0..200).map(|_| {
+        let disk = Arc::clone(&disk);
+        tokio::spawn(on_disk(Path::new("/mnt/dead"), until, move || drop(disk.lock().unwrap().recv())))
+    });
+    let looks: Vec<_> = looks.collect();
+    for look in looks {
+        assert!(look.await.unwrap().unwrap_err().to_string().contains("does not answer"));
+    }
+    assert_eq!(on_disk(Path::new("/mnt/sound"), soon(), || 7).await, Ok(7));
+    drop(answer);
+}
+
+#[tokio::test]
 async fn a_disk_that_does_not_answer_is_not_waited_for() {
     let (answer, disk) = mpsc::channel::<()>();
     let until = Instant::now() + Duration::from_millis(20);
