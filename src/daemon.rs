@@ -82,7 +82,11 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
     info!(tasks = world.tasks.len(), "stopping");
     world.tasks.close();
     if timeout(END_WITHIN, world.tasks.wait()).await.is_err() {
-        warn!(tasks = world.tasks.len(), "a disk does not answer: what is left the next start clears away");
+        warn!(
+            tasks = world.tasks.len(),
+            seconds = END_WITHIN.as_secs(),
+            "the jobs have not ended in time: the next start goes on from there"
+        );
     }
     enough.cancel();
     let _kept = timeout(KEEP_WITHIN, keeping).await;

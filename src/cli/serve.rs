@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -47,16 +48,25 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
         .enable_all()
         .build()
         .map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
-    let served = runtime.block_on(run(config, log, config_path, socket_path));
-    // A thread that waits for a disk that does not answer ends with the process.
+    let mut lock = None;
+    let served = runtime.block_on(run(config, log, config_path, socket_path, &mut lock));
+    // A thread that waits for a disk that does not answer ends with the process. Until then no other daemon may begin where it is at work: the system
+    // lets go of the lock when the last thread is gone.
     runtime.shutdown_timeout(LEAVE_WITHIN);
+    mem::forget(lock);
     served
 }
 
-async fn run(config: Config, log: Log, config_path: &Path, socket_path: &Path) -> Result<(), Failure> {
+async fn run(
+    config: Config,
+    log: Log,
+    config_path: &Path,
+    socket_path: &Path,
+    lock: &mut Option<File>,
+) -> Result<(), Failure> {
     let signals =
         Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
-    let _lock = lock_backup_dir(&config).await?;
+    *lock = Some(lock_backup_dir(&config).await?);
     let is_taken = |why: &RecordsError| matches!(why, RecordsError::Taken);
     let store =
         once_let_go("the database", || Records::open(&config.database_path), is_taken).await.map_err(|why| {
