@@ -180,7 +180,7 @@ const RACES: [(&str, &str); 13] = [
     // One of them the tool is copying, or has copied.
     (
         "TRUNCATE TABLE a1; TRUNCATE TABLE a2; TRUNCATE TABLE a3",
-        " truncated, made or filled while the tool copied them, or after that: shop.a",
+        " truncated or made while the tool copied them, or after that: shop.a",
     ),
 ];
 

@@ -1,9 +1,10 @@
-//! Aria's tables that were emptied, or filled when they were empty, after the tool had copied them.
+//! Aria's tables that were truncated after the tool had copied them, or made while it did.
 //!
-//! mariadb-backup copies Aria's tables one after the other, and its log of changes to the end, from which a prepare brings each copy up to date. Neither
-//! a `TRUNCATE` nor the filling of an empty table by one statement is brought so: the copy keeps the old rows, or is damaged, with `completed OK!`
-//! all along (seen with 10.11.19; a `DELETE` of all rows is brought). The server notes both in the head of the table's index file, as the place in
-//! Aria's log before which nothing is applied to the table. So that of the copy is held against the server's when the backup has been taken.
+//! mariadb-backup copies Aria's tables one after the other, and its log of changes to the end, from which a prepare brings each copy up to date. A
+//! `TRUNCATE` is not brought so: the copy keeps the old rows, or is damaged, with `completed OK!` all along; and a table that was copied in the
+//! midst of a `CREATE … SELECT` kept a part of its rows. The server notes both in the head of the table's index file, as the place in
+//! Aria's log before which nothing is applied to the table. So that of the copy is held against the server's when the backup has been taken. A
+//! `DELETE` of all rows, `OPTIMIZE`, `REPAIR` and an `INSERT … SELECT` into an empty table leave both the same at the end (each with 10.11.19).
 //!
 //! The layout was read from files of a MariaDB 10.11.19, and is that of `_ma_state_info_write_sub` in `storage/maria/ma_open.c`.
 

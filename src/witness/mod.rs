@@ -112,8 +112,8 @@ pub enum Doubt {
     /// Tables that took each other's names.
     #[error("{} given the name of another that was renamed while the tool copied: {}; whose rows it copied cannot be told: take the backup again", count_tables(.0.len()), some(.0))]
     Crossed(Vec<String>),
-    /// Tables of Aria that were emptied, or filled, behind the tool's back.
-    #[error("{} truncated, made or filled while the tool copied them, or after that: {}; the backup may have their old rows, take it again", count_aria(.0.len()), some(.0))]
+    /// Tables of Aria that were truncated or made behind the tool's back.
+    #[error("{} truncated or made while the tool copied them, or after that: {}; the backup may have their old rows, take it again", count_aria(.0.len()), some(.0))]
     Emptied(Vec<String>),
     /// InnoDB's tables of an incremental that took each other's names.
     #[error("{} with each other while the tool copied: {}; it cannot apply such an incremental, take the backup again", count_swapped(.0.len()), some(.0))]
