@@ -20,7 +20,6 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use crate::command::{Backup, Command, Restore};
@@ -29,6 +28,7 @@ use crate::config::{Config, option_files};
 use crate::disk::data_dir::{self, RESTORING};
 use crate::disk::space::{self, Space, Staging};
 use crate::disk::{self, NewDir, links, places};
+use crate::exec::orphans;
 use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::records::{Known, RecordsError};
@@ -126,10 +126,13 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         }
         Target::Database => {
             let secrets = credentials(config, until).await?;
-            let stopped = probe::is_surely_stopped(world.executor.as_ref(), config, &config.data_dir);
-            // What is not known in time is a no, as there.
-            let is_stopped = timeout_at(until.into(), stopped).await.unwrap_or(Ok(false));
-            if !is_stopped.map_err(|why| broken(&why))? {
+            match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
+                Ping::Down => {}
+                Ping::Up | Ping::Unknown => return Err(Rejection::ServerNotStopped),
+            }
+            // One may work there behind another socket.
+            let (dir, servers) = (config.data_dir.clone(), config.flavour.tool().servers);
+            if on_disk(&config.data_dir, until, move || orphans::may_serve(&dir, servers)).await? {
                 return Err(Rejection::ServerNotStopped);
             }
             let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
