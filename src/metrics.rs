@@ -100,7 +100,7 @@ impl Keeper {
             let recorded = self.world.records.failures(until).await.map_err(|why| crate::model::causes(&why))?;
             // Rows may have been removed since; a counter never goes back.
             let path = config.metrics_file.clone().unwrap_or_default();
-            let told = job::blocking(move || Ok(told(&path))).await?;
+            let told = job::blocking(move || Ok::<_, String>(told(&path))).await?;
             *self.before.insert(recorded.minus(&counted).at_least(&told))
         };
         for latest in [&mut digest.full, &mut digest.incremental].into_iter().flatten() {

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{FlockOperation, OFlags, flock, syncfs};
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 /// The mode of a file that everybody may read who reaches it.
@@ -131,8 +132,13 @@ fn release() -> Option<(u32, u32)> {
 
 /// An error, once the daemon is to stop: what takes long asks this between its pieces.
 pub fn go_on(stop: &CancellationToken) -> io::Result<()> {
-    if stop.is_cancelled() { Err(io::Error::other("the daemon was stopped meanwhile")) } else { Ok(()) }
+    if stop.is_cancelled() { Err(io::Error::other(Stopped)) } else { Ok(()) }
 }
+
+/// What [`go_on`] says.
+#[derive(Debug, Error)]
+#[error("the daemon was stopped meanwhile")]
+pub(crate) struct Stopped;
 
 /// The directories in `parent`, which need not exist; symlinks are none.
 pub fn directories(parent: &Path) -> io::Result<Vec<PathBuf>> {

@@ -44,13 +44,17 @@ const DAMAGED: [&str; 4] = [
 ];
 
 /// What says that it was neither the tool nor what it left; our own words.
-const OWN: [&str; 7] = [
+const OWN: [&str; 11] = [
+    "already exists",
     "could not be sealed and synced",
     "could not be synced",
-    "cannot be removed",
-    "cannot be made",
-    "cannot be written",
+    "cannot be described",
     "cannot be looked at",
+    "cannot be looked through",
+    "cannot be made",
+    "cannot be removed",
+    "cannot be used",
+    "cannot be written",
     "an internal error",
 ];
 
@@ -72,20 +76,23 @@ impl Reason {
         }
     }
 
-    /// The class of a failed row.
+    /// What the words of a program or of the system say. None if they say neither that a disk is full nor that it was the server.
+    pub fn told(words: &str) -> Option<Self> {
+        if contains(words, &FULL) { Some(Self::DiskFull) } else { contains(words, &SERVER).then_some(Self::Server) }
+    }
+
+    /// The class of a failed row, whoever wrote it.
     pub fn of(return_code: i32, error: &str) -> Self {
         // Our own reason is the first line; the tool's words may hold anything.
         let first = error.lines().next().unwrap_or_default();
-        let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+        let says = |words: &[&str]| contains(error, words);
         let begins = |words: &[&str]| words.iter().any(|word| first.contains(word));
         if begins(&["the daemon was gone", "stopped by the daemon", "the daemon was stopped"]) {
             Self::Interrupted
         } else if begins(&["the records "]) {
             Self::Records
-        } else if says(&FULL) {
-            Self::DiskFull
-        } else if says(&SERVER) {
-            Self::Server
+        } else if let Some(told) = Self::told(error) {
+            told
         } else if says(&DAMAGED) {
             Self::Verification
         } else if begins(&OWN) {
@@ -96,6 +103,10 @@ impl Reason {
             Self::Tool
         }
     }
+}
+
+fn contains(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
 }
 
 /// How many jobs failed, by kind and reason.
