@@ -12,11 +12,11 @@ pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {
     let found = rows.iter().filter_map(|row| {
         let at = [&row.start_time, &row.end_time].into_iter().find(|text| is_ahead(text))?.as_deref()?;
         Some((
-            format!("backup '{}' is of {at} UTC, in the future: the clock was ahead then, or is behind now", row.id),
-            "set the clock right, if it is not: timedatectl; the daemon goes by the order of the records, but the API goes by time and \
-             takes this backup for the newest until then"
+            format!("backup '{}' is dated {at} UTC, in the future: the clock was ahead then, or is behind now", row.id),
+            "check the clock: timedatectl; the daemon orders backups by their records, but the API orders them by time and takes this one \
+             for the newest until then"
                 .to_owned(),
         ))
     });
-    bounded(found.collect(), "of the future")
+    bounded(found.collect(), "dated in the future")
 }

@@ -66,7 +66,7 @@ impl Job {
                 return Err(rejection);
             }
             Err(NotMade::Late(making)) => {
-                let reason = format!("'{}' does not answer: look at its file system", written.display());
+                let reason = format!("'{}' does not answer: check its file system", written.display());
                 let rejection = Rejection::Broken(reason.clone());
                 let late = async move {
                     job.keep_made(making.await.ok().and_then(Result::ok));
@@ -148,7 +148,7 @@ impl Job {
             }
             Goal::Backup(_) | Goal::Restore(_) => {
                 let dir = self.directory().map(|(_, dir)| dir).unwrap_or_default();
-                let reason = format!("'{}' cannot be made: {why}", dir.display());
+                let reason = format!("'{}' cannot be created: {why}", dir.display());
                 (Rejection::Broken(reason.clone()), reason)
             }
         }

@@ -213,7 +213,7 @@ fn read_one(dir: &Path, names: &[&'static str]) -> Result<(PathBuf, String), Met
                 };
             }
             Ok(_) => {
-                let source = io::Error::other("it is no plain file, or a very large one");
+                let source = io::Error::other("it is not a plain file, or is too large");
                 return Err(MetadataError::Unreadable { path, source });
             }
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
