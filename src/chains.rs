@@ -117,7 +117,7 @@ impl Chains {
         self.gone.contains(id)
     }
 
-    /// What this backup was taken from; none, if it is a full one.
+    /// What this backup was taken from; None if it is a full one.
     ///
     /// # Errors
     /// Its base is not recorded, or is another backup now.

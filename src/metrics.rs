@@ -124,7 +124,7 @@ impl Keeper {
     }
 }
 
-/// The failures that the file of an earlier daemon tells; none, where there is no such file.
+/// The failures that the file of an earlier daemon tells; all 0 if there is no such file.
 fn told(path: &Path) -> Failures {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FORMER).read_to_string(&mut text));

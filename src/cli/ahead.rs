@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::model::Moment;
 use crate::records::reader::Reader;
 
-/// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
+/// Each that was found: what it is, and what to do about it. Empty if the records cannot be read: `check` says that elsewhere.
 pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
     let is_ahead = |text: &Option<String>| text.as_deref().and_then(Moment::read).is_some_and(|at| at.is_ahead_of(now));

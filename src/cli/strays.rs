@@ -15,7 +15,7 @@ use crate::repository::stored;
 /// How many of each kind are named.
 const NAMED: usize = 10;
 
-/// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
+/// Each that was found: what it is, and what to do about it. Empty if the records cannot be read: `check` says that elsewhere.
 pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
     // In this order, since a backup that is being taken ends in one transaction: what has a folder by now runs, or is recorded, or is gone.
     let there = ids(&config.backup_dir);

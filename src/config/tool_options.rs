@@ -54,7 +54,7 @@ impl Written {
     }
 }
 
-/// What is wrong with an option of `backup_options`; none, if nothing is. The text goes on after the option itself.
+/// What is wrong with an option of `backup_options`; None if nothing is. The text goes on after the option itself.
 pub(super) fn objection(option: &str) -> Option<&'static str> {
     let Some(text) = option.strip_prefix("--").filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
     else {
@@ -95,7 +95,7 @@ pub(super) fn says_which_server(option: &str) -> bool {
     meant.any(|row| row.verdict == Verdict::Server)
 }
 
-/// What is wrong with a line `name` or `name=value` of an option file that the tool reads; none, if nothing is. No line is short for an
+/// What is wrong with a line `name` or `name=value` of an option file that the tool reads; None if nothing is. No line is short for an
 /// option there (seen with mariadb-backup 10.11.19), and what a tool does not know in it is passed over.
 pub(super) fn objection_in_file(line: &str) -> Option<&'static str> {
     let option = Written::read(line);

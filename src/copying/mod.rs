@@ -140,7 +140,7 @@ impl Copying<'_> {
         Ok(Copied { files: files.len(), links: left, ..copied })
     }
 
-    /// The hashes that the files must have; none, where the backup has no manifest.
+    /// The hashes that the files must have; None if the backup has no manifest.
     fn manifest(&self, source: &Source) -> Result<Option<BTreeMap<PathBuf, Hash>>, CopyError> {
         let name = Path::new(manifest::NAME);
         let mut text = Vec::new();

@@ -76,7 +76,7 @@ impl Place {
         }
     }
 
-    /// What has this name here; none, if nothing has.
+    /// What has this name here; None if nothing has.
     fn look(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => Ok(Some(there)),
@@ -187,7 +187,7 @@ pub fn make_unique(root: &Path, parent: &Path, name: &str) -> io::Result<PathBuf
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Which directory `path` is; none, if it is no directory itself.
+/// Which directory `path` is; None if it is no directory itself.
 pub fn identity(root: &Path, path: &Path) -> io::Result<Option<Identity>> {
     let (parent, name) = split(root, path)?;
     let there = Place::open(root, parent)?.look(name)?;

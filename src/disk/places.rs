@@ -207,7 +207,7 @@ impl Awaited {
         fs::File::open(dir)?.sync_all()
     }
 
-    /// Reads it; none, if it was not written: then nothing came anywhere else.
+    /// Reads it; None if it was not written: then nothing came anywhere else.
     ///
     /// # Errors
     /// The system's; that it is no such note; or that others than the daemon's user and root may have written it, who would have any file

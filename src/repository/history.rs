@@ -71,7 +71,7 @@ impl History {
         }
     }
 
-    /// The marks, oldest first; none if nothing was ever marked here.
+    /// The marks, oldest first; empty if nothing was ever marked here.
     ///
     /// # Errors
     /// The system's.

@@ -89,7 +89,7 @@ struct Wanted {
 }
 
 impl Verifier<'_> {
-    /// Looks at the backup `id`; an incremental goes on `from` the end of its base, where that is known. None, if nothing of it is there.
+    /// Looks at the backup `id`; an incremental goes on `from` the end of its base, where that is known. None if nothing of it is there.
     ///
     /// # Errors
     /// This user may not read it: that says nothing of the backup.
