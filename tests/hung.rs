@@ -111,7 +111,7 @@ fn a_hung_data_dir_fails_database_restores_and_nothing_else() {
         let reply = asked.join().unwrap().unwrap();
         // Of many at once one has the claim, and the others are told of that or of the disk.
         let is_told =
-            reply.contains("' does not answer: look at its file system") || reply.contains("holds the data directory");
+            reply.contains("' does not answer: check its file system") || reply.contains("holds the data directory");
         assert!(is_told, "{reply}");
     }
     assert!(begun.elapsed() < CLIENT_WAITS, "{:?}", begun.elapsed());

@@ -91,14 +91,14 @@ fn parse_id(value: &Value, name: &str) -> Result<BackupId, Rejection> {
 
 fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
     let Some(value) = present(args, "schedule_id") else { return Ok(None) };
-    value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "an integer of 64 bits", value))
+    value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "a 64-bit integer", value))
 }
 
 fn id_list(args: &Map<String, Value>) -> Result<(BackupId, Vec<BackupId>), Rejection> {
     let value = required(args, "id_list")?;
     let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
     if items.len() > MAX_CHAIN {
-        return Err(malformed(format!("id_list names {} backups, and {MAX_CHAIN} are the most", items.len())));
+        return Err(malformed(format!("id_list names {} backups, more than the limit of {MAX_CHAIN}", items.len())));
     }
     let mut ids = items.iter().map(|item| parse_id(item, "in id_list,")).collect::<Result<Vec<_>, _>>()?.into_iter();
     let full = ids.next().ok_or_else(|| malformed("id_list is empty: name the chain, oldest first".to_owned()))?;
@@ -110,7 +110,7 @@ fn target(args: &Map<String, Value>) -> Result<Target, Rejection> {
     match value.as_str().ok_or_else(|| wrong_type("target", "a string", value))? {
         "database" => Ok(Target::Database),
         "folder" => Ok(Target::Folder),
-        other => Err(malformed(format!("unknown target {}: it is \"database\" or \"folder\"", quote(other)))),
+        other => Err(malformed(format!("unknown target {}: it must be \"database\" or \"folder\"", quote(other)))),
     }
 }
 
@@ -210,11 +210,11 @@ mod tests {
             (r#"{"cmd":"full_backup","args":{"id":"a","from_backup_id":"b"}}"#, "unknown argument 'from_backup_id'"),
             (
                 r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":7.5}}"#,
-                "schedule_id must be an integer of 64 bits, not a number",
+                "schedule_id must be a 64-bit integer, not a number",
             ),
             (
                 r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":true}}"#,
-                "schedule_id must be an integer of 64 bits, not a boolean",
+                "schedule_id must be a 64-bit integer, not a boolean",
             ),
             (
                 r#"{"cmd":"incremental_backup","args":{"id":"a","from_backup_id":"a"}}"#,
@@ -230,11 +230,11 @@ mod tests {
             ),
             (
                 r#"{"cmd":"restore_backup","args":{"id_list":["a","../b"],"target":"folder"}}"#,
-                "in id_list, '../b' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+                "in id_list, '../b' is not a backup id: it may contain only A-Z a-z 0-9 . _ -",
             ),
             (
                 r#"{"cmd":"restore_backup","args":{"id_list":["a"],"target":"elsewhere"}}"#,
-                "unknown target 'elsewhere': it is \"database\" or \"folder\"",
+                "unknown target 'elsewhere': it must be \"database\" or \"folder\"",
             ),
         ];
         for (json, text) in cases {
@@ -249,7 +249,7 @@ mod tests {
             format!(r#"{{"cmd":"restore_backup","args":{{"id_list":[{ids}],"target":"folder"}}}}"#)
         };
         assert!(parse(&request(10_000)).is_ok());
-        assert_eq!(refused(&request(10_001)), "400 id_list names 10001 backups, and 10000 are the most");
+        assert_eq!(refused(&request(10_001)), "400 id_list names 10001 backups, more than the limit of 10000");
     }
 
     #[test]

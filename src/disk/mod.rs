@@ -202,7 +202,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// Whether something can be made in `dir`.
 pub fn is_writable(dir: &Path) -> io::Result<()> {
     if !fs::metadata(dir)?.is_dir() {
-        return Err(io::Error::other("it is no directory"));
+        return Err(io::Error::other("it is not a directory"));
     }
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(Into::into)
 }

@@ -68,7 +68,7 @@ impl Job {
                 return Err(rejection);
             }
             Err(NotMade::Late(making)) => {
-                let reason = format!("'{}' does not answer: look at its file system", written.display());
+                let reason = format!("'{}' does not answer: check its file system", written.display());
                 let rejection = Rejection::Broken(reason.clone());
                 let error = JobError::new(Reason::Other, reason);
                 let late = async move {
@@ -151,7 +151,7 @@ impl Job {
             }
             Goal::Backup(_) | Goal::Restore(_) => {
                 let dir = self.directory().map(|(_, dir)| dir).unwrap_or_default();
-                let reason = format!("'{}' cannot be made: {why}", dir.display());
+                let reason = format!("'{}' cannot be created: {why}", dir.display());
                 (Rejection::Broken(reason.clone()), JobError::at_work(why, reason))
             }
         }

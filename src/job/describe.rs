@@ -47,7 +47,7 @@ impl Job {
             // The tool asks the server itself, and may have reached another one by an option of its own.
             if let Some(said) = said.filter(|said| !disk::is_same(said, &data_dir)) {
                 let text = format!(
-                    "the tool copied '{}' and data_dir is '{}': another server was backed up",
+                    "the tool copied '{}', but data_dir is '{}': another server was backed up",
                     said.display(),
                     data_dir.display()
                 );
@@ -85,8 +85,9 @@ impl Job {
                 imported: imported::known(&found, begin),
             };
             card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
-            card.write(&dir)
-                .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be described: {why}", dir.display())))
+            card.write(&dir).map_err(|why| {
+                JobError::at_work(&why, format!("'{}' cannot be given its backup.json: {why}", dir.display()))
+            })
         })
         .await
     }
@@ -99,7 +100,7 @@ impl Job {
         let said = probe::server(self.world.executor.as_ref(), &self.config, ANSWER_WITHIN).await;
         let said = said.unwrap_or_else(|why| Err(why.to_string()));
         let server = said.map_err(|why| {
-            JobError::new(Reason::Server, format!("the server does not say where its data are: {why}"))
+            JobError::new(Reason::Server, format!("the server does not name its data directory: {why}"))
         })?;
         let (its, own) = (server.data_dir.clone(), self.config.data_dir.clone());
         let is_same = blocking(move || Ok::<_, JobError>(disk::is_same(&its, &own))).await?;
@@ -107,7 +108,7 @@ impl Job {
             Ok(server)
         } else {
             let text = format!(
-                "the server has its data in '{}' and data_dir is '{}'",
+                "the server has its data in '{}', but data_dir is '{}'",
                 server.data_dir.display(),
                 self.config.data_dir.display()
             );
@@ -128,8 +129,8 @@ fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), JobErro
         return Ok(());
     }
     let text = format!(
-        "imported since '{base}' was taken (IMPORT TABLESPACE), and not in an incremental, which takes pages by an LSN that imported ones have \
-         not: {}; take a full backup",
+        "imported since '{base}' was taken (IMPORT TABLESPACE): {}; an incremental leaves them out, since it takes pages by an LSN that \
+         imported ones lack: take a full backup",
         witness::some(&since)
     );
     Err(JobError::new(Reason::Verification, text))
@@ -141,7 +142,7 @@ fn is_marked(history: &history::History, card: &Card, data_dir: &Path) -> bool {
         Ok(()) => true,
         Err(why) => {
             let data_dir = data_dir.display();
-            warn!(%data_dir, reason = %why, "the backup's mark cannot be left in the data directory: an incremental from it is not held against the server's history");
+            warn!(%data_dir, reason = %why, "the backup's mark cannot be written to the data directory: an incremental from this backup cannot be checked against the server's history");
             false
         }
     }

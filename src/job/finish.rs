@@ -42,7 +42,7 @@ impl Job {
             // The daemon ends and the records are out of reach: the next start finds the row and decides.
             Err(RecordsError::Closed) => self.log_end(Some("the records were closed before its success was written")),
             Err(why) => {
-                let text = format!("the records did not take its success: {}", causes(&why));
+                let text = format!("the records could not store its success: {}", causes(&why));
                 self.fail(current, Some(finished), JobError::new(Reason::Records, text)).await;
             }
         }
@@ -142,7 +142,7 @@ impl Job {
         let undone = self.undo(&current).await;
         let early = if undone.is_ok() { self.remove().await } else { Ok(()) };
         let aftermath = undone.clone().and(early).err();
-        let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
+        let aftermath = aftermath.map(|why| format!("what it left could not be removed: {why}"));
         let failure = Failure { reason: error.text(), aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
         let said = ended.error.as_deref().unwrap_or_default();
@@ -181,9 +181,7 @@ impl Job {
             let outside = match (is_complete, is_stopped) {
                 (true, _) => Ok(()),
                 (false, true) => awaited.undo().map_err(|why| causes(&why)),
-                (false, false) => {
-                    Err("its server is not surely stopped, so nothing outside it was taken away".to_owned())
-                }
+                (false, false) => Err("its server may still run, so nothing outside it was removed".to_owned()),
             };
             let undone = match inventory {
                 // Once it is removed the restore is complete, whatever failed after that.
@@ -247,7 +245,7 @@ fn check_identity(root: &Path, dir: &Path, made: Option<Identity>) -> Result<(),
         Ok(_) => {
             Err(format!("'{}' is not the directory that was made for this backup: it was left alone", dir.display()))
         }
-        Err(why) => Err(format!("'{}' cannot be looked at: {why}", dir.display())),
+        Err(why) => Err(format!("'{}' cannot be examined: {why}", dir.display())),
     }
 }
 
@@ -271,6 +269,6 @@ mod tests {
         let other = "'~/full-1' is not the directory that was made for this backup: it was left alone";
         assert_eq!(said(), Err(other.to_owned()));
         fs::remove_dir_all(root.path()).unwrap();
-        assert!(said().unwrap_err().starts_with("'~/full-1' cannot be looked at: "));
+        assert!(said().unwrap_err().starts_with("'~/full-1' cannot be examined: "));
     }
 }

@@ -185,7 +185,7 @@ impl Job {
     /// Starts a step whose row is written.
     pub(super) fn start(&self, step: &Step, current: &mut Current) -> Result<Running, JobError> {
         if self.world.shutdown.is_cancelled() {
-            return Err(JobError::new(Reason::Interrupted, "the daemon was stopped before it could be started"));
+            return Err(JobError::new(Reason::Interrupted, "the daemon was stopped before this step began"));
         }
         let watch = step.proof.watch(self.config.flavour.tool());
         let (cancel, last_line) = (self.world.shutdown.clone(), Some(current.last_line.clone()));
@@ -217,7 +217,7 @@ impl Job {
                 let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
                 let bare = bare.map_err(|doubt| doubted(&doubt))?;
                 for table in &bare {
-                    warn!("{table}: it was like that on the server, and is in the backup");
+                    warn!("{table}: the server had it like that, and so has the backup");
                 }
                 findings::note_bare(dir, &bare)
                     .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be written: {why}", dir.display())))?;

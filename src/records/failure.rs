@@ -37,7 +37,7 @@ const SERVER: [&str; 7] = [
 
 /// What says that something stored, or a stream, is damaged; our own words.
 const DAMAGED: [&str; 4] = [
-    "is not what it was when the backup was taken",
+    "has changed since the backup was taken",
     "the stream is not whole",
     "has been consumed",
     "is not in the manifest",
@@ -48,10 +48,10 @@ const OWN: [&str; 11] = [
     "already exists",
     "could not be sealed and synced",
     "could not be synced",
-    "cannot be described",
-    "cannot be looked at",
-    "cannot be looked through",
-    "cannot be made",
+    "cannot be created",
+    "cannot be examined",
+    "cannot be given its backup.json",
+    "cannot be searched",
     "cannot be removed",
     "cannot be used",
     "cannot be written",
@@ -175,8 +175,8 @@ mod tests {
             (-9, "mariabackup ended by signal 9\n2026 copying", Reason::Tool),
             (-1, "'/bin/tool' could not be started: No such file or directory (os error 2)", Reason::Tool),
             (0, "mariabackup ended with status 0 but did not say 'completed OK!'", Reason::Verification),
-            (0, "the backup's metadata cannot be believed: '/b/x' has no valid to_lsn", Reason::Verification),
-            (1, "'/b/full-1/a.ibd' is not what it was when the backup was taken", Reason::Verification),
+            (0, "the backup's metadata cannot be trusted: '/b/x' has no valid to_lsn", Reason::Verification),
+            (1, "'/b/full-1/a.ibd' has changed since the backup was taken", Reason::Verification),
             (1, "the stream is not whole: at byte 9: it ends", Reason::Verification),
             (1, "mariabackup: Error writing file 'x' (errno: 28 \"No space left on device\")", Reason::DiskFull),
             (
@@ -188,11 +188,15 @@ mod tests {
             (1, "mariabackup: Error: missing required privilege RELOAD on *.*", Reason::Server),
             (-1, "the server is not stopped any more: nothing was copied to its data directory", Reason::Server),
             (-2, "mariabackup stopped by the daemon, by signal 2\nNo space left on device", Reason::Interrupted),
-            (-1, "the daemon was gone before this command was over: it was ended", Reason::Interrupted),
-            (-1, "the daemon was stopped before it could be started", Reason::Interrupted),
-            (0, "the records did not take its success: the database cannot be used", Reason::Records),
+            (
+                -1,
+                "the daemon was gone before this command ended: it was stopped, and what it left was removed",
+                Reason::Interrupted,
+            ),
+            (-1, "the daemon was stopped before this step began", Reason::Interrupted),
+            (0, "the records could not store its success: the database cannot be used", Reason::Records),
             (0, "'/b/full-1' could not be sealed and synced to the disk: Input/output error", Reason::Other),
-            (-1, "'/b/full-1' cannot be made: Permission denied (os error 13)", Reason::Other),
+            (-1, "'/b/full-1' cannot be created: Permission denied (os error 13)", Reason::Other),
         ];
         for (code, error, wanted) in cases {
             assert_eq!(Reason::of(code, error), wanted, "{code} {error}");

@@ -14,7 +14,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The peer of a connection; none, if the kernel does not say it.
+    /// The peer of a connection; None if the kernel does not say it.
     pub fn of(stream: &UnixStream) -> Option<Self> {
         let credentials = stream.peer_cred().ok()?;
         Some(Self { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid().unwrap_or_default() })

@@ -70,7 +70,7 @@ pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     fs::write(path, text)
 }
 
-/// The names in the manifest of the backup in `dir`; none, if it has none or it is damaged.
+/// The names in the manifest of the backup in `dir`; empty if it has none or it is damaged.
 pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let text = match fs::read(dir.join(NAME)) {
         Ok(text) => text,
@@ -99,7 +99,7 @@ pub(crate) fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
     text.push(b'\n');
 }
 
-/// The hash of each file; none, if the text is no manifest, was cut, or names what is not in its own folder: nothing else is
+/// The hash of each file; None if the text is no manifest, was cut, or names what is not in its own folder: nothing else is
 /// opened on its word.
 pub(crate) fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
     const HASH: usize = 64;

@@ -42,7 +42,7 @@ impl<'a> Raw<'a> {
             Err(why) => Err(Problem {
                 // Of a key that stands twice the parser names the mapping.
                 line: line(text, None).or_else(|| why.location().map(|place| as_edited(text, &place))),
-                text: "it is not YAML, or a key stands in it twice".to_owned(),
+                text: "it is not YAML, or it has a key twice".to_owned(),
                 hint,
             }),
         }
@@ -66,7 +66,7 @@ impl<'a> Raw<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
-            Some(_) => Err(self.problem(key, format!("{key} must be a text"), format!("write '{key}: {example}'"))),
+            Some(_) => Err(self.problem(key, format!("{key} must be text"), format!("write '{key}: {example}'"))),
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a> Raw<'a> {
         if text.contains(char::is_control) {
             return Err(self.problem(
                 key,
-                format!("{key} '{}' holds a control character", text.escape_debug()),
+                format!("{key} '{}' contains a control character", text.escape_debug()),
                 format!("write '{key}: {example}' or another path"),
             ));
         }
@@ -132,7 +132,7 @@ impl<'a> Raw<'a> {
             Some(number) => Ok(Some(number)),
             None => Err(self.problem(
                 key,
-                format!("{key} is no whole number from {least} to {most}"),
+                format!("{key} must be a whole number from {least} to {most}"),
                 format!("write '{key}: {least}', or leave it out for the default"),
             )),
         }
@@ -152,7 +152,7 @@ impl<'a> Raw<'a> {
             "false" | "no" | "off" | "n" | "0" => Ok(false),
             _ => Err(self.problem(
                 key,
-                format!("{key} is neither true nor false"),
+                format!("{key} must be true or false"),
                 format!("write '{key}: true' or '{key}: false'"),
             )),
         }

@@ -61,7 +61,7 @@ impl Remains {
         let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
         let id = |place: &str| args.pointer(place).and_then(Value::as_str).and_then(|id| id.parse::<BackupId>().ok());
         if row.kind == "backup" {
-            let id = id("/id").ok_or("its id cannot be told, so nothing was taken away")?;
+            let id = id("/id").ok_or("its id is not known, so nothing was removed")?;
             let dir = config.backup_dir.join(id.as_str());
             // Another directory's backup is not this daemon's to remove.
             return if option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir) {
@@ -71,7 +71,7 @@ impl Remains {
             };
         }
         let told = args.get("tmp_dir").and_then(Value::as_str).map(Path::new);
-        let told = told.ok_or("its directory cannot be told, so nothing was taken away")?;
+        let told = told.ok_or("its directory is not known, so nothing was removed")?;
         let dir = own(told, &config.backup_dir).ok_or_else(|| left(told))?;
         let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let room = config.data_dir.join(format!("{RESTORING}{name}"));
