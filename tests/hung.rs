@@ -140,7 +140,7 @@ fn a_disk_that_hangs_in_the_midst_of_a_job_bounds_the_end_and_the_next_start_goe
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end_within(Duration::from_secs(110)), Some(0));
     assert!(told.elapsed() > Duration::from_secs(60), "the disk hung no job: {:?}", told.elapsed());
-    env.expect_log("the jobs have not ended in time");
+    env.expect_log("the jobs did not end in time");
     drop(hung);
     assert!(env.path("backups/full-1").exists());
     assert_eq!(env.newest("status"), "running");
