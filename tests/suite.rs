@@ -13,6 +13,7 @@ mod harness;
 
 mod access;
 mod backup;
+mod busy;
 mod cli;
 mod contract;
 mod crowd;
