@@ -11,6 +11,7 @@ pub mod process;
 pub mod reader;
 pub(crate) mod rows;
 pub(crate) mod schema;
+mod wal;
 mod worker;
 
 use std::collections::HashMap;
@@ -131,11 +132,14 @@ impl Records {
 
     /// Records in one step that a request's last command has succeeded and what the request came to.
     pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), RecordsError> {
-        self.lasting(move |transaction| {
-            let row = process::end(transaction, &ended, true)?;
-            rows::insert(transaction, &success, &ended, row)
-        })
-        .await
+        self.worker
+            .call(Patience::Lasting, move |connection| {
+                wal::seen_once_synced(connection, |transaction| {
+                    let row = process::end(transaction, &ended, true)?;
+                    rows::insert(transaction, &success, &ended, row)
+                })
+            })
+            .await
     }
 
     /// Records that a command, and with it its request, has failed.
