@@ -138,10 +138,9 @@ impl Files<'_> {
     /// Does to the files what a chunk says, whose effect is known.
     fn follow(&mut self, effect: &Effect, chunk: &Chunk, buffer: &[u8]) -> Result<(), StreamError> {
         match effect {
-            Effect::Begins => {
-                if chunk.is_anew {
-                    self.remove(&chunk.path)?;
-                }
+            Effect::Begins => self.create(&chunk.path)?,
+            Effect::BeginsAnew => {
+                self.remove(&chunk.path)?;
                 self.create(&chunk.path)?;
             }
             Effect::Removed(paths) => {

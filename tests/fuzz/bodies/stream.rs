@@ -67,7 +67,8 @@ fn read(stream: impl Read) -> Result<Files, String> {
         buffer.clear();
         let Some(chunk) = chunks.next(&mut buffer).map_err(|why| why.to_string())? else { break };
         match inspector.take(&chunk, &buffer)? {
-            Effect::Begins => {
+            Effect::Begins => assert_eq!(files.insert(name(&chunk.path), Vec::new()), None),
+            Effect::BeginsAnew => {
                 files.insert(name(&chunk.path), Vec::new());
             }
             Effect::Removed(paths) => paths.iter().for_each(|path| assert!(files.remove(&name(path)).is_some())),
@@ -121,7 +122,8 @@ fn plainly(mut stream: &[u8]) -> Option<Files> {
                 }
                 continue;
             }
-            _ if had_ended && flags != 2 => return None,
+            // One that is empty has nothing that says that it is written anew.
+            _ if had_ended && flags != 2 && kind != b'E' => return None,
             _ if had_ended => {
                 ended.retain(|file| *file != path);
                 files.remove(&path);
