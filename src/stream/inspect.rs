@@ -1,11 +1,13 @@
 //! Whether a stream holds a whole backup: each file from its first byte to its end, and the metadata that every backup has.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
-use crate::model::Tool;
+use super::holes::{Part, Zeros};
+use crate::model::{Footprint, Tool};
 use crate::witness::findings::Findings;
 use crate::witness::{CORRUPT_PAGES, Checkpoints, aria, metadata, redo, renames, tables};
 
@@ -25,6 +27,8 @@ pub struct Inspector {
     has_definitions: bool,
     /// Definitions that were there and were removed.
     gone: BTreeSet<PathBuf>,
+    /// Of the payload that came last.
+    part: Part,
 }
 
 /// What a chunk changes in the files.
@@ -47,6 +51,11 @@ pub enum Effect {
 struct File {
     length: u64,
     has_ended: bool,
+    zeros: Zeros,
+    /// How much of it is no hole, in bytes.
+    data: u64,
+    /// How many bytes of holes are filled when it is applied.
+    fills: u64,
     /// The beginning of one that is looked into.
     beginning: Vec<u8>,
 }
@@ -62,12 +71,14 @@ pub struct Whole {
     pub has_corrupt_pages: bool,
     /// Which tables it has not whole.
     pub tables: Findings,
+    /// What its files take on a disk.
+    pub footprint: Footprint,
 }
 
 impl Inspector {
     /// For a stream of this tool.
     pub fn new(tool: &'static Tool) -> Self {
-        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new() }
+        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new(), part: Part::default() }
     }
 
     /// Takes the next chunk, which is in `buffer`.
@@ -145,10 +156,22 @@ impl Inspector {
                 file.length
             ));
         }
+        if offset == 0 {
+            file.zeros = Zeros::of(path, bytes);
+        }
+        let part = file.zeros.part(offset, bytes);
+        file.data += part.data.iter().map(|data| data.len() as u64).sum::<u64>();
+        file.fills += part.fills;
         file.length += bytes.len() as u64;
         let room = kept.saturating_sub(file.beginning.len());
         file.beginning.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        self.part = part;
         Ok(())
+    }
+
+    /// What of the payload that was taken last is to be written; the rest is a hole.
+    pub(super) fn data(&self) -> &[Range<usize>] {
+        &self.part.data
     }
 
     fn of(&mut self, path: &Path) -> Result<&mut File, String> {
@@ -236,8 +259,10 @@ impl Inspector {
         {
             return Err(format!("the redo log has {} bytes where its LSNs need {needed}", log.length));
         }
+        let sum = |of: fn(&File) -> u64| self.files.values().map(of).sum();
+        let footprint = Footprint { size: sum(|file| file.data), fills: sum(|file| file.fills) };
         let has_corrupt_pages = self.files.contains_key(Path::new(CORRUPT_PAGES));
-        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages, tables: self.tables() })
+        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages, tables: self.tables(), footprint })
     }
 
     fn text(&self, names: &[&'static str]) -> Result<(&'static str, String), String> {

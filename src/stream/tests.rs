@@ -12,6 +12,7 @@ use crate::model::{Compression, Flavour};
 use crate::witness::manifest;
 
 mod ddl;
+mod holes;
 
 const CHECKPOINTS: &str = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\n";
 const INFO: &str = "tool_name = mariabackup\ntool_version = 10.11.19\nserver_version = 10.11.19\n";
