@@ -4,6 +4,7 @@
 //! mbstream leaves such zeros out again in a file whose first page says that pages are compressed (seen with 10.11.19), and so is it here. Other
 //! files keep their zeros: the server has taken that room so as not to lack it later. A delta is gone when it is applied, so it needs none.
 
+use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::Path;
 
@@ -22,10 +23,10 @@ pub(super) enum Zeros {
     /// None.
     #[default]
     Written,
-    /// Those of a tablespace with compressed pages.
+    /// All: those of a tablespace with compressed pages, or of a delta.
     Left,
-    /// Those of the changed pages of any tablespace.
-    LeftOfDelta,
+    /// The same, of the delta of a tablespace that may have compressed pages.
+    LeftAndFilled,
 }
 
 /// A part of a file, by what is in it.
@@ -42,7 +43,13 @@ impl Zeros {
     /// Of a file that begins with these bytes.
     pub(super) fn of(path: &Path, beginning: &[u8]) -> Self {
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("delta") => Self::LeftOfDelta,
+            // The system tablespace has no holes, though it has such pages in its doublewrite buffer.
+            Some("delta")
+                if path.file_stem().is_some_and(|file| Path::new(file).extension() == Some(OsStr::new("ibd"))) =>
+            {
+                Self::LeftAndFilled
+            }
+            Some("delta") => Self::Left,
             // A tablespace that was made while the tool copied is `.new`.
             Some("ibd" | "new") if has_compressed_pages(beginning) => Self::Left,
             _ => Self::Written,
@@ -61,7 +68,7 @@ impl Zeros {
             let (next, is_zero) = block(offset, at, bytes);
             match part.data.last_mut().filter(|last| last.end == at) {
                 _ if is_zero => {
-                    if self == Self::LeftOfDelta && is_of_compressed_page(offset, at, bytes) {
+                    if self == Self::LeftAndFilled && is_of_compressed_page(offset, at, bytes) {
                         part.fills += (next - at) as u64;
                     }
                 }
@@ -122,7 +129,8 @@ mod tests {
             ("shop/a.ibd", 0x21, Zeros::Written),
             ("shop/a.MAD", 0x35, Zeros::Written),
             ("ibdata1", 0x35, Zeros::Written),
-            ("shop/a.ibd.delta", 0x15, Zeros::LeftOfDelta),
+            ("shop/a.ibd.delta", 0x15, Zeros::LeftAndFilled),
+            ("ibdata1.delta", 0x15, Zeros::Left),
         ] {
             assert_eq!(Zeros::of(Path::new(path), &head(flags)), wanted, "{path} {flags:x}");
         }
@@ -150,7 +158,7 @@ mod tests {
         // A compressed one with one block, one that is not compressed, and one of zeros.
         pages[24] = 0x80;
         pages[PAGE + 24] = 0x45;
-        let part = Zeros::LeftOfDelta.part(0, &pages);
+        let part = Zeros::LeftAndFilled.part(0, &pages);
         assert_eq!((part.fills, part.data), (3 * BLOCK as u64, vec![0..BLOCK, PAGE..PAGE + BLOCK]));
         assert_eq!(Zeros::Left.part(0, &pages).fills, 0);
     }
