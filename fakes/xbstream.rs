@@ -3,7 +3,7 @@
 //! A stream is chunks one after another, with no head and no tail, so one that is cut between two chunks cannot be told
 //! from a whole one. A chunk is the magic, a byte of flags, a byte for its type, and the path with its length (u32)
 //! before it; a payload has further its length and its offset in the file (u64 each) and its CRC-32 (u32, zlib's). All
-//! numbers are little-endian. Of what becomes of files while DDL goes on 10.5.23 knows nothing; 10.11.19 and 11.8.6 know of
+//! numbers are little-endian. Of what becomes of files while DDL goes on 10.5.23 knows nothing; 10.11.19 and 11.8.9 know of
 //! a file that is removed (`D`), one that is renamed (`R`, with the new name behind it), and one written anew (flags 2).
 
 #![allow(dead_code, reason = "shared: each program that includes it uses another part of it")]

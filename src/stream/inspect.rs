@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
@@ -15,6 +16,8 @@ use crate::witness::{CORRUPT_PAGES, Checkpoints, aria, metadata, redo, renames, 
 const OPTIONS: &str = "backup-my.cnf";
 /// The redo log of a backup by mariabackup.
 const REDO: &str = "ib_logfile0";
+/// What stands before a partition's name in that of a file. The tool has `*` behind it for all of a table.
+const PARTITION: &[u8] = b"#P#";
 /// How much of a file is kept that is looked into, in bytes: more than any metadata has.
 const KEPT: usize = 64 * 1024;
 
@@ -180,12 +183,19 @@ impl Inspector {
 
     /// Takes it that files are no more. A definition among them was copied while all DDL waited: its table is lost.
     ///
-    /// Of a partitioned table the tool says `t#P#*`. mbstream 10.11.19 takes that for the name of one file and removes nothing; nor is anything
-    /// removed here, for another table may have the name by now, and what fits is its own.
+    /// Of a partitioned table the tool says `t#P#*`. mbstream 10.11.19 takes that for the name of one file and removes nothing, and what is left
+    /// keeps a server from dropping the database. What is of `InnoDB` stays: it is of the table that has the name by now, as where
+    /// one of Aria was given that engine. A backup as a directory loses it there (10.11.19).
     fn removed(&mut self, path: &Path) -> Result<Effect, String> {
         // Most often it is a file, of which there may be very many.
         let meant = if self.files.contains_key(path) {
             vec![path.to_owned()]
+        } else if let Some(begin) =
+            path.as_os_str().as_bytes().strip_suffix(b"*").filter(|begin| begin.ends_with(PARTITION))
+        {
+            let is_meant =
+                |file: &&PathBuf| file.as_os_str().as_bytes().starts_with(begin) && tables::is_of_another_engine(file);
+            self.files.keys().filter(is_meant).cloned().collect()
         } else {
             self.files.keys().filter(|file| file.starts_with(path)).cloned().collect()
         };

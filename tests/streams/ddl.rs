@@ -36,9 +36,14 @@ impl Struck {
     }
 }
 
-/// Streams a backup; the statement runs when a table was copied, with its name in the place of `IT`.
+/// Streams a backup; the statement runs when a table was copied, with its name in the place of `~`.
 fn struck(server: &MariaDb, statement: &str) -> Struck {
-    let tables = (0..TABLES).map(|number| format!("CREATE TABLE t{number:02} (a INT) ENGINE=Aria;"));
+    struck_of(server, "", statement)
+}
+
+/// The same, of tables with this behind their definition.
+fn struck_of(server: &MariaDb, more: &str, statement: &str) -> Struck {
+    let tables = (0..TABLES).map(|number| format!("CREATE TABLE t{number:02} (a INT) ENGINE=Aria {more};"));
     server.sql(&format!("CREATE OR REPLACE DATABASE race; USE race; {}", tables.collect::<String>()));
     let mut tool = program("mariadb-backup")
         .args(["--no-defaults", "--user=root", "--backup", "--stream=xbstream"])
@@ -80,8 +85,8 @@ fn struck(server: &MariaDb, statement: &str) -> Struck {
         }
         let table = path.strip_prefix("race/").and_then(|name| name.strip_suffix(".MAD"));
         if let Some(table) = table.filter(|_| kind == 'E' && all.table.is_empty()) {
-            table.clone_into(&mut all.table);
-            server.sql(&format!("USE race; {}", statement.replace("IT", &all.table)));
+            table.split('#').next().unwrap_or_default().clone_into(&mut all.table);
+            server.sql(&format!("USE race; {}", statement.replace('~', &all.table)));
         }
         all.chunks.push((flags, kind, path, to));
     }
@@ -119,11 +124,11 @@ fn what_becomes_of_tables_is_done_as_mbstream_does_it_and_where_it_cannot() {
     let (server, bench) = (MariaDb::start(), Bench::new());
     for (statement, wanted) in [
         (
-            "ALTER TABLE IT ADD COLUMN c INT",
+            "ALTER TABLE ~ ADD COLUMN c INT",
             "0P race/it.frm, 0E race/it.frm, 2P race/it.MAD, 0E race/it.MAD, 2P race/it.MAI, 0E race/it.MAI, 2P race/it.frm, 0E race/it.frm",
         ),
-        ("DROP TABLE IT", "0D race/it.MAD, 0D race/it.MAI, 0D race/it.frm"),
-        ("RENAME TABLE IT TO other", "0R race/it.MAD race/other.MAD, 0R race/it.MAI race/other.MAI"),
+        ("DROP TABLE ~", "0D race/it.MAD, 0D race/it.MAI, 0D race/it.frm"),
+        ("RENAME TABLE ~ TO other", "0R race/it.MAD race/other.MAD, 0R race/it.MAI race/other.MAI"),
     ] {
         let struck = struck(&server, statement);
         assert_eq!(struck.of_the_table(), wanted);
@@ -133,11 +138,16 @@ fn what_becomes_of_tables_is_done_as_mbstream_does_it_and_where_it_cannot() {
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
         assert!(ours == theirs, "{statement}: other bytes");
     }
+    // What there was of it as one of Aria is gone; what is of InnoDB stays.
+    let parted = struck_of(&server, "PARTITION BY HASH(a) PARTITIONS 2", "ALTER TABLE ~ ENGINE=InnoDB");
+    let files = content(&ours(&bench, &parted.stream));
+    let mine = files.keys().filter(|path| path.contains(&parted.table)).map(|path| path.replace(&parted.table, "it"));
+    assert_eq!(mine.collect::<Vec<_>>(), ["race/it#P#p0.new", "race/it#P#p1.new", "race/it.frm", "race/it.par"]);
     // Of a statement that failed and was undone the tool takes the beginning for done; what comes next is a log table of the server's, which
     // is empty. Whole it is no more: the witness of tables says so.
     let undone = struck(
         &server,
-        "SET @done = 0; EXECUTE IMMEDIATE 'BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1146 SET @done = 1; RENAME TABLE IT TO other, none TO more; END'",
+        "SET @done = 0; EXECUTE IMMEDIATE 'BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1146 SET @done = 1; RENAME TABLE ~ TO other, none TO more; END'",
     );
     assert_eq!(
         undone.of_the_table(),
@@ -150,7 +160,7 @@ fn what_becomes_of_tables_is_done_as_mbstream_does_it_and_where_it_cannot() {
     assert_eq!(files["race/other.MAD"].len(), 8192);
     assert!(files.contains_key("xtrabackup_info"), "{:?}", files.keys());
     // A table without rows in this form has no bytes of them.
-    let emptied = struck(&server, "ALTER TABLE IT TRANSACTIONAL=0, ROW_FORMAT=FIXED");
+    let emptied = struck(&server, "ALTER TABLE ~ TRANSACTIONAL=0, ROW_FORMAT=FIXED");
     assert_eq!(
         emptied.of_the_table(),
         "0P race/it.frm, 0E race/it.frm, 0E race/it.MAD, 2P race/it.MAI, 0E race/it.MAI, 2P race/it.frm, 0E race/it.frm"

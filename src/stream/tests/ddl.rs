@@ -75,8 +75,7 @@ fn what_became_of_tables_meanwhile_is_done_to_the_files() {
             ("emptied.MAD", ""),
             ("kept.MYD", "new"),
             ("kept.frm", "late"),
-            // As mbstream leaves them.
-            ("p#P#p0.MYD", "0"),
+            // Not so the rows of the partitioned table that was dropped.
             ("p#P#p1.new", "of another table that has the name now"),
             ("z1.MYD", "rows of m1"),
         ]
