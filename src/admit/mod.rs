@@ -101,7 +101,8 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         .is_none_or(|streaming| streaming.compression == Compression::None && streaming.forward.is_none());
     if wanted.base.is_none() && is_plain && config.is_local() {
         let (data_dir, dir) = (config.data_dir.clone(), config.backup_dir.clone());
-        if let Some(shortage) = shortage(until, move || space::for_backup(&data_dir, &dir)).await {
+        let is_stream = config.streaming.is_some();
+        if let Some(shortage) = shortage(until, move || space::for_backup(&data_dir, &dir, is_stream)).await {
             return Err(Rejection::NoRoomForBackup(shortage));
         }
     }

@@ -5,7 +5,7 @@
 //! other failure does.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,13 @@ use crate::model::{Footprint, Shortage};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statfs, statvfs, statx};
 use tracing::debug;
 
-/// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file.
+/// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file. A stream has zeros for holes.
 ///
 /// # Errors
 /// Something cannot be measured.
-pub fn for_backup(data_dir: &Path, backup_dir: &Path) -> io::Result<Option<Shortage>> {
-    lack(backup_dir, size(data_dir, &is_copied)?)
+pub fn for_backup(data_dir: &Path, backup_dir: &Path, is_stream: bool) -> io::Result<Option<Shortage>> {
+    let of = if is_stream { Metadata::len } else { taken };
+    lack(backup_dir, size(data_dir, &is_copied, of)?)
 }
 
 /// Where the working copy of a database restore is made, and so how the data directory is filled.
@@ -117,7 +118,7 @@ impl Needs {
 
 impl Member {
     fn size(&self) -> io::Result<u64> {
-        self.footprint.map_or_else(|| size(&self.path, &|_| true), |footprint| Ok(footprint.size))
+        self.footprint.map_or_else(|| size(&self.path, &|_| true, taken), |footprint| Ok(footprint.size))
     }
 }
 
@@ -163,13 +164,18 @@ fn free(place: &Path) -> io::Result<u64> {
     Ok(blocks.saturating_mul(there.f_frsize))
 }
 
-/// The size on the disk of the file `dir`, or of the files below it that `counts` counts, by their names; holes take nothing. None of
-/// what is not there.
-fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
+/// What a file takes on the disk, in bytes; holes take nothing.
+fn taken(there: &Metadata) -> u64 {
+    // A block is of 512 bytes here, whatever the file system's are (stat(2)).
+    there.len().min(there.blocks() * 512)
+}
+
+/// The size, as `of` has it, of the file `dir`, or of the files below it that `counts` counts, by their names. None of what is not there.
+fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool, of: fn(&Metadata) -> u64) -> io::Result<u64> {
     if let Ok(file) = fs::symlink_metadata(dir)
         && file.is_file()
     {
-        return Ok(file.len().min(file.blocks() * 512));
+        return Ok(of(&file));
     }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -182,11 +188,10 @@ fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sum += size(&entry.path(), counts)?;
+            sum += size(&entry.path(), counts, of)?;
         } else if kind.is_file() && counts(&entry.file_name()) {
             match entry.metadata() {
-                // A block is of 512 bytes here, whatever the file system's are (stat(2)).
-                Ok(there) => sum += there.len().min(there.blocks() * 512),
+                Ok(there) => sum += of(&there),
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Err(why) => return Err(why),
             }
@@ -232,7 +237,7 @@ mod tests {
     use std::fs::{self, File};
     use std::path::Path;
 
-    use super::{Member, Needs, Space, Staging, for_backup, for_restore, is_copied, size};
+    use super::{Member, Needs, Space, Staging, for_backup, for_restore, is_copied, size, taken};
     use crate::model::Footprint;
 
     #[test]
@@ -252,9 +257,11 @@ mod tests {
         fs::write(dir.path().join("shop/orders.ibd"), [1; 5000]).unwrap();
         fs::write(dir.path().join("ib_logfile0"), [1; 5000]).unwrap();
         File::create(dir.path().join("shop/sparse.ibd")).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(size(dir.path(), &is_copied).unwrap(), 5000);
-        assert_eq!(size(&dir.path().join("none"), &is_copied).unwrap(), 0);
-        assert_eq!(for_backup(dir.path(), dir.path()).unwrap(), None);
+        assert_eq!(size(dir.path(), &is_copied, taken).unwrap(), 5000);
+        assert_eq!(size(&dir.path().join("none"), &is_copied, taken).unwrap(), 0);
+        assert_eq!(for_backup(dir.path(), dir.path(), false).unwrap(), None);
+        // But in a stream.
+        assert_eq!(size(dir.path(), &is_copied, fs::Metadata::len).unwrap(), 5000 + (1 << 40));
     }
 
     #[test]
