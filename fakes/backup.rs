@@ -87,9 +87,13 @@ pub(crate) fn run(tool: &Tool, login: &Login) -> Step<()> {
         copy(tool, &mut progress, &target, 1, path, path, &content)?;
     }
     progress.end(&target.join(tool.names.redo))?;
-    for path in others.iter().filter(|path| files::is_other_engines(path, &others) && !streaming::is_on(tool)) {
+    for path in others.iter().filter(|path| files::is_other_engines(path, &others)) {
         if tool.call.has(&Fault::TakesTablesAway) || !data.join(path).exists() {
-            take_away(&target.join(path))?;
+            if streaming::is_on(tool) {
+                streaming::take_away(tool, path)?;
+            } else {
+                take_away(&target.join(path))?;
+            }
         }
     }
     copy_young(tool, &target, &[logs, tables, others].concat())?;

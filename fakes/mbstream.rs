@@ -18,14 +18,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use faults::Progress;
 use log::{Flavour, Log, now};
 use player::{BAD_SCRIPT, Call, Fault, Step, Stop, print, say};
+use rustix::fs::OFlags;
 use world::World;
-use xbstream::{Chunk, Chunks};
+use xbstream::{Chunk, Chunks, Kind};
 
 fn main() -> ExitCode {
     match run() {
@@ -186,7 +187,7 @@ fn extract(call: &Call, arguments: &Arguments) -> Step<()> {
     let log = Log { flavour: Flavour::Mariabackup };
     // How many files will come is not known, so the faults of the middle strike before the second one.
     let mut progress = Progress::new(call, &log, 2);
-    let mut chunks = Chunks::new(io::stdin().lock());
+    let mut chunks = Chunks::new(io::stdin().lock(), !is_old(call));
     let mut files = BTreeMap::new();
     let mut has_failed = false;
     let mut workers = arguments.workers;
@@ -194,7 +195,8 @@ fn extract(call: &Call, arguments: &Arguments) -> Step<()> {
         let read = match chunks.next() {
             Ok(None) => break,
             Ok(Some(chunk)) => {
-                if !files.contains_key(&chunk.path) {
+                let is_of_a_file = matches!(chunk.kind, Kind::Payload(_) | Kind::End(_));
+                if is_of_a_file && !files.contains_key(&chunk.path) {
                     progress.before(Path::new(&chunk.path))?;
                     if arguments.verbose && is_valid(call, &chunk.path) {
                         log.note(0, &chunk.path);
@@ -230,16 +232,37 @@ enum Failure {
     Unreadable(String),
 }
 
-/// Does what a chunk asks. Its file is created before its checksum is compared: a wrong one leaves it empty.
+/// Does what a chunk asks. Its file is created before its checksum is compared: a wrong one leaves it empty. What becomes of a file is
+/// done wherever its path leads, and what cannot be done is not told.
 fn put(call: &Call, files: &mut BTreeMap<String, (File, u64)>, chunk: &Chunk) -> Result<(), Failure> {
     let path = &chunk.path;
-    if !files.contains_key(path) {
-        let file = create_file(call, path).ok_or(Failure::NotCreated)?;
-        files.insert(path.clone(), (file, 0));
+    let is_open = files.contains_key(path);
+    if matches!(chunk.kind, Kind::Removed | Kind::Renamed(_)) && is_open {
+        let _ = failed(call, &format!("rename and remove chunks can not be applied to opened file: {path}"));
+        return Err(Failure::NotCreated);
     }
-    let Some(payload) = &chunk.payload else {
-        files.remove(path);
-        return Ok(());
+    match &chunk.kind {
+        Kind::Removed => {
+            remove(path);
+            return Ok(());
+        }
+        Kind::Renamed(to) => {
+            let _ = fs::rename(here(path), here(to));
+            return Ok(());
+        }
+        Kind::Payload(_) | Kind::End(_) if !is_open => {
+            let file = create_file(call, path, chunk.is_anew).ok_or(Failure::NotCreated)?;
+            files.insert(path.clone(), (file, 0));
+        }
+        Kind::Payload(_) | Kind::End(_) => {}
+    }
+    let payload = match &chunk.kind {
+        Kind::Payload(payload) => payload,
+        Kind::End(Some(name)) => return name.checked().map(|_| ()).map_err(Failure::Unreadable),
+        Kind::End(None) | Kind::Removed | Kind::Renamed(_) => {
+            files.remove(path);
+            return Ok(());
+        }
     };
     let bytes = payload.checked().map_err(Failure::Unreadable)?;
     let Some((file, written)) = files.get_mut(path) else { return Err(Failure::NotWritten) };
@@ -258,15 +281,36 @@ fn put(call: &Call, files: &mut BTreeMap<String, (File, u64)>, chunk: &Chunk) ->
     Ok(())
 }
 
-/// Whether the real tool takes such a path: 10.5.23 takes any, and goes wherever it leads; later ones look for `/../` and at the
-/// first letter alone.
-fn is_valid(call: &Call, path: &str) -> bool {
-    let is_old = World::at(&call.bin).version().is_some_and(|version| version.starts_with("10.5."));
-    is_old || !path.starts_with(['.', '/']) && !path.contains("/../")
+/// Removes a file, or a directory with all that is in it; of the directory itself, all that is in it.
+fn remove(path: &str) {
+    let path = here(path);
+    if fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) {
+        for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
+            remove(&entry.path().display().to_string());
+        }
+        let _ = fs::remove_dir(path);
+    } else {
+        let _ = fs::remove_file(path);
+    }
 }
 
-/// Creates a file that must not be there yet, and its directory, if that alone is missing. Says why it cannot.
-fn create_file(call: &Call, path: &str) -> Option<File> {
+/// A path of a chunk, from the directory that is extracted into.
+fn here(path: &str) -> PathBuf {
+    if path.starts_with('/') { path.into() } else { format!("./{path}").into() }
+}
+
+fn is_old(call: &Call) -> bool {
+    World::at(&call.bin).version().is_some_and(|version| version.starts_with("10.5."))
+}
+
+/// Whether the real tool takes such a path for a file that begins: 10.5.23 takes any, and goes wherever it leads; later ones look for
+/// `/../` and at the first letter alone.
+fn is_valid(call: &Call, path: &str) -> bool {
+    is_old(call) || !path.starts_with(['.', '/']) && !path.contains("/../")
+}
+
+/// Creates a file that must not be there yet, unless it is written anew, and its directory, if that alone is missing. Says why it cannot.
+fn create_file(call: &Call, path: &str, is_anew: bool) -> Option<File> {
     if !is_valid(call, path) {
         let _ = failed(call, &format!("invalid filename {path}"));
         return None;
@@ -285,7 +329,12 @@ fn create_file(call: &Call, path: &str) -> Option<File> {
         }
     }
     let shown = if path.starts_with('/') { path.to_owned() } else { format!("./{path}") };
-    match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&shown) {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(!is_anew).mode(0o640);
+    if is_anew {
+        options.create(true).truncate(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    match options.open(&shown) {
         Ok(file) => Some(file),
         Err(error) => {
             cannot(&format!("Can't create/write to file '{shown}'"), &error);

@@ -45,7 +45,16 @@ pub(crate) fn format(tool: &Tool) -> &'static str {
 
 /// Writes a whole file to stdout. A reader that is gone, or a full disk, ends the backup.
 pub(crate) fn put(tool: &Tool, name: &str, content: &[u8]) -> Step<()> {
-    xbstream::write_file(&mut io::stdout(), name, content).map_err(|error| {
+    written(tool, xbstream::write_file(&mut io::stdout(), name, content))
+}
+
+/// Tells the reader to remove a file again.
+pub(crate) fn take_away(tool: &Tool, name: &str) -> Step<()> {
+    written(tool, xbstream::write_removal(&mut io::stdout(), name))
+}
+
+fn written(tool: &Tool, written: io::Result<()>) -> Step<()> {
+    written.map_err(|error| {
         let text = error.to_string();
         let text = text.split(" (os error").next().unwrap_or_default();
         let number = error.raw_os_error().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! The format of a stream of files, `xbstream`: what mariadb-backup and mbstream 10.11.19 write and read.
 //!
 //! A stream is chunks one after another, with no head and no tail, so one that is cut between two chunks cannot be told
-//! from a whole one. A chunk is the magic, a byte of flags (0), a byte for its type, and the path with its length (u32)
+//! from a whole one. A chunk is the magic, a byte of flags, a byte for its type, and the path with its length (u32)
 //! before it; a payload has further its length and its offset in the file (u64 each) and its CRC-32 (u32, zlib's). All
-//! numbers are little-endian.
+//! numbers are little-endian. Of what becomes of files while DDL goes on 10.5.23 knows nothing; 10.11.19 and 11.8.9 know of
+//! a file that is removed (`D`), one that is renamed (`R`, with the new name behind it), and one written anew (flags 2).
 
 #![allow(dead_code, reason = "shared: each program that includes it uses another part of it")]
 
@@ -35,8 +36,16 @@ pub(crate) fn write_file(to: &mut impl Write, path: &str, content: &[u8]) -> io:
     to.flush()
 }
 
+/// Writes that a file is to be removed.
+pub(crate) fn write_removal(to: &mut impl Write, path: &str) -> io::Result<()> {
+    to.write_all(&head(b'D', path)?)?;
+    to.flush()
+}
+
 /// The flag of a chunk whose type need not be known.
 const IGNORABLE: u8 = 1;
+/// The flag of a file that is written anew.
+const ANEW: u8 = 2;
 
 fn head(kind: u8, path: &str) -> io::Result<Vec<u8>> {
     let length = u32::try_from(path.len()).map_err(io::Error::other)?;
@@ -47,11 +56,27 @@ fn head(kind: u8, path: &str) -> io::Result<Vec<u8>> {
 pub(crate) struct Chunk {
     /// The file it belongs to.
     pub(crate) path: String,
-    /// What it brings; nothing where it ends its file.
-    pub(crate) payload: Option<Payload>,
+    /// Whether the file is written anew.
+    pub(crate) is_anew: bool,
+    /// What it is.
+    pub(crate) kind: Kind,
+}
+
+/// What a chunk is.
+pub(crate) enum Kind {
+    /// A part of its file.
+    Payload(Payload),
+    /// The end of its file. Behind a new name, with no payload between them, the real tool takes the name for a payload,
+    /// and the checksum of the last payload for its own: that is never right.
+    End(Option<Payload>),
+    /// The file is to be removed.
+    Removed,
+    /// The file gets this name.
+    Renamed(String),
 }
 
 /// A part of a file.
+#[derive(Clone)]
 pub(crate) struct Payload {
     /// Where in the file it begins.
     pub(crate) offset: u64,
@@ -77,12 +102,19 @@ pub(crate) struct Chunks<R> {
     from: R,
     /// Where the next chunk begins.
     offset: u64,
+    /// Whether it knows of what becomes of files.
+    knows_ddl: bool,
+    /// What the last payload or new name left behind.
+    last: Payload,
+    /// Whether it is a new name.
+    is_name: bool,
 }
 
 impl<R: Read> Chunks<R> {
-    /// Reads from the beginning of a stream.
-    pub(crate) fn new(from: R) -> Self {
-        Self { from, offset: 0 }
+    /// Reads from the beginning of a stream, as a tool that knows of what becomes of files, or as one of before.
+    pub(crate) fn new(from: R, knows_ddl: bool) -> Self {
+        let last = Payload { offset: 0, bytes: Vec::new(), checksum: 0, checksum_at: 0 };
+        Self { from, offset: 0, knows_ddl, last, is_name: false }
     }
 
     /// The next chunk, or nothing at the end.
@@ -100,7 +132,8 @@ impl<R: Read> Chunks<R> {
             return Err(format!("wrong chunk magic at offset 0x{start:x}."));
         }
         // One that may be ignored is not: what it brings is written like any other payload.
-        if kind != b'P' && kind != b'E' && flags & IGNORABLE == 0 {
+        let is_known = matches!(kind, b'P' | b'E') || self.knows_ddl && matches!(kind, b'D' | b'R');
+        if !is_known && flags & IGNORABLE == 0 {
             // The number is decimal after all, with the real tool too.
             return Err(format!("unknown chunk type 0x{kind} at offset 0x{:x}.", start + 9));
         }
@@ -111,16 +144,43 @@ impl<R: Read> Chunks<R> {
         let path = self.whole(u64::from(length))?;
         let path = String::from_utf8_lossy(&path).into_owned();
         let after_path = start + HEAD as u64 + u64::from(length);
-        if kind == b'E' {
-            self.offset = after_path;
-            return Ok(Some(Chunk { path, payload: None }));
+        let is_anew = self.knows_ddl && flags & ANEW != 0;
+        let kind = match kind {
+            b'E' => {
+                self.offset = after_path;
+                Kind::End(self.is_name.then(|| self.last.clone()))
+            }
+            b'D' if self.knows_ddl => {
+                self.offset = after_path;
+                Kind::Removed
+            }
+            b'R' if self.knows_ddl => Kind::Renamed(self.new_name(after_path)?),
+            _ => Kind::Payload(self.payload(after_path)?),
+        };
+        Ok(Some(Chunk { path, is_anew, kind }))
+    }
+
+    fn new_name(&mut self, after_path: u64) -> Result<String, String> {
+        let length = self.whole(4)?.try_into().map_or(0, u32::from_le_bytes);
+        if length >= PATH_LIMIT {
+            return Err(format!("path length ({length}) for new name of 'rename'\tchunk is too large"));
         }
+        let name = self.whole(u64::from(length))?;
+        self.offset = after_path + 4 + u64::from(length);
+        self.last.bytes = [name.as_slice(), b"\0"].concat();
+        self.is_name = true;
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    fn payload(&mut self, after_path: u64) -> Result<Payload, String> {
         let (length, offset) = (self.number()?, self.number()?);
         let checksum = self.whole(4)?.try_into().map_or(0, u32::from_le_bytes);
         let bytes = self.whole(length)?;
         self.offset = after_path + 20 + length;
         let payload = Payload { offset, bytes, checksum, checksum_at: after_path + 16 };
-        Ok(Some(Chunk { path, payload: Some(payload) }))
+        self.last = payload.clone();
+        self.is_name = false;
+        Ok(payload)
     }
 
     fn number(&mut self) -> Result<u64, String> {

@@ -211,3 +211,53 @@ fn a_real_backup_on_a_full_disk_leaves_nothing() {
     env.full("next");
     assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
 }
+
+/// A table with page compression is longer than what it takes, and so is its stream. What an incremental brings is written in full.
+#[test]
+fn a_chain_with_page_compression_is_restored_where_what_it_takes_fits() {
+    if !mariadb::is_installed() {
+        return;
+    }
+    let mut server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.holes (id INT PRIMARY KEY, t TEXT) ENGINE=InnoDB PAGE_COMPRESSED=1;
+         INSERT INTO shop.holes SELECT seq, repeat('much of the same ', 400) FROM shop.seq_1_to_8000",
+    );
+    let mut env = TestEnv::real(&server);
+    let Some(disk) = SmallDisk::mount(&env.path("backups")) else { return };
+    env.set("stream", "true");
+    env.start_daemon();
+    // Pages that are only in the log are in no delta.
+    server.stop();
+    server.run();
+    env.full(CHAIN[0]);
+    server.sql("UPDATE shop.holes SET t = concat(t, '!') WHERE id % 40 = 0");
+    server.stop();
+    server.run();
+    env.incremental(CHAIN[1], CHAIN[0]);
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    let figures = CHAIN.map(|id| {
+        let card = fs::read_to_string(env.backup(id).join("backup.json")).unwrap();
+        let card: serde_json::Value = serde_json::from_str(&card).unwrap();
+        let extracted = &card["form"]["extracted"];
+        (extracted["size"].as_u64().unwrap(), extracted["fills"].as_u64().unwrap_or_default())
+    });
+    let [(full, 0), (incremental, fills)] = figures else { panic!("{figures:?}") };
+    let most = full + incremental.max(fills);
+    let length = fs::metadata(env.backup(CHAIN[0]).join("backup-full-1.xbstream")).unwrap().len();
+    assert!(fills > 1 << 20 && length > most + (40 << 20), "{figures:?}, of a stream of {length} bytes");
+    disk.leave(most - PAGE);
+    let said = env.send(&restore_request(&CHAIN, "folder"));
+    assert!(said.contains("cannot restore, no room in '~/backups'"), "{said}");
+    // Besides the tool makes a log and lists of its own.
+    let before = disk.used();
+    disk.leave(most + (16 << 20));
+    env.restore(&CHAIN, "folder");
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+    let taken = disk.used() - before;
+    assert!(taken < most + (16 << 20) && taken > full + fills / 2, "{taken} bytes are taken, of {figures:?}");
+    let row = &env.rows("restore", "1")[0];
+    let folder = env.here(row["target_path"].as_str().unwrap()).join(CHAIN[0]);
+    let look = "SELECT count(*), sum(crc32(t)) FROM shop.holes";
+    assert_eq!(MariaDb::over(&folder).sql(look), server.sql(look));
+}

@@ -78,6 +78,7 @@ macro_rules! on_every_mariadb {
 }
 
 mod backup;
+mod ddl;
 mod extract;
 mod faults;
 mod mbstream;

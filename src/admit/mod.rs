@@ -101,7 +101,8 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
         .is_none_or(|streaming| streaming.compression == Compression::None && streaming.forward.is_none());
     if wanted.base.is_none() && is_plain && config.is_local() {
         let (data_dir, dir) = (config.data_dir.clone(), config.backup_dir.clone());
-        if let Some(shortage) = shortage(until, move || space::for_backup(&data_dir, &dir)).await {
+        let is_stream = config.streaming.is_some();
+        if let Some(shortage) = shortage(until, move || space::for_backup(&data_dir, &dir, is_stream)).await {
             return Err(Rejection::NoRoomForBackup(shortage));
         }
     }
@@ -163,10 +164,15 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let bin = backup_bin(config)?;
     let version = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
-    let paths = chain.iter().map(|member| member.stored.path().clone()).collect::<Vec<_>>();
+    let members = chain.iter().zip(&cards).map(|(member, card)| space::Member {
+        path: member.stored.path().clone(),
+        // What somebody else may have written says nothing of it.
+        footprint: card.as_ref().filter(|(_, is_vouched)| *is_vouched).and_then(|(card, _)| card.footprint()),
+    });
+    let members = members.collect::<Vec<_>>();
     let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
     let work = parent.clone();
-    let measured = within(until, move || space::for_restore(&paths, &work, data_dir.as_deref())).await;
+    let measured = within(until, move || space::for_restore(&members, &work, data_dir.as_deref())).await;
     let unknown = Space { staging: Staging::Apart, shortage: None, size: u64::MAX };
     let Space { staging, shortage, size } = measured.unwrap_or(unknown);
     if let Some(shortage) = shortage {

@@ -101,8 +101,8 @@ pub(super) fn store(args: &StoreArgs) -> ExitCode {
         stored.whole.tables.lines().lines().for_each(print_error);
         let (what, files) = (if args.forward { "passed on" } else { "stored" }, stored.whole.files);
         Ok::<_, crate::stream::StreamError>(format!(
-            "{what} '{}': {} bytes, of a stream of {} bytes with {files} files",
-            args.name, stored.bytes_out, stored.bytes_in
+            "{what} '{}': {} bytes, of a stream of {} bytes with {files} files; {}",
+            args.name, stored.bytes_out, stored.bytes_in, stored.whole.footprint
         ))
     })
 }

@@ -6,6 +6,7 @@
 pub mod ahead;
 pub mod below;
 pub mod data_dir;
+mod fills;
 pub mod links;
 mod new_dir;
 pub mod own;

@@ -5,20 +5,23 @@
 //! other failure does.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::model::Shortage;
+use super::fills::fills;
+use crate::model::{Footprint, Shortage};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statfs, statvfs, statx};
+use tracing::debug;
 
-/// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file.
+/// Finds out what a full backup of the server in `data_dir` lacks in `backup_dir`: it takes every table's file. A stream has zeros for holes.
 ///
 /// # Errors
 /// Something cannot be measured.
-pub fn for_backup(data_dir: &Path, backup_dir: &Path) -> io::Result<Option<Shortage>> {
-    lack(backup_dir, size(data_dir, &is_copied)?)
+pub fn for_backup(data_dir: &Path, backup_dir: &Path, is_stream: bool) -> io::Result<Option<Shortage>> {
+    let of = if is_stream { Metadata::len } else { taken };
+    lack(backup_dir, size(data_dir, &is_copied, of)?)
 }
 
 /// Where the working copy of a database restore is made, and so how the data directory is filled.
@@ -43,25 +46,31 @@ pub struct Space {
     pub size: u64,
 }
 
+/// A stored backup that is to be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its folder or its stream.
+    pub path: PathBuf,
+    /// What the files of its stream take. None if it is a directory, or that is not known: then it is what it takes as it is stored.
+    pub footprint: Option<Footprint>,
+}
+
 /// Finds out where a restore of these stored backups, the full one first, is best prepared, and what it lacks: in `work`'s file system,
 /// and in `data_dir`'s, if it is to fill that.
 ///
 /// # Errors
 /// Something cannot be measured.
-pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> io::Result<Space> {
-    let sizes = chain.iter().map(|stored| size(stored, &|_| true)).collect::<io::Result<Vec<_>>>()?;
-    let full = sizes.first().copied().unwrap_or_default();
-    // One at a time is there beside the full one.
-    let largest = sizes.iter().skip(1).copied().max().unwrap_or_default();
-    let size = expected(chain, full + largest);
+pub fn for_restore(chain: &[Member], work: &Path, data_dir: Option<&Path>) -> io::Result<Space> {
+    let Needs { full, most } = Needs::of(chain)?;
+    let size = expected(chain, most);
     let space = |staging, shortage| Ok(Space { staging, shortage, size });
     let work = existing(work);
     let Some(data_dir) = data_dir else {
-        return space(Staging::Apart, lack_for_copies(&work, full + largest)?);
+        return space(Staging::Apart, lack_for_copies(&work, most)?);
     };
     let above = existing(data_dir);
     if is_one_mount(&work, &above)? {
-        return space(Staging::Beside, lack_for_copies(&work, full + largest)?);
+        return space(Staging::Beside, lack_for_copies(&work, most)?);
     }
     let is_one = fs::metadata(&work)?.dev() == fs::metadata(&above)?.dev();
     // A directory that is not there the tool makes itself.
@@ -69,11 +78,48 @@ pub fn for_restore(chain: &[PathBuf], work: &Path, data_dir: Option<&Path>) -> i
         return space(Staging::Inside, None);
     }
     let filled = if is_one { full } else { 0 };
-    let shortage = match lack_for_copies(&work, full + largest.max(filled))? {
+    let shortage = match lack_for_copies(&work, most.max(full + filled))? {
         None if !is_one => lack(&above, full)?,
         shortage => shortage,
     };
     space(Staging::Apart, shortage)
+}
+
+/// What the working copy of a restore takes.
+struct Needs {
+    /// That of the full backup, before anything is applied to it, in bytes.
+    full: u64,
+    /// It at the restore's worst moment, in bytes.
+    most: u64,
+}
+
+impl Needs {
+    /// One incremental at a time is there beside the full backup. An apply fills holes; those that another has filled are counted once at the
+    /// least, so only the largest of such figures counts.
+    fn of(chain: &[Member]) -> io::Result<Self> {
+        let Some((first, incrementals)) = chain.split_first() else { return Ok(Self { full: 0, most: 0 }) };
+        let full = first.size()?;
+        let (mut most, mut filled) = (full, 0);
+        for incremental in incrementals {
+            most = most.max(full.saturating_add(filled).saturating_add(incremental.size()?));
+            filled = filled.max(match incremental.footprint {
+                Some(footprint) => footprint.fills,
+                None if first.path.is_dir() && incremental.path.is_dir() => fills(&first.path, &incremental.path)
+                    .unwrap_or_else(|why| {
+                        debug!(reason = %why, "what an apply fills cannot be measured");
+                        0
+                    }),
+                None => 0,
+            });
+        }
+        Ok(Self { full, most: most.max(full.saturating_add(filled)) })
+    }
+}
+
+impl Member {
+    fn size(&self) -> io::Result<u64> {
+        self.footprint.map_or_else(|| size(&self.path, &|_| true, taken), |footprint| Ok(footprint.size))
+    }
 }
 
 /// What copies of stored backups lack where they are made.
@@ -93,9 +139,13 @@ fn is_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
 }
 
 /// How much the files of a chain may take that has this size as it is stored: a compressed one more, by a factor that few data reach.
-fn expected(chain: &[PathBuf], stored: u64) -> u64 {
+fn expected(chain: &[Member], stored: u64) -> u64 {
     let is_compressed = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
-    if chain.iter().any(is_compressed) { stored.saturating_mul(8) } else { stored }
+    if chain.iter().any(|member| member.footprint.is_none() && is_compressed(&member.path)) {
+        stored.saturating_mul(8)
+    } else {
+        stored
+    }
 }
 
 fn lack(place: &Path, needed: u64) -> io::Result<Option<Shortage>> {
@@ -114,13 +164,18 @@ fn free(place: &Path) -> io::Result<u64> {
     Ok(blocks.saturating_mul(there.f_frsize))
 }
 
-/// The size on the disk of the file `dir`, or of the files below it that `counts` counts, by their names; holes take nothing. None of
-/// what is not there.
-fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
+/// What a file takes on the disk, in bytes; holes take nothing.
+fn taken(there: &Metadata) -> u64 {
+    // A block is of 512 bytes here, whatever the file system's are (stat(2)).
+    there.len().min(there.blocks() * 512)
+}
+
+/// The size, as `of` has it, of the file `dir`, or of the files below it that `counts` counts, by their names. None of what is not there.
+fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool, of: fn(&Metadata) -> u64) -> io::Result<u64> {
     if let Ok(file) = fs::symlink_metadata(dir)
         && file.is_file()
     {
-        return Ok(file.len().min(file.blocks() * 512));
+        return Ok(of(&file));
     }
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -133,11 +188,10 @@ fn size(dir: &Path, counts: &dyn Fn(&OsStr) -> bool) -> io::Result<u64> {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sum += size(&entry.path(), counts)?;
+            sum += size(&entry.path(), counts, of)?;
         } else if kind.is_file() && counts(&entry.file_name()) {
             match entry.metadata() {
-                // A block is of 512 bytes here, whatever the file system's are (stat(2)).
-                Ok(there) => sum += there.len().min(there.blocks() * 512),
+                Ok(there) => sum += of(&there),
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Err(why) => return Err(why),
             }
@@ -183,7 +237,8 @@ mod tests {
     use std::fs::{self, File};
     use std::path::Path;
 
-    use super::{Space, Staging, for_backup, for_restore, is_copied, size};
+    use super::{Member, Needs, Space, Staging, for_backup, for_restore, is_copied, size, taken};
+    use crate::model::Footprint;
 
     #[test]
     fn tables_count_and_logs_do_not() {
@@ -202,16 +257,18 @@ mod tests {
         fs::write(dir.path().join("shop/orders.ibd"), [1; 5000]).unwrap();
         fs::write(dir.path().join("ib_logfile0"), [1; 5000]).unwrap();
         File::create(dir.path().join("shop/sparse.ibd")).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(size(dir.path(), &is_copied).unwrap(), 5000);
-        assert_eq!(size(&dir.path().join("none"), &is_copied).unwrap(), 0);
-        assert_eq!(for_backup(dir.path(), dir.path()).unwrap(), None);
+        assert_eq!(size(dir.path(), &is_copied, taken).unwrap(), 5000);
+        assert_eq!(size(&dir.path().join("none"), &is_copied, taken).unwrap(), 0);
+        assert_eq!(for_backup(dir.path(), dir.path(), false).unwrap(), None);
+        // But in a stream.
+        assert_eq!(size(dir.path(), &is_copied, fs::Metadata::len).unwrap(), 5000 + (1 << 40));
     }
 
     #[test]
     fn what_is_there_is_enough_for_little() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), [1; 5000]).unwrap();
-        let chain = [dir.path().to_owned(), dir.path().join("none")];
+        let chain = ["", "none"].map(|name| Member { path: dir.path().join(name), footprint: None });
         let (work, data_dir) = (dir.path().join("tmp/2026"), dir.path().join("data"));
         let space = |staging| Space { staging, shortage: None, size: 5000 };
         assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), space(Staging::Beside));
@@ -223,5 +280,22 @@ mod tests {
         let other = std::os::unix::fs::MetadataExt::dev(&fs::metadata("/dev/shm").unwrap());
         let own = std::os::unix::fs::MetadataExt::dev(&fs::metadata(dir.path()).unwrap());
         assert_eq!(inside, space(if other == own { Staging::Beside } else { Staging::Inside }));
+    }
+
+    /// A stream of tables with page compression is longer than what comes out of it, and what is applied to that fills its holes.
+    #[test]
+    fn a_restore_takes_what_its_files_take_and_what_is_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("backup-a.xbstream");
+        fs::write(&path, vec![1; 9000]).unwrap();
+        let member = |size, fills| Member { path: path.clone(), footprint: Some(Footprint { size, fills }) };
+        let bare = Member { path: path.clone(), footprint: None };
+        let needs = |chain: &[Member]| Needs::of(chain).map(|needs| (needs.full, needs.most)).unwrap();
+        assert_eq!(needs(std::slice::from_ref(&bare)), (9000, 9000));
+        assert_eq!(needs(&[member(2000, 0)]), (2000, 2000));
+        assert_eq!(needs(&[member(2000, 0), member(100, 700)]), (2000, 2700));
+        assert_eq!(needs(&[member(2000, 0), member(100, 700), member(50, 300), member(300, 0)]), (2000, 3000));
+        assert_eq!(needs(&[member(u64::MAX, 0), member(1, 1)]), (u64::MAX, u64::MAX));
+        assert_eq!(needs(&[]), (0, 0));
     }
 }

@@ -14,7 +14,7 @@ use super::error::JobError;
 use super::run::{Job, blocking};
 use crate::disk;
 use crate::exec::Finished;
-use crate::model::{Moment, stream_name};
+use crate::model::{Footprint, Moment, stream_name};
 use crate::plan::{Goal, NewBackup};
 use crate::records::failure::Reason;
 use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
@@ -34,10 +34,12 @@ impl Job {
         let data_dir = self.config.data_dir.clone();
         let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);
         let streaming = self.config.streaming.as_ref().filter(|_| is_stream);
+        let extracted = finished.rest.iter().find_map(|stage| Footprint::said(&stage.stderr.text));
         let form = streaming.map_or(Form::Directory, |streaming| Form::Stream {
             name: stream_name(&id, streaming.compression),
             compression: streaming.compression.name().to_owned(),
             forwarded: streaming.forward.is_some(),
+            extracted,
         });
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
         let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);

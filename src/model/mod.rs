@@ -5,6 +5,7 @@
 mod causes;
 mod compression;
 mod flavour;
+mod footprint;
 pub mod id;
 mod job_kind;
 mod moment;
@@ -19,6 +20,7 @@ mod version;
 pub use causes::causes;
 pub use compression::Compression;
 pub use flavour::{Flavour, Tool};
+pub use footprint::Footprint;
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use moment::Moment;

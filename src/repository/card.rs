@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::history::{Descent, Mark, Traces};
 use crate::disk::links::is_own;
-use crate::model::Lsn;
+use crate::model::{Footprint, Lsn};
 use crate::server::Server;
 use crate::witness::Binlog;
 use crate::witness::imported::Imported;
@@ -145,6 +145,9 @@ pub enum Form {
         compression: String,
         /// Whether it was forwarded, and lies elsewhere.
         forwarded: bool,
+        /// What its files take once they are extracted. None if that was not found out, as before there was this field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extracted: Option<Footprint>,
     },
 }
 
@@ -233,6 +236,14 @@ impl Card {
             is_marked: self.history.marked,
             to_lsn: self.lsn.to,
             redo_begins_at: self.history.redo_begins_at,
+        }
+    }
+
+    /// What its files take once they are extracted. None if it is no stream, or does not say so.
+    pub fn footprint(&self) -> Option<Footprint> {
+        match &self.form {
+            Form::Directory => None,
+            Form::Stream { extracted, .. } => *extracted,
         }
     }
 

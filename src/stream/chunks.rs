@@ -5,9 +5,13 @@
 //! (read from streams of mariadb-backup 10.5.23, 10.11.19 and 11.8.6; the type is `P` for a payload and `E` for a file's end).
 //!
 //! Where tables are dropped, renamed or altered meanwhile, the tool sends after the files what became of them (read from streams of 10.11.19):
-//! `D`, the path is to be removed, a file, a directory with all that is in it, or by a last `*` all that begin so; `R`, the file has another
-//! name from now on, which follows with its length (u32) before it; and payloads with flags 2, the file is written anew. A chunk of another
-//! type, such as xtrabackup writes for pages with holes, is refused: what is not understood cannot be vouched for.
+//! `D`, the path is to be removed, a file or a directory with all that is in it; `R`, the file has another name from now on, which follows with
+//! its length (u32) before it; and payloads with flags 2, the file is written anew. What there is of a partitioned table it calls `t#P#*`.
+//! Holes of tables with page compression come as zeros. A chunk of another type, such as xtrabackup writes for such holes, is refused: what is
+//! not understood cannot be vouched for.
+//!
+//! Every path, to be removed and a new name too, is held to the same rule. mbstream 10.11.19 looks at that of a file that begins alone: it
+//! removes and renames what is outside its directory (`streams::mbstream::what_becomes_of_files_is_done_wherever_a_path_leads`).
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -53,7 +57,7 @@ pub enum Kind {
     },
     /// The end of the file.
     End,
-    /// The file is to be removed, or a directory with all in it, or all whose path begins with what is before a last `*`.
+    /// The file is to be removed, or a directory with all in it.
     Removed,
     /// The file gets another name, under which none is left that was there.
     Renamed {

@@ -1,12 +1,13 @@
 //! A stored stream made files again: a private copy of the backup, as another one is that was stored as files.
 //!
 //! Reading with its hash, decompressing, and checking and writing each have a thread of their own. No path of the stream leads out of the
-//! directory, which is made for it: each file is new, and each directory is made on the way to it.
+//! directory, which is made for it: each file is new, and each directory is made on the way to it. Holes of page compression stay holes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -119,7 +120,7 @@ impl Extract<'_> {
             let Some(chunk) = chunks.next(&mut buffer)? else { break };
             let effect = inspector.take(&chunk, &buffer).map_err(broken)?;
             if let Some(files) = &mut files {
-                files.follow(&effect, &chunk, &buffer)?;
+                files.follow(&effect, &chunk, inspector.data(), &buffer)?;
             }
         }
         let bytes = chunks.at();
@@ -127,21 +128,35 @@ impl Extract<'_> {
     }
 }
 
+/// A file that is being written.
+struct Open {
+    file: File,
+    /// How long it is by what has come of it, in bytes.
+    length: u64,
+    /// How much of it was written, to the end of the last part that is no hole, in bytes.
+    written: u64,
+}
+
 /// The files that are being written.
 struct Files<'a> {
     into: &'a Path,
-    open: HashMap<PathBuf, File>,
+    open: HashMap<PathBuf, Open>,
     made: HashSet<PathBuf>,
 }
 
 impl Files<'_> {
     /// Does to the files what a chunk says, whose effect is known.
-    fn follow(&mut self, effect: &Effect, chunk: &Chunk, buffer: &[u8]) -> Result<(), StreamError> {
+    fn follow(
+        &mut self,
+        effect: &Effect,
+        chunk: &Chunk,
+        data: &[Range<usize>],
+        buffer: &[u8],
+    ) -> Result<(), StreamError> {
         match effect {
-            Effect::Begins => {
-                if chunk.is_anew {
-                    self.remove(&chunk.path)?;
-                }
+            Effect::Begins => self.create(&chunk.path)?,
+            Effect::BeginsAnew => {
+                self.remove(&chunk.path)?;
                 self.create(&chunk.path)?;
             }
             Effect::Removed(paths) => {
@@ -154,10 +169,10 @@ impl Files<'_> {
             Effect::None | Effect::Renamed => {}
         }
         match &chunk.kind {
-            Kind::Payload { bytes, .. } => self.write(&chunk.path, buffer.get(bytes.clone()).unwrap_or_default())?,
-            Kind::End => {
-                self.open.remove(&chunk.path);
+            Kind::Payload { offset, bytes } => {
+                self.write(&chunk.path, *offset, data, buffer.get(bytes.clone()).unwrap_or_default())?;
             }
+            Kind::End => self.end(&chunk.path)?,
             Kind::Renamed { to } if *effect == Effect::Renamed => {
                 self.directory_of(to)?;
                 let to = self.into.join(to);
@@ -189,12 +204,31 @@ impl Files<'_> {
         let path = self.into.join(relative);
         self.directory_of(relative)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path);
-        self.open.insert(relative.to_owned(), file.map_err(cannot_write(path))?);
+        let open = Open { file: file.map_err(cannot_write(path))?, length: 0, written: 0 };
+        self.open.insert(relative.to_owned(), open);
         Ok(())
     }
 
-    fn write(&mut self, relative: &Path, bytes: &[u8]) -> Result<(), StreamError> {
-        let Some(file) = self.open.get_mut(relative) else { return Ok(()) };
-        file.write_all(bytes).map_err(|source| StreamError::Write { path: self.into.join(relative), source })
+    /// Writes what of a part is no hole.
+    fn write(&mut self, relative: &Path, offset: u64, data: &[Range<usize>], bytes: &[u8]) -> Result<(), StreamError> {
+        let Some(open) = self.open.get_mut(relative) else { return Ok(()) };
+        open.length = offset + bytes.len() as u64;
+        for range in data {
+            let written =
+                open.file.write_all_at(bytes.get(range.clone()).unwrap_or_default(), offset + range.start as u64);
+            written.map_err(|source| StreamError::Write { path: self.into.join(relative), source })?;
+            open.written = offset + range.end as u64;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, relative: &Path) -> Result<(), StreamError> {
+        match self.open.remove(relative) {
+            // A hole at its end.
+            Some(open) if open.written < open.length => {
+                open.file.set_len(open.length).map_err(cannot_write(self.into.join(relative)))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }

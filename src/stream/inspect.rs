@@ -1,11 +1,14 @@
 //! Whether a stream holds a whole backup: each file from its first byte to its end, and the metadata that every backup has.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::StreamError;
 use super::chunks::{Chunk, Kind};
-use crate::model::Tool;
+use super::holes::{Part, Zeros};
+use crate::model::{Footprint, Tool};
 use crate::witness::findings::Findings;
 use crate::witness::{CORRUPT_PAGES, Checkpoints, index, metadata, redo, renames, tables};
 
@@ -13,6 +16,8 @@ use crate::witness::{CORRUPT_PAGES, Checkpoints, index, metadata, redo, renames,
 const OPTIONS: &str = "backup-my.cnf";
 /// The redo log of a backup by mariabackup.
 const REDO: &str = "ib_logfile0";
+/// What stands before a partition's name in that of a file. The tool has `*` behind it for all of a table.
+const PARTITION: &[u8] = b"#P#";
 /// How much of a file is kept that is looked into, in bytes: more than any metadata has.
 const KEPT: usize = 64 * 1024;
 
@@ -25,6 +30,8 @@ pub struct Inspector {
     has_definitions: bool,
     /// Definitions that were there and were removed.
     gone: BTreeSet<PathBuf>,
+    /// Of the payload that came last.
+    part: Part,
 }
 
 /// What a chunk changes in the files.
@@ -32,8 +39,10 @@ pub struct Inspector {
 pub enum Effect {
     /// It goes on with one.
     None,
-    /// One begins; what was there under its name is no more.
+    /// One begins.
     Begins,
+    /// One begins anew; what was there under its name, if anything, is no more.
+    BeginsAnew,
     /// These are no more, nor is the directory of the chunk's path, if it is one.
     Removed(Vec<PathBuf>),
     /// The file has the other name now.
@@ -45,6 +54,11 @@ pub enum Effect {
 struct File {
     length: u64,
     has_ended: bool,
+    zeros: Zeros,
+    /// How much of it is no hole, in bytes.
+    data: u64,
+    /// How many bytes of holes are filled when it is applied.
+    fills: u64,
     /// The beginning of one that is looked into.
     beginning: Vec<u8>,
 }
@@ -60,12 +74,14 @@ pub struct Whole {
     pub has_corrupt_pages: bool,
     /// Which tables it has not whole.
     pub tables: Findings,
+    /// What its files take on a disk.
+    pub footprint: Footprint,
 }
 
 impl Inspector {
     /// For a stream of this tool.
     pub fn new(tool: &'static Tool) -> Self {
-        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new() }
+        Self { tool, files: HashMap::new(), has_definitions: false, gone: BTreeSet::new(), part: Part::default() }
     }
 
     /// Takes the next chunk, which is in `buffer`.
@@ -94,9 +110,19 @@ impl Inspector {
             }
             Kind::Removed => self.removed(path),
             Kind::Renamed { to } => {
-                let Some(file) = self.files.remove(path) else { return Ok(Effect::None) };
+                let Some(file) = self.files.remove(path) else {
+                    // mbstream renames a directory, and the tool asks for that of none.
+                    return if self.files.keys().any(|file| file.starts_with(path)) {
+                        Err(format!("'{}' is a directory and gets another name", path.display()))
+                    } else {
+                        Ok(Effect::None)
+                    };
+                };
                 if !file.has_ended {
                     return Err(format!("'{}' gets another name before its end", path.display()));
+                }
+                if self.files.get(to).is_some_and(|there| !there.has_ended) {
+                    return Err(format!("'{}' is another file's name before its end", to.display()));
                 }
                 self.files.insert(to.clone(), file);
                 Ok(Effect::Renamed)
@@ -105,20 +131,27 @@ impl Inspector {
     }
 
     /// Whether a file begins with this chunk.
+    ///
+    /// One that is empty has no payload that could say that it is written anew: its end alone comes once more, for a table that was there
+    /// and has no rows now (seen with mariadb-backup 10.11.19, by `ALTER TABLE … TRANSACTIONAL=0, ROW_FORMAT=FIXED` of one of Aria).
     fn begins(&mut self, chunk: &Chunk) -> Result<Effect, String> {
         let path = &chunk.path;
-        match self.files.get(path) {
+        // That is the work of the tool's last phase, on tables alone.
+        let may_be_anew = self.has_definitions && tables::is_copied_again(path);
+        let effect = match self.files.get(path) {
             Some(file) if !file.has_ended => return Ok(Effect::None),
-            Some(_) if !chunk.is_anew => return Err(format!("'{}' goes on after its end", path.display())),
-            // That is the work of the tool's last phase, on tables alone.
-            _ if chunk.is_anew && !(self.has_definitions && tables::is_copied_again(path)) => {
+            _ if chunk.is_anew && !may_be_anew => {
                 return Err(format!("'{}' is written a second time", path.display()));
             }
-            Some(_) | None => {}
-        }
+            Some(_) if !(chunk.is_anew || chunk.kind == Kind::End && may_be_anew) => {
+                return Err(format!("'{}' goes on after its end", path.display()));
+            }
+            None if !chunk.is_anew => Effect::Begins,
+            Some(_) | None => Effect::BeginsAnew,
+        };
         self.gone.remove(path);
         self.files.insert(path.clone(), File::default());
-        Ok(Effect::Begins)
+        Ok(effect)
     }
 
     /// Takes a part of a file.
@@ -132,10 +165,22 @@ impl Inspector {
                 file.length
             ));
         }
+        if offset == 0 {
+            file.zeros = Zeros::of(path, bytes);
+        }
+        let part = file.zeros.part(offset, bytes);
+        file.data += part.data.iter().map(|data| data.len() as u64).sum::<u64>();
+        file.fills += part.fills;
         file.length += bytes.len() as u64;
         let room = kept.saturating_sub(file.beginning.len());
         file.beginning.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        self.part = part;
         Ok(())
+    }
+
+    /// What of the payload that was taken last is to be written; the rest is a hole.
+    pub(super) fn data(&self) -> &[Range<usize>] {
+        &self.part.data
     }
 
     fn of(&mut self, path: &Path) -> Result<&mut File, String> {
@@ -144,12 +189,19 @@ impl Inspector {
 
     /// Takes it that files are no more. A definition among them was copied while all DDL waited: its table is lost.
     ///
-    /// Of a partitioned table the tool says `t#P#*`. mbstream 10.11.19 takes that for the name of one file and removes nothing; nor is anything
-    /// removed here, for another table may have the name by now, and what fits is its own.
+    /// Of a partitioned table the tool says `t#P#*`. mbstream 10.11.19 takes that for the name of one file and removes nothing, and what is left
+    /// keeps a server from dropping the database. What is of `InnoDB` stays: it is of the table that has the name by now, as where
+    /// one of Aria was given that engine. A backup as a directory loses it there (10.11.19).
     fn removed(&mut self, path: &Path) -> Result<Effect, String> {
         // Most often it is a file, of which there may be very many.
         let meant = if self.files.contains_key(path) {
             vec![path.to_owned()]
+        } else if let Some(begin) =
+            path.as_os_str().as_bytes().strip_suffix(b"*").filter(|begin| begin.ends_with(PARTITION))
+        {
+            let is_meant =
+                |file: &&PathBuf| file.as_os_str().as_bytes().starts_with(begin) && tables::is_of_another_engine(file);
+            self.files.keys().filter(is_meant).cloned().collect()
         } else {
             self.files.keys().filter(|file| file.starts_with(path)).cloned().collect()
         };
@@ -225,8 +277,10 @@ impl Inspector {
         {
             return Err(format!("the redo log has {} bytes where its LSNs need {needed}", log.length));
         }
+        let sum = |of: fn(&File) -> u64| self.files.values().map(of).sum();
+        let footprint = Footprint { size: sum(|file| file.data), fills: sum(|file| file.fills) };
         let has_corrupt_pages = self.files.contains_key(Path::new(CORRUPT_PAGES));
-        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages, tables: self.tables() })
+        Ok(Whole { files: self.files.len(), checkpoints, has_corrupt_pages, tables: self.tables(), footprint })
     }
 
     fn text(&self, names: &[&'static str]) -> Result<(&'static str, String), String> {

@@ -11,6 +11,7 @@ mod ahead;
 pub mod chunks;
 mod codec;
 mod extract;
+mod holes;
 pub mod inspect;
 mod store;
 #[cfg(test)]

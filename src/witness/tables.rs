@@ -111,6 +111,16 @@ pub(crate) fn is_copied_again(path: &Path) -> bool {
     is_engines || ["frm", "par", "opt", "TRG", "TRN", "ARM", "ibd"].iter().any(|known| *known == ending)
 }
 
+/// Whether a file has rows or keys of a table of another engine than `InnoDB`, or of a partition of it.
+pub(crate) fn is_of_another_engine(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ENGINES
+        .iter()
+        .filter(|engine| engine.name != INNODB)
+        .flat_map(|engine| engine.endings)
+        .any(|known| *known == ending)
+}
+
 /// What the table with this definition lacks among the files that are there; `read` gives the list of its partitions.
 pub(crate) fn lacking(
     definition: &Path,

@@ -1,6 +1,7 @@
 //! Our own reader beside mbstream: the same files with the same bytes, from a real server's stream, however it is compressed and by whom.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{Bench, Mbstream, content, run};
@@ -17,6 +18,7 @@ fn what_is_extracted_is_what_mbstream_extracts(bench: &Bench, real: &'static Rea
     real.sql(
         "CREATE OR REPLACE DATABASE extracted; USE extracted; CREATE TABLE extracted.holes (t TEXT) ENGINE=InnoDB PAGE_COMPRESSED=1;
          INSERT INTO extracted.holes SELECT repeat('much of the same ', 500) FROM seq_1_to_2000;
+         FLUSH TABLES extracted.holes FOR EXPORT; UNLOCK TABLES;
          CREATE TABLE extracted.log (t TEXT) ENGINE=MyISAM; INSERT INTO extracted.log VALUES ('line 1');
          CREATE TABLE extracted.rows (t TEXT) ENGINE=InnoDB;
          INSERT INTO extracted.rows SELECT sha2(seq, 512) FROM seq_1_to_20000",
@@ -25,9 +27,9 @@ fn what_is_extracted_is_what_mbstream_extracts(bench: &Bench, real: &'static Rea
     let (said, stream) = real.stream(&["--stream=xbstream", &place]);
     assert_eq!(said.code, Some(0), "{said}");
     real.sql("DROP DATABASE extracted");
-    let theirs = bench.dir("theirs");
-    assert_eq!(Mbstream::Real(real).run(&["-x"], &theirs, &stream).text(), "exit 0");
-    let theirs = content(&theirs);
+    let theirs_dir = bench.dir("theirs");
+    assert_eq!(Mbstream::Real(real).run(&["-x"], &theirs_dir, &stream).text(), "exit 0");
+    let theirs = content(&theirs_dir);
     // One that was made since the checkpoint comes as `.new`.
     for table in ["extracted/holes.", "extracted/rows.", "extracted/log.MYD", "ibdata1", "backup-my.cnf"] {
         assert!(theirs.keys().any(|path| path.starts_with(table)), "{table} is not in {:?}", theirs.keys());
@@ -53,5 +55,12 @@ fn what_is_extracted_is_what_mbstream_extracts(bench: &Bench, real: &'static Rea
         for (path, bytes) in &theirs {
             assert!(ours[path] == *bytes, "{name}: '{path}' is another");
         }
+        // Of such a table most is holes, and they stay holes.
+        let holes =
+            theirs.keys().find(|path| ["extracted/holes.ibd", "extracted/holes.new"].contains(&path.as_str())).unwrap();
+        let taken = |dir: &Path| fs::metadata(dir.join(holes)).unwrap().blocks() * 512;
+        let (taken, its, length) = (taken(&into), taken(&theirs_dir), theirs[holes].len() as u64);
+        assert!(its < length / 2, "mbstream takes {its} of {length} bytes");
+        assert!(taken <= its, "{name}: {taken} bytes are taken where mbstream takes {its}");
     }
 }

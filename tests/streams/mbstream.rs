@@ -19,6 +19,10 @@ on_every_mbstream![
     a_file_that_cannot_be_created_ends_the_extraction_and_is_not_told,
     a_path_that_leads_outside_is_refused_but_by_the_old,
     a_part_that_is_not_the_next_is_told,
+    what_becomes_of_files_is_done_but_by_the_old,
+    what_becomes_of_files_is_done_wherever_a_path_leads,
+    an_empty_file_behind_a_new_name_is_taken_for_damage,
+    a_file_that_is_written_anew_and_empty_ends_the_extraction,
     a_wrong_call_is_told,
     a_stream_is_made,
 ];
@@ -128,6 +132,94 @@ fn a_path_that_leads_outside_is_refused_but_by_the_old(bench: &Bench, tool: &Mbs
 fn a_part_that_is_not_the_next_is_told(bench: &Bench, tool: &Mbstream) {
     let gap = [payload("a", 0, b"hello"), payload("a", 99, b"x"), file("z", b"lost")].concat();
     assert_snapshot!(extracted(bench, tool, &gap, &[]), @"exit 1 | TOOL: out-of-order chunk: real offset = 0x63, expected offset = 0x5 -> a=hello");
+}
+
+fn removed(path: &str) -> Vec<u8> {
+    head(b'D', path)
+}
+
+fn renamed(from: &str, to: &str) -> Vec<u8> {
+    let length = u32::try_from(to.len()).unwrap().to_le_bytes();
+    [head(b'R', from).as_slice(), &length, to.as_bytes()].concat()
+}
+
+/// A chunk with flags 2.
+fn anew(mut chunk: Vec<u8>) -> Vec<u8> {
+    chunk[8] = 2;
+    chunk
+}
+
+/// Files that are removed, renamed and written anew, as where DDL goes on while they are copied. 10.5.23 knows nothing of that.
+fn what_becomes_of_files_is_done_but_by_the_old(bench: &Bench, tool: &Mbstream) {
+    let (a, rest) = (file("d/a", b"rows"), file("z", b"rest"));
+    let after = |chunks: &[Vec<u8>]| extracted(bench, tool, &[&a[..], &chunks.concat(), &rest].concat(), &[]);
+    if bench.is_old() {
+        assert_snapshot!(after(&[removed("d/a")]), @"exit 1 | xb_stream_read_chunk(): unknown chunk type 0x68 at offset 0x43. -> d/a=rows");
+        assert_snapshot!(after(&[renamed("d/a", "d/b")]), @"exit 1 | xb_stream_read_chunk(): unknown chunk type 0x82 at offset 0x43. -> d/a=rows");
+        assert_snapshot!(after(&[anew(file("d/a", b"new"))]), @r#"exit 0 | TOOL: Can't create/write to file './d/a' (Errcode: 17 "File exists") | TOOL: failed to create file. -> d/a=rows"#);
+        return;
+    }
+    assert_snapshot!(after(&[removed("d/a")]), @"exit 0 -> z=rest");
+    assert_snapshot!(after(&[file("d/b", b""), removed("d")]), @"exit 0 -> z=rest");
+    assert_snapshot!(after(&[removed("d/none"), renamed("d/none", "d/b")]), @"exit 0 -> d/a=rows z=rest");
+    assert_snapshot!(after(&[file("d/a#P#p0", b"0"), removed("d/a#P#*")]), @"exit 0 -> d/a=rows d/a#P#p0=0 z=rest");
+    assert_snapshot!(after(&[renamed("d/a", "d/b")]), @"exit 0 -> d/b=rows z=rest");
+    assert_snapshot!(after(&[file("d/b", b"old"), renamed("d/a", "d/b")]), @"exit 0 -> d/b=rows z=rest");
+    // Ours makes it.
+    assert_snapshot!(after(&[renamed("d/a", "none/a")]), @"exit 0 -> d/a=rows z=rest");
+    assert_snapshot!(after(&[renamed("d", "e")]), @"exit 0 -> e/a=rows z=rest");
+    assert_snapshot!(after(&[anew(file("d/a", b"new"))]), @"exit 0 -> d/a=new z=rest");
+    assert_snapshot!(after(&[anew(file("new", b"new"))]), @"exit 0 -> d/a=rows new=new z=rest");
+    assert_snapshot!(after(&[anew(payload("d/a", 0, b"n")), payload("d/a", 1, b"ew"), head(b'E', "d/a")]), @"exit 0 -> d/a=new z=rest");
+    assert_snapshot!(after(&[removed("d/a"), file("d/a", b"again")]), @"exit 0 -> d/a=again z=rest");
+    assert_snapshot!(after(&[payload("b", 0, b"x"), removed("b")]), @"exit 0 | TOOL: rename and remove chunks can not be applied to opened file: b -> b=x d/a=rows");
+    assert_snapshot!(after(&[payload("b", 0, b"x"), renamed("b", "c")]), @"exit 0 | TOOL: rename and remove chunks can not be applied to opened file: b -> b=x d/a=rows");
+    assert_snapshot!(after(&[renamed("d/a", &"n".repeat(512))]), @"exit 1 | xb_stream_read_chunk(): path length (512) for new name of 'rename'	chunk is too large -> d/a=rows");
+}
+
+/// It looks at the paths of files that begin alone: others lead out of its directory. All that is lost here is the test's own.
+fn what_becomes_of_files_is_done_wherever_a_path_leads(bench: &Bench, tool: &Mbstream) {
+    if bench.is_old() {
+        return;
+    }
+    let victim = bench.path("victim");
+    let absolute = victim.to_str().unwrap();
+    let after = |chunks: Vec<u8>| {
+        fs::write(&victim, "mine").unwrap();
+        extracted(bench, tool, &[file("d/a", b"rows"), chunks].concat(), &[])
+    };
+    for path in ["../victim", absolute, "d/../../victim"] {
+        assert_eq!(after(removed(path)), "exit 0 -> d/a=rows");
+        assert!(!victim.exists(), "{path}");
+        assert_eq!(after(renamed(path, "d/b")), "exit 0 -> d/a=rows d/b=mine");
+        assert!(!victim.exists(), "{path}");
+        assert_eq!(after(renamed("d/a", path)), "exit 0 -> ");
+        assert_eq!(fs::read(&victim).unwrap(), b"rows", "{path}");
+    }
+    assert_snapshot!(after(removed("")), @"exit 0 ->");
+}
+
+/// mariadb-backup sends such a stream where a `RENAME TABLE` of Aria's tables fails meanwhile: what comes next is the server's log table, which is
+/// empty on most servers.
+fn an_empty_file_behind_a_new_name_is_taken_for_damage(bench: &Bench, tool: &Mbstream) {
+    if bench.is_old() {
+        return;
+    }
+    let renamed = [file("a", b"rows"), renamed("a", "b")].concat();
+    let after = |chunks: &[Vec<u8>]| extracted(bench, tool, &[&renamed[..], &chunks.concat()].concat(), &[]);
+    assert_snapshot!(after(&[head(b'E', "log"), file("z", b"lost")]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x1f: expected 0xa8bf4a1, read 0x16121bda. -> b=rows log=");
+    assert_snapshot!(after(&[removed("c"), head(b'E', "log"), file("z", b"lost")]), @"exit 1 | xb_stream_read_chunk(): invalid checksum at offset 0x1f: expected 0xa8bf4a1, read 0x16121bda. -> b=rows log=");
+    assert_snapshot!(after(&[file("y", b"kept"), head(b'E', "log"), file("z", b"kept")]), @"exit 0 -> b=rows log= y=kept z=kept");
+}
+
+/// mariadb-backup sends such a stream too: a file without a payload has nothing that says it is written anew.
+fn a_file_that_is_written_anew_and_empty_ends_the_extraction(bench: &Bench, tool: &Mbstream) {
+    let stream = [file("a", b"rows"), head(b'E', "a"), file("z", b"lost")].concat();
+    assert_snapshot!(extracted(bench, tool, &stream, &[]), @r#"exit 0 | TOOL: Can't create/write to file './a' (Errcode: 17 "File exists") | TOOL: failed to create file. -> a=rows"#);
+    if !bench.is_old() {
+        let stream = [file("a", b"rows"), anew(head(b'E', "a")), file("z", b"rest")].concat();
+        assert_snapshot!(extracted(bench, tool, &stream, &[]), @"exit 0 -> a= z=rest");
+    }
 }
 
 fn a_wrong_call_is_told(bench: &Bench, tool: &Mbstream) {

@@ -67,7 +67,8 @@ fn read(stream: impl Read) -> Result<Files, String> {
         buffer.clear();
         let Some(chunk) = chunks.next(&mut buffer).map_err(|why| why.to_string())? else { break };
         match inspector.take(&chunk, &buffer)? {
-            Effect::Begins => {
+            Effect::Begins => assert_eq!(files.insert(name(&chunk.path), Vec::new()), None),
+            Effect::BeginsAnew => {
                 files.insert(name(&chunk.path), Vec::new());
             }
             Effect::Removed(paths) => paths.iter().for_each(|path| assert!(files.remove(&name(path)).is_some())),
@@ -106,7 +107,16 @@ fn plainly(mut stream: &[u8]) -> Option<Files> {
         match kind {
             b'D' if flags == 0 => {
                 let below = [path.as_slice(), b"/"].concat();
-                let is_meant = |file: &[u8]| file == path || file.starts_with(&below);
+                let is_engines = |file: &[u8]| {
+                    let endings = ["MYD", "MYI", "MRG", "ARZ", "CSM", "CSV", "MAD", "MAI"];
+                    endings.iter().any(|ending| file.ends_with(format!(".{ending}").as_bytes()))
+                };
+                let of_all = path.strip_suffix(b"*").filter(|begin| begin.ends_with(b"#P#"));
+                let is_there = files.contains_key(&path);
+                let is_meant = |file: &[u8]| match of_all {
+                    Some(begin) if !is_there => file.starts_with(begin) && is_engines(file),
+                    _ => file == path || file.starts_with(&below),
+                };
                 ended.retain(|file| !is_meant(file));
                 files.retain(|file, _| !is_meant(file));
                 continue;
@@ -121,7 +131,8 @@ fn plainly(mut stream: &[u8]) -> Option<Files> {
                 }
                 continue;
             }
-            _ if had_ended && flags != 2 => return None,
+            // One that is empty has nothing that says that it is written anew.
+            _ if had_ended && flags != 2 && kind != b'E' => return None,
             _ if had_ended => {
                 ended.retain(|file| *file != path);
                 files.remove(&path);
