@@ -29,6 +29,7 @@ mod lifecycle;
 mod live;
 mod metrics;
 mod migration;
+mod one_server;
 mod orm;
 mod packaging;
 mod paths;

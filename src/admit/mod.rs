@@ -24,18 +24,18 @@ use tracing::{info, warn};
 
 use crate::command::{Backup, Command, Restore};
 use crate::config::credentials::{self, Secrets};
-use crate::config::{Config, option_files};
+use crate::config::{Config, one_server, option_files};
 use crate::disk::data_dir::{self, RESTORING};
 use crate::disk::space::{self, Space, Staging};
 use crate::disk::{self, NewDir, links, places};
-use crate::exec::orphans;
-use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
+use crate::model::{BackupId, Compression, Flavour, Moment, Rejection, Stored, Target, Version};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::records::{Known, RecordsError};
 use crate::repository::card::{self, Card};
 use crate::repository::{Origin, stored};
-use crate::server::Server;
 use crate::server::probe::{self, Ping};
+use crate::server::tenant::tenant;
+use crate::server::{Server, answer};
 use crate::world::{Claim, World};
 
 /// A command that may be done, and what it needs for that.
@@ -81,13 +81,17 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let secrets = credentials(config, until).await?;
     let file = config.credentials.clone();
-    let objection = on_disk(&config.credentials, until, move || option_files::objection(&file)).await?;
-    if let Some(objection) = objection {
-        return Err(Rejection::LessThanWhole(objection));
+    let settings = config.clone();
+    let look = move || (option_files::objection(&file), one_server::objection(&file, &settings));
+    match on_disk(&config.credentials, until, look).await? {
+        (Some(objection), _) => return Err(Rejection::LessThanWhole(objection)),
+        (None, Some(objection)) => return Err(Rejection::TwoServers(objection)),
+        (None, None) => {}
     }
     match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
         Ping::Up => {}
         Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),
+        Ping::Other(reason) => return Err(Rejection::NotReached { hint: answer::hint(&reason), reason }),
     }
     let dir = config.backup_dir.clone();
     on_disk(&config.backup_dir, until, move || disk::is_writable(&dir)).await?.map_err(|why| {
@@ -107,7 +111,11 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let bin = backup_bin(config)?;
     let origin = origin::origin(wanted, world, config, until).await?;
-    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets, origin, made: None })
+    // Only xtrabackup calls something otherwise, and a full backup needs nothing of that.
+    let is_asked = config.flavour == Flavour::MySql && wanted.base.is_some();
+    let said = if is_asked { version(world, &bin, until).await? } else { String::new() };
+    let names = config.flavour.option_names(&said);
+    Ok(Admitted { plan: Plan::backup(wanted, &bin, names, config), claim, secrets, origin, made: None })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
@@ -129,11 +137,14 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
                 Ping::Down => {}
                 Ping::Up | Ping::Unknown => return Err(Rejection::ServerNotStopped),
+                Ping::Other(reason) => {
+                    return Err(Rejection::NotKnownToBeStopped { hint: answer::hint(&reason), reason });
+                }
             }
             // One may work there behind another socket.
             let (dir, servers) = (config.data_dir.clone(), config.flavour.tool().servers);
-            if on_disk(&config.data_dir, until, move || orphans::may_serve(&dir, servers)).await? {
-                return Err(Rejection::ServerNotStopped);
+            if let Some(tenant) = on_disk(&config.data_dir, until, move || tenant(&dir, servers)).await? {
+                return Err(Rejection::DataDirUsed(tenant.to_string()));
             }
             let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
             let dir = config.data_dir.clone();
@@ -161,7 +172,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         }
     };
     let bin = backup_bin(config)?;
-    let version = version(world, &bin, until).await?;
+    let said = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
     let paths = chain.iter().map(|member| member.stored.path().clone()).collect::<Vec<_>>();
     let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
@@ -193,7 +204,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     };
     let inputs = RestoreInputs {
         bin: &bin,
-        version,
+        version: Version::parse(&said),
+        names: config.flavour.option_names(&said),
         full,
         incrementals,
         tmp_dir: made.path(),
@@ -305,7 +317,7 @@ async fn credentials(config: &Config, until: Instant) -> Result<Secrets, Rejecti
     })
 }
 
-async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Version>, Rejection> {
+async fn version(world: &World, bin: &str, until: Instant) -> Result<String, Rejection> {
     probe::version(world.executor.as_ref(), bin, until.saturating_duration_since(Instant::now()))
         .await
         .map_err(|why| Rejection::Broken(why.to_string()))

@@ -29,6 +29,9 @@ pub(super) struct Status {
     pub(super) return_code: Option<i64>,
     pub(super) error: Option<String>,
     pub(super) args: Value,
+    /// What a success was recorded with.
+    #[serde(skip)]
+    pub(super) warnings: Vec<String>,
 }
 
 impl Status {
@@ -60,6 +63,7 @@ impl Status {
             return_code: last.return_code,
             error: last.error.clone(),
             args: first.args.clone(),
+            warnings: last.output.as_deref().filter(|_| is_over).map(warnings).unwrap_or_default(),
         };
         Ok((status, rows))
     }
@@ -103,6 +107,9 @@ impl Status {
             ("took", length),
             ("code", self.return_code.filter(|_| is_failed).map(|code| code.to_string())),
         ]);
+        for warning in &self.warnings {
+            let _infallible = writeln!(text, "{warning}");
+        }
         if let Some(error) = self.error.as_deref().filter(|_| is_failed) {
             let lines: Vec<_> = error.lines().collect();
             // The first line is the reason, the last ones are the tool's.
@@ -116,6 +123,11 @@ impl Status {
         }
         text
     }
+}
+
+/// What the daemon put before the tool's own words.
+fn warnings(output: &str) -> Vec<String> {
+    output.lines().take_while(|line| line.starts_with("warning: ")).map(str::to_owned).collect()
 }
 
 /// How many external commands a request takes: one a backup; a copy and a prepare for each member, and the filling.
@@ -139,6 +151,8 @@ fn phase(command: &str) -> String {
         of("backing up", "--target-dir")
     } else if has("--prepare") && words.iter().any(|word| word.starts_with("--incremental-dir")) {
         of("applying", "--incremental-dir")
+    } else if has("--prepare") && has("--prepare-incremental-from-dir") {
+        of("applying", "--prepare-incremental-from-dir")
     } else if has("--prepare") {
         of("preparing", "--target-dir")
     } else if has("--move-back") || has("--copy-back") {
@@ -166,6 +180,10 @@ mod tests {
             ("sh -c fetch | dbcalm-db-cmd extract --from=- --into=/t/1/monday", "extracting monday"),
             ("mariabackup --prepare --target-dir /t/1/monday --use-memory=1", "preparing monday"),
             ("mariabackup --prepare --target-dir /t/monday --incremental-dir /t/tuesday", "applying tuesday"),
+            (
+                "xtrabackup --prepare --target-dir /t/monday --prepare-incremental-from-dir /t/tuesday",
+                "applying tuesday",
+            ),
             ("mariabackup --move-back --target-dir /t/monday --datadir=/d", "filling the data directory"),
             ("/bin/rsync -a /x /y", "rsync"),
             ("", ""),

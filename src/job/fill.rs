@@ -18,10 +18,11 @@ impl Job {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
-        let stopped =
-            probe::is_surely_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
-        if !stopped {
-            return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
+        let found = probe::not_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
+        if let Some(why) = found {
+            return Err(format!(
+                "the server is not stopped any more: nothing was copied to its data directory ({why})"
+            ));
         }
         let dir = config.data_dir.clone();
         let is_staged = matches!(&self.plan.goal, Goal::Restore(restore) if restore.staging().is_some());

@@ -163,7 +163,9 @@ impl Job {
         let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
         // Outside the data directory a server that was started meanwhile has its files under the names of the restore's.
         let is_stopped = awaited.is_empty()
-            || probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &dir).await.unwrap_or(false);
+            || probe::not_stopped(self.world.executor.as_ref(), &self.config, &dir)
+                .await
+                .is_ok_and(|why| why.is_none());
         blocking(move || {
             // Of a restore that is complete nothing is undone.
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };

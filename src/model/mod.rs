@@ -18,7 +18,7 @@ mod version;
 
 pub use causes::causes;
 pub use compression::Compression;
-pub use flavour::{Flavour, Tool};
+pub use flavour::{Flavour, OptionNames, Tool};
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use moment::Moment;

@@ -1,0 +1,245 @@
+//! Where the server is, and what it says: every tool is led to one, and what it or the admin tool says besides "nobody is there" is told.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use insta::assert_snapshot;
+
+use crate::cli::run;
+use crate::harness::daemon::restore_request;
+use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::{TestEnv, program, wait_for};
+
+const FULL: &str = r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#;
+
+/// What the admin tools of 10.11.19 and 11.8.6 say with exit status 1 though a server runs.
+const NO_TLS: &str = "TLS/SSL error: SSL is required, but the server does not support it";
+const TOO_MANY: &str = "Received error packet before completion of TLS handshake. The authenticity of the following error cannot be verified: 1040 - Too many connections";
+
+#[test]
+fn what_the_admin_tool_says_is_told_and_no_server_is_called_stopped_for_it() {
+    let env = TestEnv::start();
+    env.full("full-0");
+    env.world.stop().unwrap();
+    let rows = env.count("process", "1");
+    let says = |reason: &str| env.script("mariadb-admin", &format!(r#"{{"fault":{{"says":"{reason}"}}}}"#));
+    says(NO_TLS);
+    assert_snapshot!(env.send(FULL), @r#"{"code": 503, "status": "cannot create backup, the admin tool says 'TLS/SSL error: SSL is required, but the server does not support it': the server has no TLS: write skip-ssl under [client-dbcalm] in the credentials file"}"#);
+    says(NO_TLS);
+    assert_snapshot!(env.send(&restore_request(&["full-0"], "database")), @r#"{"code": 503, "status": "cannot restore to database, whether the server is stopped is not known: the admin tool says 'TLS/SSL error: SSL is required, but the server does not support it': the server has no TLS: write skip-ssl under [client-dbcalm] in the credentials file"}"#);
+    for (reason, hint) in [
+        (TOO_MANY, "max_connections"),
+        ("TLS/SSL error: Validation of SSL server certificate failed", "ssl-ca=FILE"),
+        ("Can't connect to local server through socket '/run/s' (13)", "look at the modes of its directory"),
+        ("Unknown server host 'db1' (-2)", "leads nowhere"),
+    ] {
+        for request in [FULL, &restore_request(&["full-0"], "database")] {
+            says(reason);
+            let said = env.send(request);
+            assert!(said.contains(reason) && said.contains(hint) && said.contains("503"), "{said}");
+        }
+        says(reason);
+        let said = run(&env, "check");
+        let told = format!("problem  whether a server runs is not known: the admin tool says '{reason}'");
+        assert!(said.status == 1 && said.stdout.contains(&told) && said.stdout.contains(hint), "{}", said.stdout);
+    }
+    assert_eq!(env.count("process", "1"), rows, "nothing has run");
+    // Nobody at all is what it was.
+    assert_snapshot!(env.send(FULL), @r#"{"code": 503, "status": "cannot create backup, MySQL/MariaDB server is not running"}"#);
+}
+
+#[test]
+fn an_account_that_gets_through_and_can_do_nothing_is_told_by_check() {
+    let env = TestEnv::new();
+    for line in
+        [r#"{"expects":["--version"]}"#, r#"{"expects":["ping"]}"#, r#"{"expects":["status"],"fault":"expired"}"#]
+    {
+        env.script("mariadb-admin", line);
+    }
+    let said = run(&env, "check");
+    assert!(
+        said.status == 1
+            && said.stdout.contains(
+                "problem  the server does not accept the credentials: You must SET PASSWORD before executing this statement\n         hint: the password has expired: ALTER USER"
+            ),
+        "{}",
+        said.stdout
+    );
+}
+
+/// A server that listens at a port of this machine too, and its port.
+fn listening() -> (MariaDb, u16) {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let options = format!("skip-networking=0\nbind-address=127.0.0.1\nport={port}\nmax-connections=10\n");
+    (MariaDb::with(|_root| options), port)
+}
+
+#[test]
+fn a_real_server_is_found_by_the_credentials_file_alone_and_both_tools_go_there() {
+    if !is_installed() {
+        return;
+    }
+    let (server, port) = listening();
+    let other = MariaDb::start();
+    let mut env = TestEnv::real(&server);
+    env.start_daemon();
+    let login = |text: &str| env.credentials(&format!("[client-dbcalm]\nuser=root\n{text}"));
+    let (own, others) = (server.socket().display().to_string(), other.socket().display().to_string());
+    for (id, text) in [
+        ("a", format!("host=127.0.0.1\nport={port}\n")),
+        ("b", format!("host=localhost\nport={port}\nprotocol=tcp\nsocket={others}\n")),
+        ("c", format!("port={port}\nsocket={own}\n")),
+    ] {
+        login(&text);
+        let said = run(&env, "check");
+        assert_eq!(said.status, 0, "{text}: {}", said.stdout);
+        env.full(id);
+        assert_eq!(env.count("backup", &format!("id = '{id}'")), 1, "{text}: {}", env.newest("error"));
+    }
+    // Who is led apart is told before anything runs.
+    login(&format!("socket={own}\n[mariabackup-dbcalm]\nsocket={others}\n"));
+    let told = "'socket' in section [mariabackup-dbcalm] of '~/credentials.cnf' is read by one of the tools alone: write it under [client-dbcalm]";
+    assert_eq!(env.send(FULL), format!(r#"{{"code": 503, "status": "cannot create backup, {told}"}}"#));
+    assert!(env.redact(&run(&env, "check").stdout).contains(told));
+    login(&format!("socket={others}\n"));
+    env.set("backup_options", &format!("[--port={port}]"));
+    env.signal(rustix::process::Signal::HUP);
+    env.expect_log("settings were read again");
+    let said = env.send(FULL);
+    assert!(said.contains("'--port' in backup_options leads the admin tool over TCP"), "{said}");
+    assert_eq!(env.listing("backups"), "a/ b/ c/");
+}
+
+#[test]
+fn a_real_server_that_is_full_locks_out_or_expires_is_told_in_its_own_words() {
+    if !is_installed() {
+        return;
+    }
+    let (server, _) = listening();
+    server.sql(
+        "CREATE USER locked@localhost IDENTIFIED BY 'x' ACCOUNT LOCK; CREATE USER expired@localhost IDENTIFIED BY 'x' PASSWORD EXPIRE;
+         CREATE USER full@localhost IDENTIFIED BY 'x'; GRANT ALL ON *.* TO expired@localhost, full@localhost",
+    );
+    let env = TestEnv::real(&server);
+    env.start_daemon();
+    let login = |user: &str| {
+        env.credentials(&format!("[client-dbcalm]\nuser={user}\npassword=x\nsocket={}\n", server.socket().display()));
+    };
+    for (user, words) in [
+        (
+            "locked",
+            "the server does not accept the credentials: Access denied, this account is locked\n         hint: ALTER USER … ACCOUNT UNLOCK",
+        ),
+        (
+            "expired",
+            "the server does not accept the credentials: You must SET PASSWORD before executing this statement\n         hint: the password has expired",
+        ),
+    ] {
+        login(user);
+        let said = run(&env, "check");
+        assert!(said.status == 1 && said.stdout.contains(words), "{user}: {}", said.stdout);
+        let said = env.send(&restore_request(&["x"], "database"));
+        assert!(said.contains("404"), "{said}");
+    }
+    // All connections are taken, the one that is kept for an administrator too.
+    login("full");
+    let mut taken: Vec<_> = (0..20).map(|_| server.session("SELECT sleep(60)")).collect();
+    wait_for("the server to be full", || {
+        server.ask(&[], "SELECT 1").is_err_and(|why| why.contains("Too many connections")).then_some(())
+    });
+    let said = env.send(FULL);
+    assert!(
+        said.contains("503") && said.contains("the admin tool says '") && said.contains("max_connections"),
+        "{said}"
+    );
+    assert!(run(&env, "check").stdout.contains("whether a server runs is not known: the admin tool says '"));
+    for session in &mut taken {
+        session.kill().unwrap();
+        session.wait().unwrap();
+    }
+}
+
+/// A server that a ping does not find, since it listens elsewhere.
+#[test]
+fn a_real_server_that_works_in_the_data_directory_is_named_by_its_process() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = MariaDb::start();
+    let env = TestEnv::real(&server);
+    env.start_daemon();
+    env.full("full-1");
+    env.credentials("[client-dbcalm]\nuser=root\nsocket=/nowhere/db.sock\n");
+    let said = env.send(&restore_request(&["full-1"], "database"));
+    let (begin, end) = (
+        r#"{"code": 503, "status": "cannot restore to database, MySQL/MariaDb server is not stopped: process "#,
+        format!(" (mariadbd) works in '{}'\"}}", server.data_dir().display()),
+    );
+    let pid = said.strip_prefix(begin).and_then(|rest| rest.strip_suffix(&end)).unwrap_or_else(|| panic!("{said}"));
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(arguments.contains(&server.socket().display().to_string()), "{arguments}");
+    server.stop();
+}
+
+#[test]
+fn what_a_server_is_that_no_backup_was_tried_with_is_told_by_check() {
+    let env = TestEnv::new();
+    let said = run(&env, "check");
+    assert!(said.status == 0 && !said.stdout.contains("warning"), "{}", said.stdout);
+    let host = String::from_utf8(program("uname").arg("-n").output().unwrap().stdout).unwrap();
+    for (name, value) in [("hostname", host.trim()), ("innodb_log_archive", "OFF"), ("binlog_storage_engine", "")] {
+        env.world.set_variable(name, value).unwrap();
+    }
+    let said = run(&env, "check");
+    assert!(said.status == 0 && !said.stdout.contains("warning"), "{}", said.stdout);
+    for (name, value, status, words) in [
+        ("innodb_log_archive", "ON", 1, "problem  innodb_log_archive is ON in the server"),
+        ("innodb_log_archive", "OFF", 0, "ok       backups would work"),
+        ("binlog_storage_engine", "innodb", 0, "warning  binlog_storage_engine is innodb in the server"),
+        ("hostname", "other-host", 0, "warning  the server says that its host is 'other-host'"),
+        ("version", "11.8.6-MariaDB", 0, "warning  the backup tool is of series 10.11 and the server of 11.8"),
+    ] {
+        env.world.set_variable(name, value).unwrap();
+        let said = run(&env, "check");
+        assert!(said.status == status && said.stdout.contains(words), "{name}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn a_tool_of_another_series_than_mysqls_is_a_problem() {
+    let mut env = TestEnv::new();
+    env.mysql();
+    env.world.set_version("8.4.0-6").unwrap();
+    env.world.set_variable("version", "9.7.4").unwrap();
+    let said = run(&env, "check");
+    let told = "problem  the backup tool is of series 8.4 and the server of 9.7\n         hint: install percona-xtrabackup of the server's series";
+    assert!(said.status == 1 && said.stdout.contains(told), "{}", said.stdout);
+}
+
+#[test]
+fn a_folder_that_the_tool_cannot_read_is_told_by_check_unless_the_server_ignores_it() {
+    let env = TestEnv::new();
+    let folder = env.path("data/lost+found");
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    // Root reads all, and looks with the eyes of the directory's owner; anybody else cannot read what has no mode.
+    let is_root = rustix::process::geteuid().is_root();
+    let level = if is_root {
+        std::os::unix::fs::chown(env.path("data"), Some(4242), Some(4242)).unwrap();
+        "warning"
+    } else {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
+        "problem"
+    };
+    let said = run(&env, "check").stdout;
+    assert!(said.contains(&format!("{level}  '{}' cannot be read by", folder.display())), "{said}");
+    assert!(
+        said.contains("hint: chown --reference=") && said.contains("write ignore_db_dirs=lost+found under [mysqld]"),
+        "{said}"
+    );
+    env.world.set_variable("ignore_db_dirs", "x,lost+found").unwrap();
+    let said = run(&env, "check").stdout;
+    assert!(!said.contains("cannot be read by"), "{said}");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+}
