@@ -243,3 +243,56 @@ fn a_folder_that_the_tool_cannot_read_is_told_by_check_unless_the_server_ignores
     assert!(!said.contains("cannot be read by"), "{said}");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
 }
+
+#[test]
+fn what_helps_stands_before_the_words_of_a_tool_that_gave_up() {
+    let env = TestEnv::start();
+    env.script("mariabackup", r#"{"fault":{"says":"[00] Unable to obtain lock. Please try again later.\nmariabackup: Stopping log copying thread."}}"#);
+    env.full("full-1");
+    env.expect_log("backup failed");
+    let error = env.newest("error");
+    assert!(
+        error.starts_with("mariabackup ended with status 1: --ftwrl-wait-timeout gives up at any query that runs"),
+        "{error}"
+    );
+    assert!(error.ends_with("\nmariabackup: Stopping log copying thread."), "{error}");
+}
+
+#[test]
+fn a_real_tool_that_waits_for_no_query_is_told_what_it_is() {
+    if !is_installed() {
+        return;
+    }
+    let server = MariaDb::start();
+    let mut env = TestEnv::real(&server);
+    env.set("backup_options", "[--ftwrl-wait-timeout=1]");
+    env.start_daemon();
+    let mut query = server.session("SELECT sleep(60)");
+    wait_for("the query to run", || {
+        server
+            .sql("SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT sleep%'")
+            .starts_with('1')
+            .then_some(())
+    });
+    env.full("full-1");
+    env.expect_log("backup failed");
+    let error = env.newest("error");
+    assert!(error.contains(" ended with status 1: --ftwrl-wait-timeout gives up at any query that runs"), "{error}");
+    query.kill().unwrap();
+    query.wait().unwrap();
+}
+
+#[test]
+fn rows_that_no_backup_has_are_told_with_its_success() {
+    let env = TestEnv::start();
+    let mut definition = vec![0; 150];
+    definition[..4].copy_from_slice(&[0xfe, 0x01, 0x0a, 47]);
+    definition.extend(b"\x07\0CONNECT");
+    fs::create_dir_all(env.path("data/shop")).unwrap();
+    fs::write(env.path("data/shop/ext.frm"), definition).unwrap();
+    let told = "warning: the rows of CONNECT's tables are in files that no backup has: 'shop/ext.frm'";
+    let said = run(&env, "backup full full-1");
+    env.expect_log("the rows of CONNECT's tables are in files that no backup has");
+    assert!(said.status == 0 && said.stdout.contains(&format!("\n{told}\n")), "{}{}", said.stdout, said.stderr);
+    assert!(env.newest("output").starts_with(&format!("{told}\n")), "{}", env.newest("output"));
+}

@@ -9,10 +9,12 @@ pub(crate) mod aria;
 mod doubt;
 pub mod findings;
 pub mod hashed;
+pub(crate) mod hints;
 pub mod imported;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
+pub(crate) mod outside;
 mod proof;
 #[cfg(test)]
 mod properties;
