@@ -9,6 +9,7 @@ use insta::assert_snapshot;
 use crate::cli::run;
 use crate::harness::daemon::restore_request;
 use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::stand::is_wanted;
 use crate::harness::{TestEnv, program, wait_for};
 
 const FULL: &str = r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#;
@@ -207,6 +208,19 @@ fn what_a_server_is_that_no_backup_was_tried_with_is_told_by_check() {
 }
 
 #[test]
+fn a_base_that_another_series_has_taken_is_told_by_check() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    assert!(!run(&env, "check").stdout.contains("warning"));
+    env.world.set_version("11.8.6-MariaDB").unwrap();
+    let said = run(&env, "check").stdout;
+    assert!(
+        said.contains("warning  backup 'full-1' was taken with the tool of series 10.11, and the tool is now of 11.8"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_tool_of_another_series_than_mysqls_is_a_problem() {
     let mut env = TestEnv::new();
     env.mysql();
@@ -295,4 +309,49 @@ fn rows_that_no_backup_has_are_told_with_its_success() {
     env.expect_log("the rows of CONNECT's tables are in files that no backup has");
     assert!(said.status == 0 && said.stdout.contains(&format!("\n{told}\n")), "{}{}", said.stdout, said.stderr);
     assert!(env.newest("output").starts_with(&format!("{told}\n")), "{}", env.newest("output"));
+}
+
+/// A server of 11.8 without TLS, which its own tools refuse to speak to; seen with 11.8.6.
+#[test]
+fn a_real_server_without_tls_is_told_and_what_is_told_mends_it() {
+    let image = "mariadb-11.8";
+    if !is_wanted(image) {
+        return;
+    }
+    let Some((env, vessel)) = TestEnv::contained(image) else { return };
+    vessel.run(&["server", "fresh"]);
+    vessel.run(&["server", "start"]);
+    let grants = "CREATE USER dbcalm@localhost IDENTIFIED BY 'x'; GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO dbcalm@localhost";
+    vessel.run(&["mariadb", "--no-defaults", "--user=root", "--execute", grants]);
+    vessel.run(&["server", "stop"]);
+    vessel.launch(&[
+        "setpriv",
+        "--reuid=mysql",
+        "--regid=mysql",
+        "--init-groups",
+        "mariadbd",
+        "--no-defaults",
+        "--datadir=/var/lib/mysql",
+        "--socket=/run/mysqld/mysqld.sock",
+        "--pid-file=/run/mysqld/plain.pid",
+        "--skip-networking",
+        "--innodb-log-file-size=64M",
+        "--skip-ssl",
+    ]);
+    let ping = ["mariadb-admin", "--no-defaults", "--skip-ssl", "--user=root", "ping"];
+    wait_for("the server to answer", || vessel.try_run(&ping).ok());
+    env.credentials("[client-dbcalm]\nuser=dbcalm\npassword=x\n");
+    env.start_daemon();
+    assert_eq!(
+        env.send(FULL),
+        format!(
+            r#"{{"code": 503, "status": "cannot create backup, the admin tool says '{NO_TLS}': the server has no TLS: write skip-ssl under [client-dbcalm] in the credentials file"}}"#
+        )
+    );
+    env.credentials("[client-dbcalm]\nuser=dbcalm\npassword=x\nskip-ssl\n");
+    env.full("full-1");
+    assert_eq!(env.count("backup", "1"), 1, "{}", env.newest("error"));
+    env.credentials("[client-dbcalm]\nuser=dbcalm\npassword=x\n");
+    let said = env.send(&restore_request(&["full-1"], "database"));
+    assert!(said.contains("whether the server is stopped is not known: the admin tool says 'TLS/SSL error"), "{said}");
 }

@@ -120,6 +120,9 @@ async fn look(config: &Config, findings: &mut Findings) {
         server::look_at_server(config, &bin, tool, findings).await;
     }
     look_at_database(config, findings);
+    if let Some(tool) = tool {
+        server::look_at_the_base(config, tool, findings);
+    }
     // No backup that is taken now minds them, but a restore may.
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);

@@ -208,6 +208,7 @@ mod tests {
             ("--help", "makes something else of the call"),
             ("--databases=shop", "makes backups that are not whole"),
             ("--TABLES-exclude=x", "makes backups that are not whole"),
+            ("--databases-exclude=lost+found", "makes backups that call themselves partial"),
             ("--compr", "makes backups that need another tool"),
             ("--encrypt=AES256", "makes backups that need another tool"),
             ("--log-innodb-page-corruption", "makes a success of a backup with damaged pages"),

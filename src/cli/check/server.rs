@@ -2,10 +2,12 @@
 
 use super::Findings;
 use super::data_dir::look_at_data_dir;
+use crate::cli::backups::Backups;
 use crate::config::Config;
 use crate::disk;
 use crate::exec::{LocalExecutor, Outcome, ask};
 use crate::model::{Flavour, Version};
+use crate::repository::card::Card;
 use crate::repository::history;
 use crate::server::probe::{self, ANSWER_WITHIN, Ping};
 use crate::server::{BINLOG_ENGINE, HOST, LOG_ARCHIVE, Server, answer};
@@ -91,7 +93,7 @@ async fn look_at_its_places(config: &Config, tool: Option<Version>, findings: &m
 }
 
 /// The backup tool copies what lies in that directory here, whichever host the server is on: from one on another host, whose directory has the
-/// same name, it gets locks and LSNs, and says success of a copy of this host's files (seen with mariadb-backup 10.11.19).
+/// same name, it gets locks and LSNs, and may say success of a copy of this host's files (seen with mariadb-backup 10.11.19).
 fn look_at_its_host(server: &Server, findings: &mut Findings) {
     let name = rustix::system::uname();
     let own = name.nodename().to_string_lossy();
@@ -115,6 +117,20 @@ fn look_at_its_version(config: &Config, server: &Server, tool: Option<Version>, 
         Flavour::MySql => findings.problem(text, hint),
         // Neighbours often fit, and it is the vendor that asks for the same.
         Flavour::MariaDb => findings.warning(text, format!("{hint}; then take a full backup")),
+    }
+}
+
+/// Whether the newest backup that can be a base was taken with a tool of another series: an incremental on it fails with a last line that says
+/// nothing of that (seen with a base of mariadb-backup 10.11 and 11.8's tool).
+pub(super) fn look_at_the_base(config: &Config, tool: Version, findings: &mut Findings) {
+    let Ok(all) = Backups::look(config) else { return };
+    let Some(base) = all.newest_base(config) else { return };
+    let card = Card::read(&config.backup_dir.join(&base.id)).ok().flatten();
+    if let Some(series) = card.and_then(|card| Version::parse(&card.tool_version)).filter(|series| *series != tool) {
+        findings.warning(
+            format!("backup '{}' was taken with the tool of series {series}, and the tool is now of {tool}: an incremental on it may fail", base.id),
+            "begin a new chain: dbcalm-db-cmd backup full",
+        );
     }
 }
 
