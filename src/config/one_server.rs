@@ -2,7 +2,7 @@
 //!
 //! In: the credentials file and the settings. Out: nothing, or what leads the tools apart, with what to write. Both tools take host, port, socket
 //! and protocol from the clients' sections of the credentials file and from the command line, which the daemon makes alike for both. What
-//! leads them apart was seen with 10.11.19: sections that one of them reads alone; `--port` on a command line, which is a word for TCP to the
+//! leads them apart was seen with 10.11.19 and 11.8: sections that one of them reads alone; `--port` on a command line, which is a word for TCP to the
 //! admin tool (from 10.6, MDEV-14974) and none to the backup tool; and protocols that do not fit the host.
 
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::path::Path;
 use super::Config;
 use super::option_files::{Line, lines};
 use super::tool_options::server_option;
+use crate::model::Flavour;
 
 /// Sections of all clients.
 const CLIENTS: [&str; 3] = ["client", "client-mariadb", "client-server"];
@@ -64,6 +65,10 @@ fn apart(lines: &[Line], config: &Config) -> Option<String> {
         let line = lines.iter().rfind(is_of_one)?;
         return Some(format!("{} is read by one of the tools alone: write it under [client-dbcalm]", line.place()));
     }
+    // Of MySQL's tools nothing is known here that would lead them apart.
+    if config.flavour == Flavour::MySql {
+        return None;
+    }
     let told: Vec<_> = config.server_options().filter_map(|option| Some(server_option(option)?.0)).collect();
     let by_command_line = told.last().copied();
     if by_command_line == Some("port") && admin.is_local() && admin.protocol.is_none() {
@@ -108,7 +113,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("credentials.cnf");
         fs::write(&path, format!("[client-dbcalm]\nuser=backup\n{file}")).unwrap();
-        let config = Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\n{settings}")).unwrap();
+        let flavour = if settings.starts_with("db_type") { "" } else { "db_type: mariadb\n" };
+        let config = Config::parse(&format!("{flavour}backup_dir: /b\n{settings}")).unwrap();
         objection(&path, &config).map(|said| said.replace(&dir.path().display().to_string(), "~"))
     }
 
@@ -131,6 +137,7 @@ mod tests {
             ("socket=/run/two.sock\n[mariabackup]\nsocket = \"/run/two.sock\" # the same\n", ""),
             ("[mariabackup]\nsocket=/run/one.sock\n[client-dbcalm]\nsocket=/run/two.sock\n", ""),
             ("[mysqldump]\nsocket=/run/one.sock\n", ""),
+            ("", "db_type: mysql\nbackup_options: [--port=3317]"),
         ] {
             assert_eq!(said(file, settings), None, "{file:?} {settings:?}");
         }

@@ -1,8 +1,8 @@
 //! What the admin tool says where it does not get through: whether nobody listens, or what else is the matter, and what helps.
 //!
 //! In: what it wrote on stderr. Out: its reason, and a hint. Only "nobody listens" is told from all else, since only that means a server that
-//! is down; whatever else it says, a server may well run. The words are those of MariaDB's client library (10.5.23, 10.11.19, 11.8.6) and, by
-//! its manual, of MySQL's.
+//! is down; whatever else it says, a server may well run. The words are those of MariaDB's client library (10.5.23, 10.11.19, 11.8.6) and of
+//! MySQL's (9.7.4).
 
 /// How much of a reason is told, in characters: a reply has to fit into 4096 bytes.
 const LENGTH: usize = 400;
@@ -78,7 +78,7 @@ const HELP: [(&str, &str); 19] = [
         "cannot be loaded",
         "the account asks for a client plugin that is not installed here: install it, or ALTER USER … IDENTIFIED BY '…'",
     ),
-    ("Unknown server host", "the name in host, in the settings or the credentials file, leads nowhere"),
+    ("server host '", "the name in host, in the settings or the credentials file, leads nowhere"),
     ("is not allowed to connect", "make the user of the credentials file for this host too: CREATE USER …@'HOST'"),
     ("is blocked because of", "FLUSH HOSTS in the server"),
     ("shutdown in progress", "the server is stopping: wait for its end"),
@@ -110,7 +110,7 @@ fn row(reason: &str) -> Option<&'static (&'static str, &'static str)> {
 mod tests {
     use super::{LENGTH, hint, is_nobody, reason};
 
-    /// Seen, but for MySQL's.
+    /// Seen, MySQL's with mysqladmin 9.7.4.
     #[test]
     fn only_nobody_is_nobody() {
         for text in [
@@ -167,6 +167,7 @@ mod tests {
                 "max_connections",
             ),
             ("User 'mu' has exceeded the 'max_user_connections' resource (current value: 1)", "MAX_USER_CONNECTIONS"),
+            ("Unknown MySQL server host 'db1' (-3)", "leads nowhere"),
             ("Access denied, this account is locked", "ACCOUNT UNLOCK"),
             ("You must SET PASSWORD before executing this statement", "PASSWORD EXPIRE"),
             ("Plugin 'no_such_plugin' is not loaded", "INSTALL SONAME"),

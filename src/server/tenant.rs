@@ -145,7 +145,9 @@ impl Wanted {
         if seen.locks_in(&self.dir) {
             return Verdict::There;
         }
-        let theirs = seen.mounts.as_deref().filter(|text| *text != self.text).map(Mounts::parse);
+        // What it has mounted cannot be seen: no path of it says anything here.
+        let Some(mounts) = &seen.mounts else { return Verdict::Unknown };
+        let theirs = (*mounts != self.text).then(|| Mounts::parse(mounts));
         if let (Some(theirs), Some(spot)) = (&theirs, self.mounts.spot(&self.dir))
             && !theirs.reach(&spot)
         {
@@ -220,6 +222,8 @@ mod tests {
         assert_eq!(wanted.verdict(&hidden("/usr/sbin/mariadbd\0--user=mysql")), Verdict::Unknown, "it may be there");
         assert_eq!(wanted.verdict(&hidden(&at(dir.path()))), Verdict::There);
         assert_eq!(wanted.verdict(&hidden(&at(other.path()))), Verdict::Elsewhere);
+        let unseen = Seen { mounts: None, ..hidden(&at(other.path())) };
+        assert_eq!(wanted.verdict(&unseen), Verdict::Unknown, "that may be a path of a container's");
         assert!(Wanted::look(&dir.path().join("nowhere")).is_none());
     }
 

@@ -5,7 +5,7 @@
 use crate::server::answer;
 
 /// What the tool said, all of it, and what helps. The first row counts.
-const HELP: [(&[&str], &str); 8] = [
+const HELP: [(&[&str], &str); 7] = [
     (
         &["Was only able to copy log", "still fits within the log capacity"],
         "the server's redo log was given another size while the tool copied (SET GLOBAL innodb_log_file_size): take the backup again; or the files \
@@ -36,7 +36,6 @@ const HELP: [(&[&str], &str); 8] = [
         &["Can't open dir "],
         "the data directory has a folder that the daemon's user may not read: dbcalm-db-cmd check names it, with what helps",
     ),
-    (&["unknown option"], "the tool does not know an option of backup_options or of the credentials file"),
 ];
 
 /// What the tool says before the server's or the client library's own words.
