@@ -13,6 +13,7 @@ mod harness;
 
 mod access;
 mod backup;
+mod checks;
 mod cli;
 mod contract;
 mod crowd;
