@@ -34,7 +34,7 @@ use world::World;
 /// Exit code of what the real tool does and the fake does not: 95.
 const NOT_FAKED: u8 = 95;
 
-/// The flags; the last of them is known to xtrabackup and to mariabackup before 10.2 alone.
+/// The flags; the last two are known to xtrabackup alone and to mariabackup before 10.2, and the very last to xtrabackup with the new names.
 const FLAGS: &[&str] = &[
     "version",
     "backup",
@@ -51,7 +51,9 @@ const FLAGS: &[&str] = &[
     "innodb-log-checkpoint-now",
     "verbose",
     "apply-log-only",
+    "apply-redo-only",
 ];
+/// Those with a value; the last two are xtrabackup's with the new names.
 const VALUES: &[&str] = &[
     "target-dir",
     "incremental-basedir",
@@ -71,6 +73,14 @@ const VALUES: &[&str] = &[
     "protocol",
     "stream",
     "extra-lsndir",
+    "backup-incremental-base",
+    "prepare-incremental-from-dir",
+];
+/// What xtrabackup calls otherwise from 8.4.0-8 and 9.7.2-2 on (Percona's release notes).
+const RENAMED: [(&str, &str); 3] = [
+    ("apply-log-only", "apply-redo-only"),
+    ("incremental-basedir", "backup-incremental-base"),
+    ("incremental-dir", "prepare-incremental-from-dir"),
 ];
 /// Options that change what comes out, so the fake refuses them instead of ignoring them.
 const REFUSED: &[&str] = &["compress", "incremental-lsn", "databases", "tables", "export"];
@@ -111,10 +121,13 @@ fn run() -> Step<()> {
     let default = if flavour == Flavour::Xtrabackup { "8.0.35-30" } else { "10.11.19-MariaDB" };
     let version = world.version().unwrap_or_else(|| default.to_owned());
     let release = metadata::version_of(&version);
-    let options = parse(&call, flavour, release)?;
+    let options = parse(&call, flavour, release, metadata::has_new_names(flavour, &version))?;
     let names = Names::of(flavour, release);
     let tool = Tool { call, options, log: Log { flavour }, flavour, version, release, names, world };
     tool.check_fault()?;
+    if let Some(Fault::Says(text)) = &tool.call.fault {
+        return Err(Stop::because(1, text));
+    }
     tool.set_out()?;
     if tool.options.has("version") {
         tool.banner();
@@ -157,7 +170,7 @@ fn run() -> Step<()> {
     faults::at_the_end(&tool.call)
 }
 
-fn parse(call: &Call, flavour: Flavour, release: (u32, u32)) -> Step<Options> {
+fn parse(call: &Call, flavour: Flavour, release: (u32, u32), has_new_names: bool) -> Step<Options> {
     let refused = |arg: &&String| {
         REFUSED.iter().any(|name| arg.strip_prefix("--").is_some_and(|rest| rest.split('=').next() == Some(name)))
     };
@@ -165,15 +178,22 @@ fn parse(call: &Call, flavour: Flavour, release: (u32, u32)) -> Step<Options> {
         return Err(Stop::because(NOT_FAKED, &format!("fake: {arg} is not faked")));
     }
     let is_xtrabackup = flavour == Flavour::Xtrabackup;
-    let without_last = FLAGS.len() - usize::from(!metadata::is_percona_like(flavour, release));
+    let unknown = usize::from(!has_new_names);
+    let without_last = FLAGS.len() - unknown - usize::from(!metadata::is_percona_like(flavour, release));
     let grammar = Grammar {
         flags: FLAGS.get(..without_last).unwrap_or(FLAGS),
-        values: VALUES,
+        values: VALUES.get(..VALUES.len() - 2 * unknown).unwrap_or(VALUES),
         defaults_file_first: true,
         unknown_option: if is_xtrabackup { 255 } else { 2 },
         unknown_variable: if is_xtrabackup { 255 } else { 7 },
     };
-    Options::parse(call, &grammar)
+    let mut options = Options::parse(call, &grammar)?;
+    if has_new_names {
+        for (old, new) in RENAMED {
+            options.rename(old, new)?;
+        }
+    }
+    Ok(options)
 }
 
 impl Tool {
@@ -214,7 +234,7 @@ impl Tool {
             ) => is_backup || is_prepare,
             // 10.5 copies such tables while all DDL waits: the contract suite has it.
             Some(Fault::LosesTables | Fault::TakesTablesAway) => is_backup && self.release > (10, 5),
-            Some(Fault::Up | Fault::Down) => false,
+            Some(Fault::Up | Fault::Down | Fault::Expired) => false,
             // The file that is cut is in the target directory, where a stream leaves none; `/dev/full` is a full stdout.
             Some(Fault::Enospc | Fault::EnospcAt(_) | Fault::FloodStdout(_)) => !streaming::is_on(self),
             _ => true,

@@ -35,7 +35,7 @@ fn run() -> Step<()> {
     let call = Call::take()?;
     relay::take_over(&call)?;
     match &call.fault {
-        None | Some(Fault::Up | Fault::Down) => {}
+        None | Some(Fault::Up | Fault::Down | Fault::Says(_) | Fault::Expired) => {}
         Some(Fault::Hangs) => faults::hang(&call)?,
         Some(Fault::Deaf) => faults::be_deaf(&call)?,
         Some(Fault::DiesBefore(_)) => faults::at_the_start(&call)?,
@@ -55,8 +55,14 @@ fn run() -> Step<()> {
         return Err(Stop::Exit(1));
     };
     let is_ping = command == "ping";
+    if let Some(Fault::Says(reason)) = &call.fault {
+        return Err(not_connected(&call, &login, reason));
+    }
     if call.has(&Fault::Down) || (!world.is_up() && !call.has(&Fault::Up)) {
         return Err(unreachable(&call, &login));
+    }
+    if call.has(&Fault::Expired) && !is_ping {
+        return expired(&call, command);
     }
     if !login.is_accepted() {
         let stop = not_connected(&call, &login, &login.denial());
@@ -72,6 +78,16 @@ fn run() -> Step<()> {
         other => return Err(Stop::because(1, &format!("{}: Unknown command: '{other}'", call.program))),
     }
     Ok(())
+}
+
+/// As seen with mariadb-admin 10.11.19: `status` says it on stdout, with exit code 0.
+fn expired(call: &Call, command: &str) -> Step<()> {
+    let reason = "You must SET PASSWORD before executing this statement";
+    if command == "status" {
+        print(reason);
+        return Ok(());
+    }
+    Err(Stop::because(1, &format!("{}: unable to show {command}; error: '{reason}'", call.program)))
 }
 
 /// A table of two columns as the client draws it, each cell padded to the longest.

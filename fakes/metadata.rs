@@ -47,6 +47,14 @@ pub(crate) fn is_percona_like(flavour: Flavour, version: (u32, u32)) -> bool {
     flavour == Flavour::Xtrabackup || version < (10, 2)
 }
 
+/// Whether the tool has the new names of its options for incrementals: xtrabackup from 8.4.0-8, and from 9.7.2-2 on (Percona's release notes).
+pub(crate) fn has_new_names(flavour: Flavour, version: &str) -> bool {
+    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or_default());
+    let version: [u32; 4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let is_lts = (version[0], version[1]) == (8, 4) && version >= [8, 4, 0, 8];
+    flavour == Flavour::Xtrabackup && (is_lts || version >= [9, 7, 2, 2])
+}
+
 /// Whether it is an old MariaDB, with a redo log of blocks and fewer words: so seen with 10.5.23, and not with 10.11.19.
 pub(crate) fn is_old(flavour: Flavour, version: (u32, u32)) -> bool {
     flavour == Flavour::Mariabackup && version < (10, 6)

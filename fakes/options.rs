@@ -74,6 +74,30 @@ impl Options {
         Ok(options)
     }
 
+    /// Lets an option that has a new name be known by its old one, which warns; both together keep the tool from starting.
+    pub(crate) fn rename(&mut self, old: &str, new: &str) -> Step<()> {
+        let has = |name: &str| self.flags.contains(name) || self.values.contains_key(name);
+        match (has(old), has(new)) {
+            (true, true) => {
+                return Err(Stop::because(
+                    1,
+                    &format!("Error: --{old} and --{new} are one option: give --{new} alone"),
+                ));
+            }
+            (true, false) => say(format!("Warning: --{old} is deprecated, use --{new} instead").as_bytes()),
+            (false, true) => {
+                if self.flags.remove(new) {
+                    self.flags.insert(old.to_owned());
+                }
+                if let Some(value) = self.values.remove(new) {
+                    self.values.insert(old.to_owned(), value);
+                }
+            }
+            (false, false) => {}
+        }
+        Ok(())
+    }
+
     /// Whether the flag was given.
     pub(crate) fn has(&self, flag: &str) -> bool {
         self.flags.contains(flag)

@@ -112,6 +112,10 @@ pub(crate) enum Fault {
     Up,
     /// The admin tool finds the server down, whatever it is; `down`, `up`, `down` is a server that flaps.
     Down,
+    /// The admin tool does not get through to the server, for this reason, or the backup tool gives up with these words; exits 1.
+    Says(String),
+    /// The server has the account's password expired: a ping is answered, and nothing else.
+    Expired,
 }
 
 /// What is wrong with the metadata.

@@ -45,6 +45,30 @@ fn mysql_is_backed_up_by_xtrabackup() {
     assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, inc-1 from full-1 | restores: none");
 }
 
+/// By the version that the tool names; the fake with the new names starts with no old one beside a new one.
+#[test]
+fn xtrabackup_is_told_the_names_that_it_has() {
+    for (version, base, dir, redo_only) in [
+        ("8.0.35-30", "--incremental-basedir=", "--incremental-dir ", "--apply-log-only"),
+        ("8.4.0-8", "--backup-incremental-base=", "--prepare-incremental-from-dir ", "--apply-redo-only"),
+    ] {
+        let mut env = TestEnv::new();
+        env.mysql();
+        env.world.set_version(version).unwrap();
+        env.start_daemon();
+        env.full("full-1");
+        env.incremental("inc-1", "full-1");
+        env.restore(&["full-1", "inc-1"], "folder");
+        assert_eq!((env.count("backup", "1"), env.count("restore", "1")), (2, 1), "{version}: {}", env.newest("error"));
+        let calls = env.calls("xtrabackup").join("\n");
+        assert!([base, dir, redo_only].iter().all(|name| calls.contains(name)), "{version}: {calls}");
+        env.set("backup_options", &format!("[{}x]", base.replace(' ', "=")));
+        let said = crate::cli::run(&env, "check");
+        assert!(said.stdout.contains("is set by the daemon itself"), "{}", said.stdout);
+        env.set("backup_options", "");
+    }
+}
+
 #[test]
 fn times_are_texts_that_pythons_orm_reads() {
     let env = TestEnv::start();

@@ -308,7 +308,7 @@ fn a_ping_that_flaps_or_does_not_answer_decides_each_request_alone() {
     let not_stopped = r#"{"code": 503, "status": "cannot restore to database, MySQL/MariaDb server is not stopped"}"#;
     let script = |fault: &str| env.script("mariadb-admin", &format!(r#"{{"fault":{fault}}}"#));
 
-    for fault in [r#""up""#, r#""deaf""#, r#"{"exit":0}"#, r#"{"dies_before":"KILL"}"#] {
+    for fault in [r#""up""#, r#""deaf""#, r#"{"exit":0}"#, r#"{"exit":1}"#, r#"{"dies_before":"KILL"}"#] {
         script(fault);
         assert_eq!(restore(), not_stopped, "{fault}");
     }

@@ -2,6 +2,7 @@
 //! do not descend from is refused, and one that they do descend from is taken.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use insta::assert_snapshot;
@@ -199,19 +200,21 @@ fn another_server_than_that_of_the_settings_is_not_backed_up() {
         return;
     }
     let (server, other) = (MariaDb::start(), MariaDb::start());
-    let env = TestEnv::real(&server);
+    let mut env = TestEnv::real(&server);
     env.start_daemon();
     env.credentials(&format!("[client-dbcalm]\nuser=root\nsocket={}\n", other.socket().display()));
     let said = env.send(r#"{"cmd":"full_backup","args":{"id":"mon"}}"#);
     let place = |path: PathBuf| path.display().to_string();
     let said = said.replace(&place(server.data_dir()), "~own").replace(&place(other.data_dir()), "~other");
     assert_snapshot!(said, @r#"{"code": 503, "status": "cannot create backup, the server that answers has its data in '~other', but data_dir is '~own': set data_dir to that, or point socket, host or port in the credentials file at the other server"}"#);
-    // An option that the tool alone reads leads it to the other one.
-    env.credentials(&format!(
-        "[client-dbcalm]\nuser=root\nsocket={}\n[mariabackup-dbcalm]\nsocket={}\n",
-        server.socket().display(),
-        other.socket().display()
-    ));
+    // So does an option that the tool alone is given.
+    env.credentials(&format!("[client-dbcalm]\nuser=root\nsocket={}\n", server.socket().display()));
+    let script = format!("#!/bin/sh\nexec /usr/bin/mariabackup \"$@\" --socket={}\n", other.socket().display());
+    fs::write(env.path("bin/led-astray"), script).unwrap();
+    fs::set_permissions(env.path("bin/led-astray"), fs::Permissions::from_mode(0o755)).unwrap();
+    env.set("backup_bin", &env.path("bin/led-astray").display().to_string());
+    env.signal(rustix::process::Signal::HUP);
+    env.expect_log("the settings were read again");
     env.done(r#"{"cmd":"full_backup","args":{"id":"mon"}}"#);
     env.expect_log("another server was backed up");
     assert_eq!(env.count("backup", "1"), 0);

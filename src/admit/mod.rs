@@ -10,6 +10,7 @@ mod memory;
 mod origin;
 #[cfg(test)]
 mod properties;
+mod target;
 
 pub(crate) use in_time::on_disk;
 use in_time::{shortage, within};
@@ -20,21 +21,20 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::command::{Backup, Command, Restore};
 use crate::config::credentials::{self, Secrets};
-use crate::config::{Config, option_files};
-use crate::disk::data_dir::{self, RESTORING};
+use crate::config::{Config, one_server, option_files};
+use crate::disk::data_dir::RESTORING;
 use crate::disk::space::{self, Space, Staging};
-use crate::disk::{self, NewDir, links, places};
-use crate::exec::orphans;
-use crate::model::{BackupId, Compression, Moment, Rejection, Stored, Target, Version};
+use crate::disk::{self, NewDir};
+use crate::model::{BackupId, Compression, Flavour, Moment, Rejection, Stored, Target, Version};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::records::{Known, RecordsError};
-use crate::repository::card::{self, Card};
+use crate::repository::card::Card;
 use crate::repository::{Origin, stored};
-use crate::server::Server;
+use crate::server::answer;
 use crate::server::probe::{self, Ping};
 use crate::world::{Claim, World};
 
@@ -81,13 +81,17 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let secrets = credentials(config, until).await?;
     let file = config.credentials.clone();
-    let objection = on_disk(&config.credentials, until, move || option_files::objection(&file)).await?;
-    if let Some(objection) = objection {
-        return Err(Rejection::LessThanWhole(objection));
+    let settings = config.clone();
+    let look = move || (option_files::objection(&file), one_server::objection(&file, &settings));
+    match on_disk(&config.credentials, until, look).await? {
+        (Some(objection), _) => return Err(Rejection::LessThanWhole(objection)),
+        (None, Some(objection)) => return Err(Rejection::TwoServers(objection)),
+        (None, None) => {}
     }
     match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
         Ping::Up => {}
         Ping::Down | Ping::Unknown => return Err(Rejection::ServerNotRunning),
+        Ping::Other(reason) => return Err(Rejection::NotReached { hint: answer::hint(&reason), reason }),
     }
     let dir = config.backup_dir.clone();
     on_disk(&config.backup_dir, until, move || disk::is_writable(&dir)).await?.map_err(|why| {
@@ -108,7 +112,11 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     }
     let bin = backup_bin(config)?;
     let origin = origin::origin(wanted, world, config, until).await?;
-    Ok(Admitted { plan: Plan::backup(wanted, &bin, config), claim, secrets, origin, made: None })
+    // Only xtrabackup calls something otherwise, and a full backup needs nothing of that.
+    let is_asked = config.flavour == Flavour::MySql && wanted.base.is_some();
+    let said = if is_asked { version(world, &bin, until).await? } else { String::new() };
+    let names = config.flavour.option_names(&said);
+    Ok(Admitted { plan: Plan::backup(wanted, &bin, names, config), claim, secrets, origin, made: None })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
@@ -125,44 +133,10 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
             let read = on_disk(&config.credentials, until, move || credentials::read(&file)).await?;
             (world.claims.claim_nothing(), read.unwrap_or_default())
         }
-        Target::Database => {
-            let secrets = credentials(config, until).await?;
-            match probe::ping(world.executor.as_ref(), config).await.map_err(|why| broken(&why))? {
-                Ping::Down => {}
-                Ping::Up | Ping::Unknown => return Err(Rejection::ServerNotStopped),
-            }
-            // One may work there behind another socket.
-            let (dir, servers) = (config.data_dir.clone(), config.flavour.tool().servers);
-            if on_disk(&config.data_dir, until, move || orphans::may_serve(&dir, servers)).await? {
-                return Err(Rejection::ServerNotStopped);
-            }
-            let claim = world.claims.claim_data_dir(&config.data_dir, until).await.ok_or(Rejection::DataDirBusy)?;
-            let dir = config.data_dir.clone();
-            on_disk(&config.data_dir, until, move || data_dir::check_empty(&dir)).await?.map_err(|why| {
-                info!(reason = %crate::model::causes(&why), "the data directory does not count as empty");
-                Rejection::DataDirNotEmpty
-            })?;
-            let outside = server.map(Server::outside).unwrap_or_default();
-            if let (Some(place), Some((_, false))) = (outside.first(), last) {
-                return Err(Rejection::PlaceTaken(not_vouched(wanted.last(), &place.dir, config)));
-            }
-            let places = server.map(|server| server.places_in(&config.data_dir)).unwrap_or_default();
-            on_disk(&config.data_dir, until, move || places::check_free(&places))
-                .await?
-                .map_err(|why| Rejection::PlaceTaken(crate::model::causes(&why)))?;
-            let folders = chain.iter().map(|member| match &member.stored {
-                Stored::Directory(dir) => Some(dir.clone()),
-                Stored::Stream(_) | Stored::Forwarded(_) => None,
-            });
-            let folders = folders.collect::<Vec<_>>();
-            on_disk(&config.backup_dir, until, move || links::check(&folders))
-                .await?
-                .map_err(|why| Rejection::PlaceTaken(crate::model::causes(&why)))?;
-            (claim, secrets)
-        }
+        Target::Database => target::data_dir(wanted, &chain, last, (world, config), until).await?,
     };
     let bin = backup_bin(config)?;
-    let version = version(world, &bin, until).await?;
+    let said = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
     let members = chain.iter().zip(&cards).map(|(member, card)| space::Member {
         path: member.stored.path().clone(),
@@ -199,7 +173,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     };
     let inputs = RestoreInputs {
         bin: &bin,
-        version,
+        version: Version::parse(&said),
+        names: config.flavour.option_names(&said),
         full,
         incrementals,
         tmp_dir: made.path(),
@@ -223,17 +198,6 @@ fn way(staging: Staging, tmp_dir: &Path, config: &Config) -> Way {
         }
         Staging::Apart => Way::Copy,
     }
-}
-
-/// Why nothing is put where a card leads that somebody else may have written.
-fn not_vouched(id: &BackupId, place: &Path, config: &Config) -> String {
-    format!(
-        "{card} names '{place}' as a directory of the server, but others than the daemon's user may have written it: if you trust it, \
-         chown '{folder}' and {card} to that user and chmod go-w both; or restore to a folder",
-        card = card::NAME,
-        place = place.display(),
-        folder = config.backup_dir.join(id.as_str()).display()
-    )
 }
 
 /// Where each backup of a chain is, and as what; and what it says of itself, with whether that is surely the daemon's own word.
@@ -313,7 +277,7 @@ async fn credentials(config: &Config, until: Instant) -> Result<Secrets, Rejecti
     })
 }
 
-async fn version(world: &World, bin: &str, until: Instant) -> Result<Option<Version>, Rejection> {
+async fn version(world: &World, bin: &str, until: Instant) -> Result<String, Rejection> {
     probe::version(world.executor.as_ref(), bin, until.saturating_duration_since(Instant::now()))
         .await
         .map_err(|why| Rejection::Broken(why.to_string()))

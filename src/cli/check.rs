@@ -1,5 +1,8 @@
 //! `check`: whether backups would work, line by line; each problem with what to do about it.
 
+mod data_dir;
+mod server;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,12 +15,11 @@ use tokio::runtime;
 use super::output::Output;
 use super::reach;
 use crate::config::credentials::{self, Exposure};
-use crate::config::{Config, option_files};
+use crate::config::{Config, one_server, option_files};
 use crate::disk;
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome, ask};
 use crate::model::{Moment, Version};
-use crate::repository::history;
-use crate::server::probe::{self, ANSWER_WITHIN, Ping, find};
+use crate::server::probe::{ANSWER_WITHIN, find};
 
 /// Check that backups would work, and say what to do if not
 #[derive(Debug, Clone, Args)]
@@ -97,12 +99,13 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     look_at_backup_dir(config, findings);
     look_at_socket(config, socket, findings);
     let tools = config.flavour.tool();
+    let mut tool = None;
     match find(config.backup_bin.as_deref(), tools.backup_candidates) {
         None => findings.problem(
             format!("no backup tool in {}", tools.backup_candidates.join(" or ")),
             format!("install {}, or set backup_bin", tools.package),
         ),
-        Some(bin) => look_at_tool("backup tool", &bin, "backup_bin", findings).await,
+        Some(bin) => tool = look_at_tool("backup tool", &bin, "backup_bin", findings).await,
     }
     let admin = find(config.admin_bin.as_deref(), tools.admin_candidates);
     match &admin {
@@ -110,13 +113,18 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
             format!("no admin tool in {}", tools.admin_candidates.join(" or ")),
             "install mariadb-client, or set admin_bin",
         ),
-        Some(bin) => look_at_tool("admin tool", bin, "admin_bin", findings).await,
+        Some(bin) => {
+            look_at_tool("admin tool", bin, "admin_bin", findings).await;
+        }
     }
     let readable = look_at_credentials(config, findings);
     if let Some(bin) = admin.filter(|_| readable) {
-        look_at_server(config, &bin, findings).await;
+        server::look_at_server(config, &bin, tool, findings).await;
     }
     look_at_database(config, findings);
+    if let Some(tool) = tool {
+        server::look_at_the_base(config, tool, findings);
+    }
     // No backup that is taken now minds them, but a restore may.
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);
@@ -153,7 +161,8 @@ fn look_at_socket(config: &Config, socket: &Path, findings: &mut Findings) {
     }
 }
 
-async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {
+/// Gives the series that the tool names.
+async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) -> Option<Version> {
     let hint = format!("set {key} to a tool that this user can run");
     match ask(&LocalExecutor, &Invocation::new(bin, ["--version".to_owned()]), ANSWER_WITHIN).await {
         Err(why) => findings.problem(format!("{what} '{bin}' cannot be started: {}", why.reason), hint),
@@ -163,14 +172,17 @@ async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings)
         }
         Ok(Some(said)) => {
             let text = words(&said);
-            match Version::parse(&text) {
+            let version = Version::parse(&text);
+            match version {
                 Some(version) if key == "backup_bin" => {
                     findings.good(format!("{what} '{bin}', version {version}: {text}"));
                 }
                 Some(_) | None => findings.good(format!("{what} '{bin}': {text}")),
             }
+            return version;
         }
     }
+    None
 }
 
 /// The first line that a tool wrote, wherever it wrote it.
@@ -191,6 +203,9 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
     if let Some(objection) = option_files::objection(&config.credentials) {
         findings.problem(objection, "remove it from the file: the daemon always backs up the whole server");
     }
+    if let Some(objection) = one_server::objection(&config.credentials, config) {
+        findings.problem(objection, "the ping and the backup tool have to reach one server");
+    }
     match credentials::exposure(&config.credentials) {
         None => {}
         Some(exposure @ Exposure::Writable) => {
@@ -201,74 +216,6 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
         }
     }
     true
-}
-
-async fn look_at_server(config: &Config, bin: &str, findings: &mut Findings) {
-    match probe::ping(&LocalExecutor, config).await {
-        Err(_already_said) => return,
-        Ok(Ping::Up) => findings.good("the server answers"),
-        Ok(Ping::Down) => {
-            return findings
-                .problem("no server answers", "start the server, or set socket or host in the credentials file");
-        }
-        Ok(Ping::Unknown) => {
-            return findings.problem("the server does not answer within 3 s", "look at the server's own log");
-        }
-    }
-    // A ping is content with a wrong password; a backup is not.
-    match ask(&LocalExecutor, &probe::status(bin, config), ANSWER_WITHIN).await {
-        Ok(Some(said)) if said.outcome() == Outcome::Exited(0) => {
-            findings.good("the server accepts the credentials");
-            look_at_its_places(config, findings).await;
-        }
-        Ok(Some(said)) => {
-            let text = said.stderr();
-            let text = text.lines().find(|line| line.contains("error:")).unwrap_or("it does not say why");
-            findings.problem(
-                format!("the server does not accept the credentials: {}", text.trim_start_matches("error:").trim()),
-                "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* to that user, with the password of the file",
-            );
-        }
-        Ok(None) | Err(_) => findings.problem("the server does not answer within 3 s", "look at the server's own log"),
-    }
-}
-
-/// Whether it is the server of the settings, and where it keeps what is not in its data directory.
-async fn look_at_its_places(config: &Config, findings: &mut Findings) {
-    let server = match probe::server(&LocalExecutor, config, ANSWER_WITHIN).await {
-        Ok(Ok(server)) => server,
-        Ok(Err(why)) => {
-            let hint = "every backup asks it for its variables: look at the server's own log";
-            return findings.problem(format!("the server does not name its data directory: {why}"), hint);
-        }
-        Err(_already_said) => return,
-    };
-    let (its, own) = (server.data_dir.display(), config.data_dir.display());
-    if !disk::is_same(&server.data_dir, &config.data_dir) {
-        return findings.problem(
-            format!("the server that answers has its data in '{its}', but data_dir is '{own}'"),
-            format!(
-                "set data_dir to '{its}', or point socket, host or port in the credentials file at the other server"
-            ),
-        );
-    }
-    findings.good(format!("the server has its data in '{own}'"));
-    for place in server.outside() {
-        findings.good(format!(
-            "{} points to '{}': a database restore puts files there too",
-            place.option,
-            place.dir.display()
-        ));
-    }
-    let marks = config.data_dir.join(history::PLACE);
-    if let Err(why) = disk::is_writable(&marks)
-        && why.kind() != std::io::ErrorKind::NotFound
-    {
-        findings.warning(
-            format!("no mark can be written to '{}': {why}", marks.display()),
-            "run the daemon as the server's user: without marks it cannot check an incremental against the server's history",
-        );
-    }
 }
 
 /// No backup needs them.

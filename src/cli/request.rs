@@ -32,6 +32,9 @@ pub(super) struct Status {
     /// Where a folder restore has put the data directory.
     pub(super) folder: Option<PathBuf>,
     pub(super) args: Value,
+    /// What a success was recorded with.
+    #[serde(skip)]
+    pub(super) warnings: Vec<String>,
 }
 
 impl Status {
@@ -64,6 +67,7 @@ impl Status {
             error: last.error.clone(),
             folder: folder(&first.args).filter(|_| last.status == "success"),
             args: first.args.clone(),
+            warnings: last.output.as_deref().filter(|_| is_over).map(warnings).unwrap_or_default(),
         };
         Ok((status, rows))
     }
@@ -108,6 +112,9 @@ impl Status {
             ("folder", self.folder.as_ref().map(|folder| folder.display().to_string())),
             ("code", self.return_code.filter(|_| is_failed).map(|code| code.to_string())),
         ]);
+        for warning in &self.warnings {
+            let _infallible = writeln!(text, "{warning}");
+        }
         if let Some(error) = self.error.as_deref().filter(|_| is_failed) {
             let lines: Vec<_> = error.lines().collect();
             // The first line is the reason, the last ones are the tool's.
@@ -122,6 +129,11 @@ impl Status {
         }
         text
     }
+}
+
+/// What the daemon put before the tool's own words.
+fn warnings(output: &str) -> Vec<String> {
+    output.lines().take_while(|line| line.starts_with("warning: ")).map(str::to_owned).collect()
 }
 
 /// How many external commands a request takes: one a backup; a copy and a prepare for each member, and the filling.
@@ -153,6 +165,8 @@ fn phase(command: &str) -> String {
         of("backing up", "--target-dir")
     } else if has("--prepare") && words.iter().any(|word| word.starts_with("--incremental-dir")) {
         of("applying", "--incremental-dir")
+    } else if has("--prepare") && has("--prepare-incremental-from-dir") {
+        of("applying", "--prepare-incremental-from-dir")
     } else if has("--prepare") {
         of("preparing", "--target-dir")
     } else if has("--move-back") || has("--copy-back") {
@@ -180,6 +194,10 @@ mod tests {
             ("sh -c fetch | dbcalm-db-cmd extract --from=- --into=/t/1/monday", "extracting monday"),
             ("mariabackup --prepare --target-dir /t/1/monday --use-memory=1", "preparing monday"),
             ("mariabackup --prepare --target-dir /t/monday --incremental-dir /t/tuesday", "applying tuesday"),
+            (
+                "xtrabackup --prepare --target-dir /t/monday --prepare-incremental-from-dir /t/tuesday",
+                "applying tuesday",
+            ),
             ("mariabackup --move-back --target-dir /t/monday --datadir=/d", "filling the data directory"),
             ("/bin/rsync -a /x /y", "rsync"),
             ("", ""),

@@ -118,6 +118,12 @@ fn spellings(value: &str) -> [String; 3] {
     [value.to_owned(), bare.to_owned(), resolved]
 }
 
+/// What the tools take a value of an option file for.
+pub(super) fn meant(value: &str) -> String {
+    let [_, _, resolved] = spellings(value.trim());
+    resolved
+}
+
 #[cfg(test)]
 mod tests {
     use super::{CredentialsError, parse};

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod credentials;
 mod file;
+pub mod one_server;
 pub mod option_files;
 pub(crate) mod secret_names;
 mod tool_options;

@@ -32,45 +32,90 @@ const SUFFIX: &str = "-dbcalm";
 /// Files that include each other are followed so deep, as deep as the tools do at the least (MariaDB's `my_default.c`: 10).
 const MAX_DEPTH: usize = 10;
 
+/// A line with an option, of a file or of what it includes.
+pub(super) struct Line {
+    /// The file that it stands in.
+    pub(super) file: PathBuf,
+    /// Its section, without the daemon's suffix.
+    pub(super) section: String,
+    /// Whether its section has the suffix.
+    pub(super) is_own: bool,
+    /// `name` or `name=value`, as it is written.
+    pub(super) text: String,
+}
+
+impl Line {
+    /// The option's name and its section, as they are written, and the file.
+    pub(super) fn place(&self) -> String {
+        let option = self.text.split('=').next().unwrap_or_default().trim().escape_debug();
+        let suffix = if self.is_own { SUFFIX } else { "" };
+        format!("'{option}' in section [{}{suffix}] of '{}'", self.section.escape_debug(), self.file.display())
+    }
+}
+
 /// The first option in the file at `path`, or in what it includes, that no backup may have; with what is wrong with it. A file that cannot be
 /// read has none.
 pub fn objection(path: &Path) -> Option<String> {
-    look(path, 0)
+    lines(path).iter().filter(|line| is_read_by_the_tool(&line.section)).find_map(|line| {
+        let why = objection_in_file(&line.text)?;
+        Some(format!("{} {why}", line.place()))
+    })
 }
 
-fn look(path: &Path, depth: usize) -> Option<String> {
-    let text = String::from_utf8_lossy(&fs::read(path).ok()?).into_owned();
-    let mut is_read = false;
-    let mut section = "";
+/// Every option in the file at `path` and in what it includes, in the order in which the tools read them. A file that cannot be read has none.
+pub(super) fn lines(path: &Path) -> Vec<Line> {
+    let mut found = Vec::new();
+    read(path, 0, &mut found);
+    found
+}
+
+fn read(path: &Path, depth: usize, found: &mut Vec<Line>) {
+    let Ok(bytes) = fs::read(path) else { return };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut section: Option<&str> = None;
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix('[') {
-            section = rest.split(']').next().unwrap_or_default().trim();
-            is_read = is_read_by_the_tool(section);
+            section = Some(rest.split(']').next().unwrap_or_default().trim());
         } else if line.starts_with("!include") {
-            let found =
-                included(line).into_iter().filter(|_| depth < MAX_DEPTH).find_map(|path| look(&path, depth + 1));
-            if found.is_some() {
-                return found;
+            for path in included(line).into_iter().filter(|_| depth < MAX_DEPTH) {
+                read(&path, depth + 1, found);
             }
-        } else if is_read
-            && !line.starts_with(['#', ';'])
-            && let Some(why) = objection_in_file(line)
-        {
-            let option = line.split('=').next().unwrap_or_default().trim().escape_debug();
-            return Some(format!("'{option}' in section [{}] of '{}' {why}", section.escape_debug(), path.display()));
+        } else if let Some(section) = section.filter(|_| !line.is_empty() && !line.starts_with(['#', ';'])) {
+            let own = section.strip_suffix(SUFFIX);
+            found.push(Line {
+                file: path.to_owned(),
+                section: own.unwrap_or(section).to_owned(),
+                is_own: own.is_some(),
+                text: line.to_owned(),
+            });
         }
     }
-    None
+}
+
+/// Sections that a server reads (mariadb.com, "Configuring MariaDB with Option Files"; MySQL's are among them).
+const SERVERS: [&str; 6] = ["client-server", "galera", "mariadb", "mariadbd", "mysqld", "server"];
+
+/// The data directory that a server is told by its option file at `path`, or by what that includes. None if nothing there says so.
+pub(crate) fn server_data_dir(path: &Path) -> Option<PathBuf> {
+    let lines = lines(path);
+    let mut said = lines.iter().filter(|line| {
+        let is_versions = SERVERS.iter().any(|name| is_of_a_version(&line.section, name));
+        !line.is_own && (SERVERS.contains(&line.section.as_str()) || is_versions)
+    });
+    said.rfind(|line| line.text.split('=').next().is_some_and(|name| name.trim() == "datadir"))
+        .and_then(|line| line.text.split_once('='))
+        .map(|(_, value)| PathBuf::from(super::credentials::meant(value)))
+}
+
+/// Whether a section is that of a version, such as `mysqld-10.11` for `mysqld`.
+fn is_of_a_version(section: &str, name: &str) -> bool {
+    let behind = section.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+    behind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether the tool takes options from the section of this name; those of a version (`mysqld-10.11`) are among them.
 fn is_read_by_the_tool(section: &str) -> bool {
-    let section = section.strip_suffix(SUFFIX).unwrap_or(section);
-    let of_a_version = |name: &str| {
-        let behind = section.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
-        behind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    SECTIONS.iter().any(|name| section == *name || of_a_version(name))
+    SECTIONS.iter().any(|name| section == *name || is_of_a_version(section, name))
 }
 
 /// The files that a line names: `!include FILE`, or `!includedir DIRECTORY` for those in it that end in `.cnf`.
@@ -132,6 +177,21 @@ mod tests {
             "[client-dbcalm]\ndatabase=shop\n",
         ] {
             assert_eq!(said(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_word_on_a_servers_data_directory_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("my.cnf");
+        for (text, told) in [
+            ("[mysqld]\ndatadir=/a\n[mariadb-10.11]\ndatadir = \"/b c\" # there\n", Some("/b c")),
+            ("[mysqld]\ndatadir=/a\n[mysqldump]\ndatadir=/b\n[mysqld-dbcalm]\ndatadir=/c\n", Some("/a")),
+            ("[client]\ndatadir=/a\n", None),
+            ("datadir=/a\n", None),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(super::server_data_dir(&path), told.map(Into::into), "{text}");
         }
     }
 

@@ -95,6 +95,14 @@ pub(super) fn says_which_server(option: &str) -> bool {
     meant.any(|row| row.verdict == Verdict::Server)
 }
 
+/// What `name=value`, of an option file or behind dashes, says of where the server is: `host`, `port`, `socket` or `protocol`, and the value.
+pub(super) fn server_option(text: &str) -> Option<(&'static str, String)> {
+    let (_, value) = text.split_once('=')?;
+    let name = Written::read(text.trim_start_matches('-')).name;
+    let name = ["host", "port", "socket", "protocol"].into_iter().find(|known| *known == name)?;
+    Some((name, super::credentials::meant(value)))
+}
+
 /// What is wrong with a line `name` or `name=value` of an option file that the tool reads; None if nothing is. No line is short for an
 /// option there (seen with mariadb-backup 10.11.19), and what a tool does not know in it is passed over.
 pub(super) fn objection_in_file(line: &str) -> Option<&'static str> {
@@ -200,6 +208,7 @@ mod tests {
             ("--help", "makes the tool do something other"),
             ("--databases=shop", "makes backups that are not whole"),
             ("--TABLES-exclude=x", "makes backups that are not whole"),
+            ("--databases-exclude=lost+found", "makes backups that call themselves partial"),
             ("--compr", "makes backups that need another tool"),
             ("--encrypt=AES256", "makes backups that need another tool"),
             ("--log-innodb-page-corruption", "lets a backup with damaged pages succeed"),

@@ -4,13 +4,9 @@
 //! however its pid was recorded, or if it never was. A process is held by a pidfd before it is looked at, so what is signalled
 //! is what was looked at, and never another that got the same pid since.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -113,54 +109,14 @@ fn is_marked(pid_text: &str, pid: Pid, marks: &[Mark]) -> bool {
     marks.iter().any(|mark| tagged(mark) || called(mark))
 }
 
-/// Whether a server of one of these names may work in `data_dir`: its working directory is there, as MariaDB's and MySQL's
-/// is while they run; or that cannot be seen, and its command line does not name another directory.
-///
-/// A ping knows one socket only; a server may listen at another. One that was started by root hides its working directory
-/// even from its own user.
-pub fn may_serve(data_dir: &Path, names: &[&str]) -> bool {
-    let Ok(entries) = fs::read_dir("/proc") else { return true };
-    entries.flatten().any(|entry| {
-        let process = entry.path();
-        let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-        names.contains(&name.trim_end())
-            && works_in(
-                data_dir,
-                identity(&process.join("cwd")),
-                &fs::read(process.join("cmdline")).unwrap_or_default(),
-            )
-    })
-}
-
-/// Whether a server with this working directory, or with these arguments where that cannot be seen, works in `data_dir`.
-fn works_in(data_dir: &Path, cwd: io::Result<(u64, u64)>, arguments: &[u8]) -> bool {
-    // A directory that is not there is nobody's, whatever a server calls its own.
-    let Ok(wanted) = identity(data_dir) else { return false };
-    match cwd {
-        Ok(cwd) => cwd == wanted,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => false,
-        Err(_hidden) => {
-            let mut named =
-                arguments.split(|&byte| byte == 0).filter_map(|argument| argument.strip_prefix(b"--datadir="));
-            let named = named.next_back().map(|path| PathBuf::from(OsStr::from_bytes(path)));
-            named.is_none_or(|path| identity(&path).is_ok_and(|named| named == wanted))
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|there| (there.dev(), there.ino()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io;
     use std::time::Duration;
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Mark, end, find, identity, works_in};
+    use super::{Mark, end, find};
     use crate::exec::{CommandExecutor, Invocation, LocalExecutor, Outcome, Terms};
     use crate::model::CommandId;
 
@@ -208,19 +164,5 @@ mod tests {
         let command = String::from_utf8_lossy(arguments.strip_suffix(b"\0").unwrap()).replace('\0', " ");
         let pid = i32::try_from(std::process::id()).unwrap();
         assert_eq!(find(&[Mark { command_id: "none".to_owned(), pid, command }]).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn a_server_that_hides_its_directory_is_not_taken_for_stopped() {
-        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let hidden = || Err(io::ErrorKind::PermissionDenied.into());
-        let at =
-            |dir: &tempfile::TempDir| format!("/usr/sbin/mariadbd\0--datadir={}\0--user=mysql", dir.path().display());
-        assert!(works_in(dir.path(), identity(dir.path()), b""));
-        assert!(!works_in(dir.path(), identity(other.path()), b""));
-        assert!(works_in(dir.path(), hidden(), b"/usr/sbin/mariadbd\0--user=mysql"), "it may be there");
-        assert!(works_in(dir.path(), hidden(), at(&dir).as_bytes()));
-        assert!(!works_in(dir.path(), hidden(), at(&other).as_bytes()));
-        assert!(!works_in(dir.path(), Err(io::ErrorKind::NotFound.into()), b""), "it has ended");
     }
 }

@@ -9,6 +9,9 @@ use super::{Captured, CommandExecutor, Ending, Finished, NotStarted, Outcome, Pi
 /// What a pipeline does instead of running.
 pub(crate) type Act = Box<dyn FnOnce(&Pipeline) -> io::Result<End> + Send>;
 
+/// What a ping says where nobody listens.
+pub(crate) const NOBODY: &str = "error: 'Can't connect to local server through socket '/s' (2)'";
+
 /// How a program ends.
 pub(crate) enum End {
     /// At once, with this status and these words on stderr.

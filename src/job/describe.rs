@@ -22,7 +22,7 @@ use crate::repository::history;
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::witness::imported::{self, Found};
-use crate::witness::{self, Checkpoints, said_directory};
+use crate::witness::{self, Checkpoints, outside, said_directory};
 
 impl Job {
     /// Marks and describes a backup; a restore has nothing to be described.
@@ -44,6 +44,7 @@ impl Job {
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
         let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);
         let backups = self.config.backup_dir.clone();
+        self.warnings = self.left_out().await;
         let begin = SystemTime::now().checked_sub(self.begun_at.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         blocking(move || {
             // The tool asks the server itself, and may have reached another one by an option of its own.
@@ -92,6 +93,20 @@ impl Job {
             })
         })
         .await
+    }
+
+    /// What the server has and no backup: said in the log, and in the row.
+    async fn left_out(&self) -> Vec<String> {
+        let data_dir = self.config.data_dir.clone();
+        // Nothing is proved by it: what cannot be looked at is passed over.
+        let found = blocking(move || outside::connect_tables(&data_dir).map_err(|why| why.to_string())).await;
+        let tables = found.unwrap_or_default().iter().map(|path| format!("'{}'", path.display())).collect::<Vec<_>>();
+        if tables.is_empty() {
+            return Vec::new();
+        }
+        let text = format!("the rows of CONNECT's tables are in files that no backup has: {}", witness::some(&tables));
+        warn!("{text}");
+        vec![format!("warning: {text}")]
     }
 
     /// The server that was backed up; asked now, if it did not say so before.

@@ -20,11 +20,10 @@ impl Job {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
-        let stopped = probe::is_surely_stopped(executor, config, &config.data_dir).await;
-        let stopped =
-            stopped.map_err(|why| JobError::new(Reason::Server, format!("the server cannot be asked: {why}")))?;
-        if !stopped {
-            let text = "the server is not stopped any more: nothing was copied to its data directory";
+        let found = probe::not_stopped(executor, config, &config.data_dir).await;
+        let found = found.map_err(|why| JobError::new(Reason::Server, format!("the server cannot be asked: {why}")))?;
+        if let Some(why) = found {
+            let text = format!("the server is not stopped any more: nothing was copied to its data directory ({why})");
             return Err(JobError::new(Reason::Server, text));
         }
         let dir = config.data_dir.clone();

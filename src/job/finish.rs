@@ -173,17 +173,19 @@ impl Job {
         }
         let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
         // A server that was started meanwhile has its files under the names of the restore's.
-        let stopped = probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &dir).await;
-        let is_stopped = stopped.unwrap_or(false);
+        let stopped = probe::not_stopped(self.world.executor.as_ref(), &self.config, &dir).await;
+        let may_run = stopped.unwrap_or_else(|why| Some(why.to_string()));
         blocking(move || {
             // Of a restore that is complete nothing is undone: without the working copy, or the inventory, it is, whatever failed after that.
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
             if is_complete {
                 return Ok(());
             }
-            if !is_stopped {
+            if let Some(why) = may_run {
                 let dir = dir.display();
-                return Err(format!("'{dir}' was left as it is: it may be half filled, but its server may still run"));
+                return Err(format!(
+                    "'{dir}' was left as it is: it may be half filled, but its server may still run ({why})"
+                ));
             }
             let outside = awaited.undo().map_err(|why| causes(&why));
             let undone = match inventory {

@@ -170,8 +170,9 @@ async fn empty_data_dir(
             return Err(left(why).into());
         }
     };
-    if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
-        let why = left("it may be half filled, but its server may still run");
+    let found = probe::not_stopped(executor, config, &dir).await;
+    if let Some(reason) = found.unwrap_or_else(|why| Some(why.to_string())) {
+        let why = left(&format!("it may be half filled, but its server may still run ({reason})"));
         return Err(Leftover { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();

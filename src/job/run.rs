@@ -23,7 +23,7 @@ use crate::repository::Origin;
 use crate::witness::ahead::HashingAhead;
 use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
-use crate::witness::{self, Checkpoints, Doubt, Proof, findings};
+use crate::witness::{self, Checkpoints, Doubt, Proof, findings, hints};
 use crate::world::{Claim, JobStatus, World};
 
 use super::error::JobError;
@@ -62,6 +62,8 @@ pub struct Job {
     pub(super) begun_at: Instant,
     /// What the backup is held against in the end.
     live: Live,
+    /// What its success is told with, a line each.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A step that has a row.
@@ -129,6 +131,7 @@ impl Job {
             start: Moment::now(),
             begun_at: Instant::now(),
             live: Live::begin(&config.data_dir),
+            warnings: Vec::new(),
         }
     }
 
@@ -271,11 +274,16 @@ impl Job {
         let (stdout, stderr) =
             finished.map(|finished| (clean(&finished.stdout.text), clean(&finished.stderr()))).unwrap_or_default();
         let (output, error) = match failure {
-            None => (join(&[&stdout, &stderr]), None),
+            None => (join(&[&self.warnings.join("\n"), &stdout, &stderr]), None),
             Some(Failure { reason, aftermath }) => {
                 // What the tool says of its own failure is the reason; else it is ours, and its words come after it.
                 let own = finished.is_some_and(|finished| matches!(finished.outcome(), Outcome::Exited(1..)));
-                let reason = if own && !stderr.is_empty() { String::new() } else { clean(reason) };
+                let reason = if own && !stderr.is_empty() {
+                    let hint = finished.and_then(|finished| hints::hint(&finished.stderr()));
+                    hint.map(|hint| format!("{}: {hint}", clean(reason))).unwrap_or_default()
+                } else {
+                    clean(reason)
+                };
                 (join(&[&stdout]), join(&[&reason, &stderr, aftermath.unwrap_or_default()]))
             }
         };

@@ -18,7 +18,7 @@ use crate::config::credentials::Secrets;
 use crate::disk::NewDir;
 use crate::exec::Pipeline;
 use crate::exec::scripted::{Act, End, ScriptedExecutor};
-use crate::model::{Stored, Target};
+use crate::model::{Flavour, Stored, Target};
 use crate::plan::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::records::Records;
 use crate::repository::Origin;
@@ -56,7 +56,7 @@ impl Bench {
     /// Begins a full backup and waits for its end.
     async fn backup(&self) -> Result<(), String> {
         let backup = Backup { id: "full-1".parse().unwrap(), base: None, schedule_id: None };
-        self.run(Plan::backup(&backup, "/bin/tool", &self.config)).await
+        self.run(Plan::backup(&backup, "/bin/tool", Flavour::MariaDb.option_names(""), &self.config)).await
     }
 
     /// Begins a folder restore of `full-1` and waits for its end.
@@ -82,6 +82,7 @@ impl Bench {
         let inputs = RestoreInputs {
             bin: "/bin/tool",
             version: None,
+            names: Flavour::MariaDb.option_names(""),
             full: &full,
             incrementals: &[],
             tmp_dir: made.path(),
@@ -142,7 +143,13 @@ fn seeing(
 
 /// A server that has said what it is.
 fn origin() -> Origin {
-    let server = Server { version: "10.11.19".to_owned(), uid: None, data_dir: "/d".into(), places: BTreeMap::new() };
+    let server = Server {
+        version: "10.11.19".to_owned(),
+        uid: None,
+        data_dir: "/d".into(),
+        places: BTreeMap::new(),
+        now: BTreeMap::new(),
+    };
     Origin { server: Some(server), ..Origin::default() }
 }
 

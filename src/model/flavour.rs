@@ -68,7 +68,52 @@ const MYSQL: Tool = Tool {
 /// Restore with mariadb-backup").
 const APPLY_LOG_ONLY_GONE: Version = Version { major: 10, minor: 2 };
 
+/// What a tool calls the options of an incremental backup and its restore.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OptionNames {
+    /// The folder of what a backup is taken from.
+    pub base: &'static str,
+    /// The incremental that a prepare applies.
+    pub incremental_dir: &'static str,
+    /// What leaves a prepare open for the next one.
+    pub redo_only: &'static str,
+}
+
+const OLD_NAMES: OptionNames =
+    OptionNames { base: "--incremental-basedir", incremental_dir: "--incremental-dir", redo_only: "--apply-log-only" };
+
+/// Percona's release notes of XtraBackup 8.4.0-8 and 9.7.2-2: the old names still work there and warn, and a later series removes them; an
+/// old one and its new one together keep it from starting. No package of these could be run against here.
+const NEW_NAMES: OptionNames = OptionNames {
+    base: "--backup-incremental-base",
+    incremental_dir: "--prepare-incremental-from-dir",
+    redo_only: "--apply-redo-only",
+};
+
+/// From these versions of xtrabackup on it has the new names: major, minor, patch and Percona's own number. What lies between the two series
+/// has the old ones.
+const RENAMED: [[u32; 4]; 2] = [[8, 4, 0, 8], [9, 7, 2, 2]];
+
 impl Flavour {
+    /// What the tool calls its options that says this of its version; the old names if it cannot be told.
+    pub fn option_names(self, said: &str) -> &'static OptionNames {
+        let Some((_, behind)) = said.split_once("xtrabackup version ").filter(|_| self == Self::MySql) else {
+            return &OLD_NAMES;
+        };
+        let word = behind.split(' ').next().unwrap_or_default();
+        let mut numbers = word.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+        let version: [u32; 4] = std::array::from_fn(|_| numbers.next().unwrap_or_default());
+        let [lts, innovation] = RENAMED;
+        let is_new = version >= innovation || (version >= lts && version.get(..2) == lts.get(..2));
+        if is_new { &NEW_NAMES } else { &OLD_NAMES }
+    }
+
+    /// Whether a tool of this series is the one for such a server. MariaDB's documentation asks for the server's own series ("mariadb-backup
+    /// Overview"); Percona's for the same, and its 8.4 refuses MySQL 9 (release notes of 9.7.2-2).
+    pub fn fits(self, tool: Version, server: Version) -> bool {
+        tool == server
+    }
+
     /// The row of the table.
     pub fn tool(self) -> &'static Tool {
         match self {
@@ -103,6 +148,22 @@ impl Flavour {
 #[cfg(test)]
 mod tests {
     use super::{Flavour, Version};
+
+    #[test]
+    fn the_version_decides_what_options_are_called() {
+        let base = |said: &str| Flavour::MySql.option_names(said).base;
+        let said =
+            |version: &str| format!("xtrabackup version {version} based on MySQL server {version} Linux (x86_64)\n");
+        for old in ["2.4.29", "8.0.35-33", "8.4.0-7", "9.1.0-1", "9.7.2-1", "9.7.1-9"] {
+            assert_eq!(base(&said(old)), "--incremental-basedir", "{old}");
+        }
+        for new in ["8.4.0-8", "8.4.0-10", "8.4.1-1", "9.7.2-2", "9.7.3-1", "9.10.0-1", "10.4.0-1"] {
+            assert_eq!(base(&said(new)), "--backup-incremental-base", "{new}");
+        }
+        assert_eq!(base("no version"), "--incremental-basedir");
+        let mariadb = "mariabackup based on MariaDB server 13.0.1-MariaDB Linux (x86_64)";
+        assert_eq!(Flavour::MariaDb.option_names(mariadb).base, "--incremental-basedir");
+    }
 
     #[test]
     fn apply_log_only_is_for_xtrabackup_and_the_oldest_mariabackup() {

@@ -19,7 +19,7 @@ mod version;
 
 pub use causes::causes;
 pub use compression::Compression;
-pub use flavour::{Flavour, Tool};
+pub use flavour::{Flavour, OptionNames, Tool};
 pub use footprint::Footprint;
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;

@@ -53,6 +53,17 @@ pub enum Rejection {
     /// Frozen. A backup needs a server that answers.
     #[error("cannot create backup, MySQL/MariaDB server is not running")]
     ServerNotRunning,
+    /// The ping did not get through, and nobody knows whether a server runs; with the admin tool's reason, and what helps.
+    #[error("cannot create backup, the admin tool says '{reason}': {hint}")]
+    NotReached {
+        /// In the tool's words.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Options lead the tools to two servers.
+    #[error("cannot create backup, {0}")]
+    TwoServers(String),
     /// The server that answers is not that of the settings: a backup of it would be one of other data.
     #[error(
         "cannot create backup, the server that answers has its data in '{}', but data_dir is '{}': set data_dir to that, or point socket, \
@@ -79,6 +90,19 @@ pub enum Rejection {
     /// Frozen. A database restore needs a server that is surely stopped.
     #[error("cannot restore to database, MySQL/MariaDb server is not stopped")]
     ServerNotStopped,
+    /// The ping did not get through, and nobody knows whether a server runs; with the admin tool's reason, and what helps.
+    #[error(
+        "cannot restore to database, whether the server is stopped is not known: the admin tool says '{reason}': {hint}"
+    )]
+    NotKnownToBeStopped {
+        /// In the tool's words.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A process works in the data directory, or may, behind no socket that a ping knows.
+    #[error("cannot restore to database, MySQL/MariaDb server is not stopped: {0}")]
+    DataDirUsed(String),
     /// Frozen. The data directory holds something.
     #[error("cannot restore to database, mysql/mariadb data directory is not empty (usually /var/lib/mysql)")]
     DataDirNotEmpty,
@@ -118,8 +142,12 @@ impl Rejection {
             Self::Credentials
             | Self::LessThanWhole(_)
             | Self::ServerNotRunning
+            | Self::NotReached { .. }
+            | Self::TwoServers(_)
             | Self::OtherServer { .. }
             | Self::ServerNotStopped
+            | Self::NotKnownToBeStopped { .. }
+            | Self::DataDirUsed(_)
             | Self::DataDirNotEmpty
             | Self::PlaceTaken(_)
             | Self::DataDirBusy

@@ -10,7 +10,7 @@ use crate::command::Backup;
 use crate::config::{Config, Streaming};
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
-use crate::model::{BackupId, stream_name};
+use crate::model::{BackupId, OptionNames, stream_name};
 use crate::server::login::{host, login};
 use crate::witness::Proof;
 
@@ -25,14 +25,14 @@ struct Args<'a> {
 }
 
 impl Plan {
-    /// A full or incremental backup with the tool at `bin`.
-    pub fn backup(backup: &Backup, bin: &str, config: &Config) -> Self {
+    /// A full or incremental backup with the tool at `bin`, which calls its options so.
+    pub fn backup(backup: &Backup, bin: &str, names: &OptionNames, config: &Config) -> Self {
         let dir = config.backup_dir.join(backup.id.as_str());
         let base = backup.base.as_ref().map(|base| config.backup_dir.join(base.as_str()));
         let mut args = login(&config.credentials).to_vec();
         args.extend(["--backup".to_owned(), format!("--target-dir={}", dir.display())]);
         args.extend(host(config));
-        args.extend(base.as_ref().map(|base| format!("--incremental-basedir={}", base.display())));
+        args.extend(base.as_ref().map(|base| format!("{}={}", names.base, base.display())));
         args.extend(parallel(config.parallel));
         args.extend(config.backup_options.iter().cloned());
         let stream = config.streaming.as_ref().map(|streaming| stream_name(&backup.id, streaming.compression));

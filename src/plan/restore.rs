@@ -15,7 +15,7 @@ use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
-use crate::model::{BackupId, Stored, Stream, Target, Version};
+use crate::model::{BackupId, OptionNames, Stored, Stream, Target, Version};
 use crate::repository::history::Mark;
 use crate::server::Server;
 use crate::witness::Proof;
@@ -34,6 +34,8 @@ pub struct RestoreInputs<'a> {
     pub bin: &'a str,
     /// Its version, where it could be told.
     pub version: Option<Version>,
+    /// What it calls its options.
+    pub names: &'a OptionNames,
     /// The first of the chain.
     pub full: &'a Member,
     /// Those after it, in order.
@@ -165,10 +167,10 @@ fn prepare(
 ) -> Step {
     let mut args = vec!["--prepare".to_owned(), "--target-dir".to_owned(), text(work)];
     if let Some(applied) = &applied {
-        args.extend(["--incremental-dir".to_owned(), text(applied)]);
+        args.extend([inputs.names.incremental_dir.to_owned(), text(applied)]);
     }
     if !last && config.flavour.needs_apply_log_only(inputs.version) {
-        args.push("--apply-log-only".to_owned());
+        args.push(inputs.names.redo_only.to_owned());
     }
     args.extend(inputs.memory.map(|bytes| format!("--use-memory={bytes}")));
     Step {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::command::{Backup, Restore};
 use crate::config::Config;
-use crate::model::{BackupId, Stored, Stream, Target, Version};
+use crate::model::{BackupId, Flavour, Stored, Stream, Target, Version};
 
 const RECORDED: &str = include_str!("../../tests/commands.json");
 
@@ -106,7 +106,7 @@ fn the_plans_are_the_recorded_commands() {
             let wanted = &case[kind];
             let base = wanted["from_backup_id"].as_str().map(id);
             let backup = Backup { id: id(text(wanted, "id")), base, schedule_id: None };
-            let plan = Plan::backup(&backup, &bin, &config);
+            let plan = Plan::backup(&backup, &bin, Flavour::MariaDb.option_names(""), &config);
             assert_eq!(argvs(&plan), [texts(&wanted["argv"])], "{kind} of {server}");
         }
         for kind in ["restore_full_database", "restore_chain_database", "restore_chain_folder"] {
@@ -122,6 +122,7 @@ fn the_plans_are_the_recorded_commands() {
                 memory: None,
                 bin: &bin,
                 version: Version::parse(server.split('-').nth(1).unwrap()),
+                names: Flavour::MariaDb.option_names(""),
                 tmp_dir: Path::new(text(wanted, "tmp_dir")),
                 timestamp: None,
                 marks: &[],
@@ -138,7 +139,13 @@ fn the_arguments_are_recorded_as_python_writes_them() {
     let case: Vec<Value> = serde_json::from_str(RECORDED).unwrap();
     let config = config(&case[0]);
     let args = |base: Option<&str>, schedule_id| {
-        Plan::backup(&Backup { id: id("b"), base: base.map(id), schedule_id }, "/bin/tool", &config).args
+        Plan::backup(
+            &Backup { id: id("b"), base: base.map(id), schedule_id },
+            "/bin/tool",
+            Flavour::MariaDb.option_names(""),
+            &config,
+        )
+        .args
     };
     assert_eq!(args(None, None), r#"{"id": "b"}"#);
     assert_eq!(args(Some("a"), Some(7)), r#"{"id": "b", "from_backup_id": "a", "schedule_id": 7}"#);
@@ -156,7 +163,8 @@ fn commands(plan: &Plan) -> Vec<String> {
 #[test]
 fn a_streamed_backup_is_one_pipeline() {
     let incremental = Backup { id: id("b"), base: Some(id("a")), schedule_id: None };
-    let plan = |lines: &str| Plan::backup(&incremental, "/bin/tool", &settings(lines));
+    let plan =
+        |lines: &str| Plan::backup(&incremental, "/bin/tool", Flavour::MariaDb.option_names(""), &settings(lines));
     let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
     let tool = format!("/bin/tool {login} --backup --target-dir=/b/b --incremental-basedir=/b/a --parallel=2");
     assert_eq!(commands(&plan("")), [tool.as_str()]);
@@ -205,6 +213,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
     let inputs = RestoreInputs {
         bin: "/bin/tool",
         version: None,
+        names: Flavour::MariaDb.option_names(""),
         full: &chain[0],
         incrementals: &chain[1..],
         tmp_dir: Path::new("/b/tmp/t"),

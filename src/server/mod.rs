@@ -3,8 +3,11 @@
 //! In: what `mariadb-admin variables` prints. Out: a [`Server`]. Option files are not asked: a server may have its options from a file of
 //! its own, from its command line or from within a container, and what it then uses stands in no file that a tool reads.
 
+pub mod answer;
 pub mod login;
+mod mounts;
 pub mod probe;
+pub mod tenant;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +33,18 @@ const ROCKSDB: &str = "#rocksdb";
 /// "Aria System Variables", "`MyRocks` System Variables"; dev.mysql.com, "InnoDB Startup Options and System Variables").
 const PLACES: [&str; 6] = ["aria_log_dir_path", FILES, HOME, REDO, "innodb_undo_directory", "rocksdb_datadir"];
 
+/// What the host is called that it runs on.
+pub const HOST: &str = "hostname";
+/// Directories in its data directory that it takes for no databases, with commas between.
+pub const IGNORED: &str = "ignore_db_dirs";
+/// Where its binary log lies, from MariaDB 12.3 (mariadb.com, "InnoDB-Based Binary Log").
+pub const BINLOG_ENGINE: &str = "binlog_storage_engine";
+/// Whether its redo log is kept for ever, from MariaDB 13.0 (mariadb.com, "InnoDB System Variables").
+pub const LOG_ARCHIVE: &str = "innodb_log_archive";
+
+/// What is asked for the moment.
+const NOW: [&str; 4] = [HOST, IGNORED, BINLOG_ENGINE, LOG_ARCHIVE];
+
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
@@ -43,13 +58,19 @@ pub struct Server {
     /// What it says of each place where it may keep files elsewhere, by the name of the option.
     #[serde(default)]
     pub places: BTreeMap<String, String>,
+    /// What else it says of itself, by the name of the variable; of no use once the server has changed.
+    #[serde(skip)]
+    pub(crate) now: BTreeMap<&'static str, String>,
 }
 
 /// Whether a line of `variables` is one that [`Server::parse`] reads.
 pub fn is_asked_for(line: &[u8]) -> bool {
     let text = String::from_utf8_lossy(line);
     row(&text).is_some_and(|(name, _)| {
-        name == DATA_DIR || name == VERSION || IDENTITIES.contains(&name) || PLACES.contains(&name)
+        [DATA_DIR, VERSION].contains(&name)
+            || IDENTITIES.contains(&name)
+            || PLACES.contains(&name)
+            || NOW.contains(&name)
     })
 }
 
@@ -73,7 +94,13 @@ impl Server {
             uid: IDENTITIES.into_iter().find_map(get),
             data_dir: get(DATA_DIR).map(|dir| plain(&dir)).ok_or(DATA_DIR)?,
             places: PLACES.into_iter().filter_map(|name| Some((name.to_owned(), get(name)?))).collect(),
+            now: NOW.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
         })
+    }
+
+    /// What it says of one of [`HOST`], [`IGNORED`], [`BINLOG_ENGINE`] and [`LOG_ARCHIVE`]. None if it says nothing, or is not asked any more.
+    pub fn says(&self, name: &str) -> Option<&str> {
+        self.now.get(name).map(String::as_str)
     }
 
     /// The directory of its redo log.

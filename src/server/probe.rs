@@ -8,21 +8,23 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::login::{host, login};
-use super::{Server, is_asked_for};
+use super::tenant::tenant;
+use super::{Server, answer, is_asked_for};
 use crate::config::Config;
-use crate::exec::{CommandExecutor, Invocation, NotStarted, Outcome, ask, ask_selecting, orphans};
-use crate::model::Version;
+use crate::exec::{CommandExecutor, Invocation, NotStarted, Outcome, ask, ask_selecting};
 
 /// How long an answer may take: 3 s, since a client waits 5.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a ping found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ping {
     /// A server answered, if only to say that it does not know us.
     Up,
-    /// No server answered.
+    /// Nobody listens where the server should.
     Down,
+    /// The tool did not get through for another reason, in its words; a server may well run.
+    Other(String),
     /// No answer in time, or none that says anything: the server's state is not known.
     Unknown,
 }
@@ -41,10 +43,15 @@ pub fn find(set: Option<&Path>, candidates: &[&str]) -> Option<String> {
 pub async fn ping(executor: &dyn CommandExecutor, config: &Config) -> io::Result<Ping> {
     let bin = admin_bin(config)?;
     let finished = ask(executor, &ping_of(&bin, config), ANSWER_WITHIN).await.map_err(io::Error::other)?;
-    Ok(match finished.map(|finished| finished.outcome()) {
-        Some(Outcome::Exited(0)) => Ping::Up,
-        Some(Outcome::Exited(_)) => Ping::Down,
-        Some(Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown) | None => Ping::Unknown,
+    let Some(finished) = finished else { return Ok(Ping::Unknown) };
+    Ok(match finished.outcome() {
+        Outcome::Exited(0) => Ping::Up,
+        Outcome::Exited(_) => match answer::reason(&finished.stderr()) {
+            reason if answer::is_nobody(&reason) => Ping::Down,
+            reason if reason.is_empty() => Ping::Unknown,
+            reason => Ping::Other(reason),
+        },
+        Outcome::Signaled(_) | Outcome::Cancelled(_) | Outcome::Unknown => Ping::Unknown,
     })
 }
 
@@ -69,38 +76,44 @@ pub async fn server(
         Some(said) if said.outcome() == Outcome::Exited(0) => {
             Server::parse(&said.stdout.text).map_err(|name| format!("it names no {name}"))
         }
-        Some(said) => Err(said.stderr().lines().next_back().unwrap_or_default().to_owned()),
+        Some(said) => Err(answer::reason(&said.stderr())),
     })
 }
 
-/// Whether no server answers, and none works in `data_dir` behind another socket. What cannot be found out is a no.
+/// Why the server is not surely stopped: one answers, or works in `data_dir` behind another socket, or may. None if it surely is. What cannot be
+/// found out is a reason too.
 ///
 /// # Errors
 /// As [`ping`].
-pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, data_dir: &Path) -> io::Result<bool> {
+pub async fn not_stopped(
+    executor: &dyn CommandExecutor,
+    config: &Config,
+    data_dir: &Path,
+) -> io::Result<Option<String>> {
     Ok(match ping(executor, config).await? {
         Ping::Down => {
             let (dir, servers) = (data_dir.to_owned(), config.flavour.tool().servers);
-            let look = spawn_blocking(move || orphans::may_serve(&dir, servers));
-            // A directory on a disk that does not answer may be anybody's.
-            matches!(timeout(ANSWER_WITHIN, look).await, Ok(Ok(false)))
+            let look = spawn_blocking(move || tenant(&dir, servers));
+            match timeout(ANSWER_WITHIN, look).await {
+                Ok(Ok(tenant)) => tenant.map(|tenant| tenant.to_string()),
+                // A directory on a disk that does not answer may be anybody's.
+                Ok(Err(_)) | Err(_) => Some(format!("'{}' does not answer", data_dir.display())),
+            }
         }
-        Ping::Up | Ping::Unknown => false,
+        Ping::Up => Some("it answers".to_owned()),
+        Ping::Other(reason) => Some(format!("the admin tool says '{reason}'")),
+        Ping::Unknown => Some(format!("no answer within {} s, or none that says anything", ANSWER_WITHIN.as_secs())),
     })
 }
 
-/// Asks the tool at `bin` for its version; None if it cannot be told `within` that time.
+/// Asks the tool at `bin` for its version: what it says, which is empty if it says nothing `within` that time.
 ///
 /// # Errors
 /// The tool could not be started.
-pub async fn version(
-    executor: &dyn CommandExecutor,
-    bin: &str,
-    within: Duration,
-) -> Result<Option<Version>, NotStarted> {
+pub async fn version(executor: &dyn CommandExecutor, bin: &str, within: Duration) -> Result<String, NotStarted> {
     let finished = ask(executor, &Invocation::new(bin, ["--version".to_owned()]), within).await?;
     // mariadb-backup says it on stderr (10.5.23, 10.11.19, 11.8.6), the admin tools on stdout.
-    Ok(finished.and_then(|said| Version::parse(&said.stderr()).or_else(|| Version::parse(&said.stdout.text))))
+    Ok(finished.map(|said| format!("{}{}", said.stderr(), said.stdout.text)).unwrap_or_default())
 }
 
 /// The question whether the server answers; its exit status 0 says so even where the password is wrong.

@@ -8,11 +8,13 @@ pub mod ahead;
 mod doubt;
 pub mod findings;
 pub mod hashed;
+pub(crate) mod hints;
 pub mod imported;
 pub(crate) mod index;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
+pub(crate) mod outside;
 mod proof;
 #[cfg(test)]
 mod properties;

@@ -121,6 +121,11 @@ pub(crate) fn is_of_another_engine(path: &Path) -> bool {
         .any(|known| *known == ending)
 }
 
+/// The number of a definition's engine. None if it is no table's.
+pub(super) fn engine_number(head: &[u8]) -> Option<u8> {
+    head.strip_prefix(&MAGIC).and_then(|_| head.get(ENGINE_AT)).copied()
+}
+
 /// What the table with this definition lacks among the files that are there; `read` gives the list of its partitions.
 pub(crate) fn lacking(
     definition: &Path,
@@ -128,7 +133,7 @@ pub(crate) fn lacking(
     read: impl FnOnce(&Path) -> Option<Vec<u8>>,
     is_there: impl Fn(&Path) -> bool,
 ) -> Option<Lacking> {
-    let number = *head.strip_prefix(&MAGIC).and_then(|_| head.get(ENGINE_AT))?;
+    let number = engine_number(head)?;
     let (engine, wanted) = if number == PARTITIONED {
         let list = definition.with_extension("par");
         let engine = ENGINES.iter().find(|engine| head.get(PARTITIONS_ENGINE_AT) == Some(&engine.number));

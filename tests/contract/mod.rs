@@ -59,6 +59,11 @@ macro_rules! on_both_xtrabackups {
             }
 
             #[test]
+            fn fake_8_4() {
+                crate::contract::on_the_fake_xtrabackup("8.4.0-8", super::$case);
+            }
+
+            #[test]
             fn xtrabackup_here() {
                 crate::contract::on_the_real_xtrabackup(super::$case);
             }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::stand::{Bench, Fields, Outcome, Tool, names_in, target};
+use super::stand::{Bench, Fields, Outcome, Series, Tool, names_in, target};
 use super::stock;
 
 on_both_xtrabackups![
@@ -15,6 +15,7 @@ on_both_xtrabackups![
     a_base_that_is_prepared_to_the_end_takes_no_incremental,
     a_data_directory_that_is_not_empty_is_refused,
     an_unknown_option_is_refused,
+    an_option_has_its_old_name_or_its_new_one,
     the_version_is_told_on_stderr,
 ];
 
@@ -87,6 +88,21 @@ fn an_unknown_option_is_refused(bench: &Bench<'_>) {
     let outcome = bench.run(Tool::Backup, &["--backup", "--nonsense", &target(&bench.path("full"))]);
     outcome.failed_with(255).says("unknown option '--nonsense'");
     assert!(!bench.path("full").exists());
+}
+
+/// Release notes of 8.4.0-8 and 9.7.2-2: an old name and its new one "in the same command" are an error; before that the new one is none.
+fn an_option_has_its_old_name_or_its_new_one(bench: &Bench<'_>) {
+    let [full, first] = ["full", "inc-1"].map(|member| bench.stored(member));
+    let new = format!("--prepare-incremental-from-dir={}", first.display());
+    if bench.series() == Series(8, 0) {
+        prepare(bench, &full, &["--apply-redo-only"]).failed_with(255).says("unknown option '--apply-redo-only'");
+        return;
+    }
+    prepare(bench, &full, &["--apply-redo-only", "--apply-log-only"]).failed_with(1);
+    prepare(bench, &full, &["--apply-redo-only"]).complete();
+    assert_eq!(checkpoints(&full).text("backup_type"), "log-applied");
+    prepare(bench, &full, &[&new]).complete();
+    assert_eq!(checkpoints(&full).text("backup_type"), "full-prepared");
 }
 
 /// "Verify packages and installation": `xtrabackup version 8.0.… based on MySQL server 8.0.…`.

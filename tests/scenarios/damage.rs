@@ -158,5 +158,7 @@ pub(crate) fn a_server_on_the_data_directory_is_seen_though_no_socket_answers(st
         let path = entry.unwrap().path();
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
     }
-    assert_snapshot!(stand.env().send(&restore_request(&["full-1"], "database")), @r#"{"code": 503, "status": "cannot restore to database, MySQL/MariaDb server is not stopped"}"#);
+    let said = stand.env().send(&restore_request(&["full-1"], "database"));
+    let begin = r#"{"code": 503, "status": "cannot restore to database, MySQL/MariaDb server is not stopped: process "#;
+    assert!(said.starts_with(begin) && said.contains(" works in '"), "{said}");
 }

@@ -189,16 +189,15 @@ pub(super) const ROWS: &[Row] = &[
         names: &["log-innodb-page-corruption"],
     },
     Row {
+        // Seen: with lost+found too, which is no database, the info file says `partial = Y`, as of a backup that lacks one.
+        verdict: Verdict::NotWhole(
+            "makes backups that call themselves partial, whatever it leaves out: for a folder that is no database write ignore_db_dirs in the server's option file",
+        ),
+        names: &["databases-exclude"],
+    },
+    Row {
         verdict: Verdict::NotWhole("makes backups that are not whole"),
-        names: &[
-            "compact",
-            "databases",
-            "databases-exclude",
-            "databases-file",
-            "tables",
-            "tables-exclude",
-            "tables-file",
-        ],
+        names: &["compact", "databases", "databases-file", "tables", "tables-exclude", "tables-file"],
     },
     Row {
         verdict: Verdict::NotWhole(

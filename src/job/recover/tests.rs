@@ -10,7 +10,7 @@ use super::remains::{is_restore_name, option};
 use super::{REASON, recover};
 use crate::config::Config;
 use crate::disk::places::Awaited;
-use crate::exec::scripted::{Act, End, ScriptedExecutor};
+use crate::exec::scripted::{Act, End, NOBODY, ScriptedExecutor};
 use crate::records::Records;
 use crate::server::{Names, Outside};
 
@@ -70,7 +70,7 @@ impl Past {
 
     /// Recovers, over a server that answers a ping with each of these exit statuses; gives what the rows then say.
     async fn recover(&self, pings: &[i32]) -> String {
-        let ping = |&status: &i32| -> Act { Box::new(move |_| Ok(End::Exits(status, ""))) };
+        let ping = |&status: &i32| -> Act { Box::new(move |_| Ok(End::Exits(status, NOBODY))) };
         let executor = ScriptedExecutor::new(pings.iter().map(ping));
         recover(&self.store, &self.config, &executor).await.unwrap();
         let rows = "SELECT group_concat(status || ' ' || return_code || ' ' || error, char(10)) FROM process";
@@ -151,7 +151,7 @@ async fn a_data_directory_is_not_emptied_under_a_server_and_what_shows_its_state
     }
     let rows = past.recover(&[0]).await;
     assert!(
-        rows.ends_with("'~/data' was left as it is: it may be half filled, but its server may still run"),
+        rows.ends_with("'~/data' was left as it is: it may be half filled, but its server may still run (it answers)"),
         "{rows}"
     );
     assert!(past.path("data/orders.ibd").exists() && work.join("orders.ibd").exists());

@@ -1,6 +1,7 @@
 //! Failures at the places that no tool's fault reaches: between the program's end and its record, and before its beginning.
 
 use super::*;
+use crate::exec::scripted::NOBODY;
 
 /// The newest row's `error`.
 fn error(bench: &Bench) -> String {
@@ -89,14 +90,14 @@ async fn a_copy_back_without_a_working_copy_has_nothing_to_undo() {
     let bench = Bench::new(|root| {
         let mut acts = copy_and_prepare(root);
         let (work, data) = (work(root), root.join("data"));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts.push(Box::new(move |_| {
             fs::remove_dir_all(&work).unwrap();
             fs::create_dir(&data).unwrap();
             fs::write(data.join("orders.ibd"), "an order").unwrap();
             Ok(End::Exits(1, "no more of it"))
         }));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts
     });
     bench.restore_to(Target::Database).await.unwrap();
@@ -128,7 +129,7 @@ async fn a_move_that_is_complete_is_not_undone() {
     let bench = Bench::new(|root| {
         let mut acts = copy_and_prepare(root);
         let (work, data) = (work(root), root.join("data"));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts.push(Box::new(move |pipeline| {
             assert!(pipeline.to_string().contains("--move-back"), "{pipeline}");
             fs::create_dir(&data).unwrap();
@@ -140,7 +141,7 @@ async fn a_move_that_is_complete_is_not_undone() {
             fs::create_dir(data.join(".ibdata1.dbcalm-aside")).unwrap();
             Ok(End::Exits(0, DONE))
         }));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts
     });
     bench.restore_by(Target::Database, true).await.unwrap();
@@ -153,13 +154,13 @@ async fn a_move_that_fails_is_undone() {
     let bench = Bench::new(|root| {
         let mut acts = copy_and_prepare(root);
         let (work, data) = (work(root), root.join("data"));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts.push(Box::new(move |_| {
             fs::create_dir(&data).unwrap();
             fs::rename(work.join("backup-my.cnf"), data.join("backup-my.cnf")).unwrap();
             Ok(End::Exits(1, "no more of it"))
         }));
-        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
+        acts.push(Box::new(|_| Ok(End::Exits(1, NOBODY))));
         acts
     });
     bench.restore_by(Target::Database, true).await.unwrap();
