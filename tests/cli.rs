@@ -6,6 +6,7 @@ mod interrupted;
 mod orders;
 mod reference;
 mod restored;
+mod times;
 mod verify;
 mod views;
 

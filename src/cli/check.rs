@@ -119,7 +119,8 @@ async fn look(config: &Config, findings: &mut Findings) {
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);
     }
-    for (text, hint) in super::ahead::ahead(config, Moment::now()) {
+    let now = Moment::now();
+    for (text, hint) in super::ahead::ahead(config, now).into_iter().chain(super::ahead::sorted_wrongly(config, now)) {
         findings.warning(text, hint);
     }
     for left in super::leftover::left(config) {

@@ -207,6 +207,11 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     })
 }
 
+/// A time, spelt as this daemon does, whichever program wrote it; as it is, where it is none.
+fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    Ok(text(row, index)?.map(Moment::spelt))
+}
+
 /// What a backup was taken from: none of a full one, which is also what an empty id says. No backup can have that, and to the API it is
 /// none: every query and every reader here takes it so, [`IS_FULL`] among them.
 fn base(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{RecordsError, START_WITHIN, base, schema, text};
+use super::{RecordsError, START_WITHIN, base, schema, text, time};
+use crate::model::Moment;
 
 /// A backup that was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct BackupRow {
     pub from: Option<String>,
     /// The schedule of the API that asked for it.
     pub schedule_id: Option<i64>,
-    /// When it was begun, as the records spell it.
+    /// When it was begun, spelt as this daemon does whichever program wrote it.
     pub start_time: Option<String>,
     /// When it was whole.
     pub end_time: Option<String>,
@@ -135,13 +136,26 @@ impl Reader {
                 id: text(row, 0)?.unwrap_or_default(),
                 from: base(row, 1)?,
                 schedule_id: integer(row, 2)?,
-                start_time: text(row, 3)?,
-                end_time: text(row, 4)?,
+                start_time: time(row, 3)?,
+                end_time: time(row, 4)?,
                 size: integer(row, 5)?.and_then(|size| u64::try_from(size).ok()),
                 command_id: text(row, 6)?,
                 place: integer(row, 7)?.unwrap_or_default(),
             })
         })
+    }
+
+    /// The backups whose time sorts after `now` as a text, which is how the APIs sort; each with that text.
+    pub fn sorted_after(&self, now: Moment) -> Result<Vec<(String, String)>, RecordsError> {
+        if !self.connection.table_exists(None, "backup")? {
+            return Ok(Vec::new());
+        }
+        let mut statement =
+            self.connection.prepare("SELECT id, start_time FROM backup WHERE start_time > ?1 ORDER BY rowid")?;
+        let rows = statement.query_map([now.to_string()], |row| {
+            Ok((text(row, 0)?.unwrap_or_default(), text(row, 1)?.unwrap_or_default()))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// All restores, newest first.
@@ -160,9 +174,9 @@ impl Reader {
                 target: text(row, 1)?.unwrap_or_default().to_lowercase(),
                 target_path: text(row, 2)?,
                 backup_id: text(row, 3)?,
-                backup_timestamp: text(row, 4)?,
-                start_time: text(row, 5)?,
-                end_time: text(row, 6)?,
+                backup_timestamp: time(row, 4)?,
+                start_time: time(row, 5)?,
+                end_time: time(row, 6)?,
                 command_id: text(row, 7)?,
             })
         })
@@ -226,8 +240,8 @@ impl Reader {
                 status: text(row, 4)?.unwrap_or_default(),
                 pid: integer(row, 5)?,
                 return_code: integer(row, 6)?,
-                start_time: text(row, 7)?,
-                end_time: text(row, 8)?,
+                start_time: time(row, 7)?,
+                end_time: time(row, 8)?,
                 args: text(row, 9)?.and_then(|args| serde_json::from_str(&args).ok()).unwrap_or(Value::Null),
                 output: text(row, 10)?,
                 error: text(row, 11)?,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::{IS_FULL, base, chain, schema, text};
+use super::{IS_FULL, base, chain, schema, text, time};
 use crate::model::{BackupId, Moment, Target};
 
 /// What the records know of a backup.
@@ -50,7 +50,7 @@ pub enum Success {
 pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
         .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
+        .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: time(row, 1)?, place: row.get(2)? }))
         .optional()
 }
 
