@@ -44,6 +44,7 @@ mod scenarios;
 mod streams;
 mod tables;
 mod torture;
+mod unreadable;
 mod workflow;
 
 /// A test that nobody calls proves nothing: every file here is a module above.

@@ -26,7 +26,7 @@ pub(super) async fn check_base(
     config: &Config,
     until: Instant,
 ) -> Result<(), Rejection> {
-    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why))?;
+    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why, config))?;
     let (id, backup_dir, flavour) = (base.clone(), config.backup_dir.clone(), config.flavour);
     let database = config.database_path.clone();
     let look = move || {

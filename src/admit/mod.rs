@@ -268,11 +268,12 @@ async fn known(
 ) -> Result<HashMap<String, Known>, Rejection> {
     let ids = ids.map(ToString::to_string).collect();
     let known = world.records.known(ids, until).await;
-    known.map_err(|why| unreadable(&why))
+    known.map_err(|why| unreadable(&why, &world.config()))
 }
 
-fn unreadable(why: &RecordsError) -> Rejection {
-    Rejection::Broken(format!("the records cannot be read: {}", crate::model::causes(why)))
+fn unreadable(why: &RecordsError, config: &Config) -> Rejection {
+    let path = config.database_path.display();
+    Rejection::Broken(format!("the records in '{path}' cannot be read: {}", crate::model::causes(why)))
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::runtime;
 
 use super::output::Output;
+use super::unreadable::database_hint;
 use crate::config::credentials::{self, Exposure};
 use crate::config::{Config, option_files};
 use crate::disk;
@@ -121,6 +122,9 @@ async fn look(config: &Config, findings: &mut Findings) {
     }
     let now = Moment::now();
     for (text, hint) in super::ahead::ahead(config, now).into_iter().chain(super::ahead::sorted_wrongly(config, now)) {
+        findings.warning(text, hint);
+    }
+    for (text, hint) in super::unreadable::backups(config) {
         findings.warning(text, hint);
     }
     for left in super::leftover::left(config) {
@@ -283,15 +287,17 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
             Ok(()) => findings.good(format!("database '{}' will be made", path.display())),
             Err(why) => findings.problem(
                 format!("database '{}' cannot be made: {why}", path.display()),
-                format!("make '{}', writable for the user of the daemon", parent.display()),
+                if parent.is_dir() {
+                    database_hint(path)
+                } else {
+                    format!("make '{}', writable for the user of the daemon", parent.display())
+                },
             ),
         };
     }
     match crate::records::try_write(path) {
         Ok(()) => findings.good(format!("database '{}' can be written", path.display())),
-        Err(why) => findings.problem(
-            format!("database '{}': {}", path.display(), crate::model::causes(&why)),
-            "it must be an SQLite file, writable for the user of the daemon, as its directory must be",
-        ),
+        Err(why) => findings
+            .problem(format!("database '{}': {}", path.display(), crate::model::causes(&why)), database_hint(path)),
     }
 }

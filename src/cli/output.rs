@@ -38,8 +38,9 @@ impl Output {
 /// The records, for reading.
 pub(super) fn records(config: &Config) -> Result<Reader, Failure> {
     let path = config.database_path.display();
-    Reader::open(&config.database_path)
-        .map_err(|why| Failure::new(&why, format!("'{path}' is made by the daemon; it must be readable for this user")))
+    Reader::open(&config.database_path).map_err(|why| {
+        Failure::new(&why, format!("'{path}' is made by the daemon; run this as root, or as a user who may read it"))
+    })
 }
 
 /// An error while the records are read.

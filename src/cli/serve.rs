@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::exit::Failure;
+use super::unreadable::database_hint;
 use crate::config::{Config, credentials};
 use crate::exec::LocalExecutor;
 use crate::job::recover;
@@ -73,7 +74,7 @@ async fn run(
             let hint = match why {
                 RecordsError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
                 RecordsError::Sqlite(_) | RecordsError::Io(_) | RecordsError::Closed => {
-                    format!("'{}' and its directory must be writable for this user", config.database_path.display())
+                    database_hint(&config.database_path)
                 }
             };
             Failure::new(&why, hint)

@@ -25,6 +25,8 @@ use std::thread;
 use rustix::fs::{FlockOperation, OFlags, flock, syncfs};
 use tokio_util::sync::CancellationToken;
 
+use crate::model::at;
+
 /// The mode of a file that everybody may read who reaches it.
 const PUBLIC: u32 = 0o644;
 
@@ -57,10 +59,10 @@ impl Disk {
 
     /// The same, or the one that `root` is on where that turned out to be another: that one was not held before.
     fn of_this(&self, root: &Path) -> io::Result<Self> {
-        if self.top.metadata()?.dev() == fs::metadata(root)?.dev() {
+        if self.top.metadata()?.dev() == fs::metadata(root).map_err(at(root))?.dev() {
             return Ok(Self { top: self.top.try_clone()?, tells_of_errors: self.tells_of_errors });
         }
-        Ok(Self { top: File::open(root)?, tells_of_errors: false })
+        Ok(Self { top: File::open(root).map_err(at(root))?, tells_of_errors: false })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -76,14 +78,17 @@ impl Disk {
         disk.sync()?;
         let size = disk.sync_below(root, stop)?;
         if let Some(parent) = root.parent() {
-            File::open(parent)?.sync_all()?;
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))?;
         }
         Ok(size)
     }
 
     /// Syncs a file or a directory to which [`Disk::sync`] has left nothing to write, for what it tells of errors.
     fn sync_one(&self, path: &Path) -> io::Result<()> {
-        if self.tells_of_errors { Ok(()) } else { File::open(path)?.sync_all() }
+        if self.tells_of_errors {
+            return Ok(());
+        }
+        File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
     }
 
     /// Does `work`, which reads what is in `root` or little of it, while the file system writes what it has not written yet: the one needs
@@ -103,15 +108,15 @@ impl Disk {
 
     fn sync_below(&self, dir: &Path, stop: &CancellationToken) -> io::Result<u64> {
         let mut size = 0;
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(dir).map_err(at(dir))? {
             go_on(stop)?;
-            let entry = entry?;
-            let kind = entry.file_type()?;
+            let entry = entry.map_err(at(dir))?;
+            let kind = entry.file_type().map_err(at(&entry.path()))?;
             if kind.is_dir() {
                 size += self.sync_below(&entry.path(), stop)?;
             } else if kind.is_file() {
                 self.sync_one(&entry.path())?;
-                size += entry.metadata()?.len();
+                size += entry.metadata().map_err(at(&entry.path()))?.len();
             }
         }
         self.sync_one(dir)?;

@@ -2,6 +2,7 @@
 //!
 //! Ids, moments, sizes, the tools and what differs between them, where a backup is stored, and why a request is refused. No I/O.
 
+mod at;
 mod causes;
 mod compression;
 mod flavour;
@@ -10,18 +11,21 @@ mod job_kind;
 mod moment;
 #[cfg(test)]
 mod properties;
+mod quoted;
 mod rejection;
 mod size;
 mod stored;
 mod target;
 mod version;
 
+pub use at::at;
 pub use causes::causes;
 pub use compression::Compression;
 pub use flavour::{Flavour, Tool};
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use moment::Moment;
+pub use quoted::{quoted, word};
 pub use rejection::Rejection;
 pub use size::{Amount, Shortage};
 pub use stored::{Stored, Stream, stream_name};

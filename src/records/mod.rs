@@ -35,15 +35,22 @@ pub enum RecordsError {
     /// SQLite's own reason. It is told here and not as a source, whose text only says the same once more, with a number.
     #[error("the database cannot be used: {0}")]
     Sqlite(rusqlite::Error),
-    /// The file could not be made.
+    /// The file, or what belongs to it, cannot be made or opened; the system's error names it.
     #[error("the database file cannot be opened")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// Another daemon works on it.
     #[error("another daemon works on this database")]
     Taken,
     /// The daemon is ending and the records did not take it in time.
     #[error("the records are closed")]
     Closed,
+}
+
+impl RecordsError {
+    /// An error of the system's at this path.
+    fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |why| Self::Io(crate::model::at(path)(why))
+    }
 }
 
 impl From<rusqlite::Error> for RecordsError {
@@ -184,7 +191,7 @@ fn open_to_write(path: &Path) -> Result<Connection, RecordsError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     if connection.is_readonly("main")? {
-        return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
+        return Err(RecordsError::at(path)(std::io::ErrorKind::PermissionDenied.into()));
     }
     Ok(connection)
 }

@@ -104,7 +104,7 @@ impl Reader {
     /// It is not there, cannot be read, or is no SQLite file.
     pub fn open(path: &Path) -> Result<Self, RecordsError> {
         let mut header = [0; 20];
-        let whole = File::open(path)?.read_exact(&mut header).is_ok();
+        let whole = File::open(path).map_err(RecordsError::at(path))?.read_exact(&mut header).is_ok();
         // A file in WAL mode that nobody has open lacks its log, and a reader would make one: owned by whoever reads, perhaps out of
         // the daemon's reach. With no log there is nothing but the file, which says in its header (bytes 18 and 19) what mode it is in.
         let is_at_rest = whole && header.get(18..20) == Some(&[2, 2]) && !beside(path, "-wal").exists();

@@ -103,7 +103,8 @@ impl Worker {
             stuck: false,
             closing: None,
         };
-        thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver))?;
+        let spawned = thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver));
+        spawned.map_err(RecordsError::Io)?;
         Ok(Self { sender, notes })
     }
 
@@ -243,7 +244,8 @@ impl Thread {
             }
             Err(why) => {
                 if !std::mem::replace(&mut self.stuck, true) {
-                    warn!(reason = %crate::model::causes(&why), "the records cannot be written, going on trying");
+                    let file = self.path.display();
+                    warn!(%file, reason = %crate::model::causes(&why), "the records cannot be written, going on trying");
                 }
                 if !matches!(&why, RecordsError::Sqlite(why) if is_lock(why)) {
                     self.database = None;
@@ -330,7 +332,7 @@ struct Database {
 
 impl Database {
     fn open(path: &Path, patience: Duration) -> Result<Self, RecordsError> {
-        make(path)?;
+        make(path).map_err(RecordsError::at(path))?;
         let connection = super::open_to_write(path)?;
         connection.busy_timeout(patience)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -339,7 +341,8 @@ impl Database {
         connection.pragma_update(None, "foreign_keys", false)?;
         schema::ensure(&connection)?;
         connection.busy_timeout(SLICE)?;
-        let identity = identity(path).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        let gone = || RecordsError::at(path)(std::io::ErrorKind::NotFound.into());
+        let identity = identity(path).ok_or_else(gone)?;
         Ok(Self { connection, identity })
     }
 }
@@ -361,10 +364,12 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 fn lock(path: &Path) -> Result<File, RecordsError> {
     let mut name = path.as_os_str().to_owned();
     name.push(LOCK_SUFFIX);
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(name)?;
+    let name = PathBuf::from(name);
+    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name);
+    let file = opened.map_err(RecordsError::at(&name))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(RecordsError::Taken),
-        Err(why) => Err(RecordsError::Io(why.into())),
+        Err(why) => Err(RecordsError::at(&name)(why.into())),
     }
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use thiserror::Error;
 
+use crate::model::at;
+
 /// The name under which the Python API looks for the daemon, beside the socket itself.
 pub const PYTHON_NAME: &str = "mariadb-cmd.sock";
 
@@ -91,9 +93,9 @@ impl Socket {
             return Ok(());
         }
         if let Some(alias) = alias(&self.path).filter(|alias| points_to(alias, &self.path)) {
-            fs::remove_file(alias)?;
+            fs::remove_file(&alias).map_err(at(&alias))?;
         }
-        fs::remove_file(&self.path)
+        fs::remove_file(&self.path).map_err(at(&self.path))
     }
 }
 
