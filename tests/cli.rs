@@ -3,6 +3,7 @@
 mod chains;
 mod clock;
 mod interrupted;
+mod odd_ids;
 mod orders;
 mod reference;
 mod restored;

@@ -254,7 +254,7 @@ async fn find_chain(
             return Err(Rejection::Forwarded(id));
         }
         let base = known.get(id.as_str()).and_then(|known| known.from.as_deref());
-        let base = base.and_then(|base| base.parse().ok());
+        let base = base.and_then(|base| BackupId::recorded(base).ok());
         Ok(Member { id, base, stored })
     };
     Ok((found.into_iter().map(member).collect::<Result<_, _>>()?, cards))

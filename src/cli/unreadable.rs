@@ -57,7 +57,7 @@ fn own_user() -> String {
 pub(super) fn backups(config: &Config) -> Vec<(String, String)> {
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
     let found = rows.iter().filter_map(|row| {
-        let (place, why) = first(&config.backup_dir, &row.id.parse().ok()?)?;
+        let (place, why) = first(&config.backup_dir, &BackupId::recorded(&row.id).ok()?)?;
         let place = quoted(&place.display().to_string());
         Some((
             format!(
