@@ -36,6 +36,7 @@ mod places;
 mod power_cut;
 mod progress;
 mod pythons;
+mod readers;
 mod recorder;
 mod reflinks;
 mod relay;

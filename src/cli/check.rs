@@ -15,7 +15,8 @@ use crate::config::credentials::{self, Exposure};
 use crate::config::{Config, option_files};
 use crate::disk;
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome, ask};
-use crate::model::{Moment, Version};
+use crate::model::{Api, Moment, Version, word};
+use crate::records::reader::Reader;
 use crate::repository::history;
 use crate::server::probe::{self, ANSWER_WITHIN, Ping, find};
 
@@ -278,13 +279,46 @@ fn look_at_metrics(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// The two APIs read one word of the records differently, and the layout of the tables cannot please both.
+fn look_at_the_reader(config: &Config, findings: &mut Findings) {
+    let told = Reader::open(&config.database_path).and_then(|reader| reader.reader_of(config.records_for));
+    let (told, misspelt) = match told {
+        Ok(told) => told,
+        Err(why) => {
+            return findings.warning(
+                format!("for which API the records are cannot be told: {}", crate::model::causes(&why)),
+                "set records_for to python or go",
+            );
+        }
+    };
+    let (api, name) = (told.api.title(), told.api.name());
+    findings.good(format!("the records are written for the {api} API: {}", told.by));
+    if misspelt > 0 {
+        let spelt = if told.api == Api::Go { "lower" } else { "upper" };
+        findings.warning(
+            format!("{misspelt} restores are recorded in the words of the other API, which the {api} API does not know"),
+            format!(
+                "is it the {api} API that reads them (else set records_for)? sqlite3 {} \"UPDATE restore SET target = {spelt}(target)\"; set \
+                 records_for: {name} before a database is made anew",
+                word(&config.database_path.display().to_string())
+            ),
+        );
+    }
+}
+
 /// Looks, and makes nothing: the check may run as another user than the daemon.
 fn look_at_database(config: &Config, findings: &mut Findings) {
     let path = &config.database_path;
     if !path.exists() {
         let parent = path.parent().unwrap_or(Path::new("/"));
         return match disk::is_writable(parent) {
-            Ok(()) => findings.good(format!("database '{}' will be made", path.display())),
+            Ok(()) => {
+                let api = config.records_for.unwrap_or(Api::Python).title();
+                findings.good(format!(
+                    "database '{}' will be made, as the {api} API makes it (records_for says which, if it is to be the other)",
+                    path.display()
+                ));
+            }
             Err(why) => findings.problem(
                 format!("database '{}' cannot be made: {why}", path.display()),
                 if parent.is_dir() {
@@ -296,7 +330,10 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
         };
     }
     match crate::records::try_write(path) {
-        Ok(()) => findings.good(format!("database '{}' can be written", path.display())),
+        Ok(()) => {
+            findings.good(format!("database '{}' can be written", path.display()));
+            look_at_the_reader(config, findings);
+        }
         Err(why) => findings
             .problem(format!("database '{}': {}", path.display(), crate::model::causes(&why)), database_hint(path)),
     }

@@ -69,8 +69,9 @@ async fn run(
         Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
     *lock = Some(lock_backup_dir(&config).await?);
     let is_taken = |why: &RecordsError| matches!(why, RecordsError::Taken);
-    let store =
-        once_let_go("the database", || Records::open(&config.database_path), is_taken).await.map_err(|why| {
+    let store = once_let_go("the database", || Records::open(&config.database_path, config.records_for), is_taken)
+        .await
+        .map_err(|why| {
             let hint = match why {
                 RecordsError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
                 RecordsError::Sqlite(_) | RecordsError::Io(_) | RecordsError::Closed => {

@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::access::{Access, Kind};
 use super::{Config, Streaming, tool_options};
-use crate::model::{Compression, Flavour};
+use crate::model::{Api, Compression, Flavour};
 
 /// Why there are no settings.
 #[derive(Debug, Error)]
@@ -72,6 +72,7 @@ impl Config {
             progress: raw.boolean("progress", true)?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
+            records_for: raw.records_for()?,
             metrics_file: raw.metrics_file()?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
             log_level: raw.log_level()?,
@@ -89,6 +90,20 @@ impl Raw<'_> {
             }),
             None => Err(self.problem("db_type", "db_type is not set", hint)),
         }
+    }
+
+    fn records_for(&self) -> Result<Option<Api>, Problem> {
+        let key = "records_for";
+        let Some(name) = self.text(key, "go")? else { return Ok(None) };
+        let found = Api::ALL.into_iter().find(|api| api.name().eq_ignore_ascii_case(&name));
+        found.map(Some).ok_or_else(|| {
+            let text = format!("{key} '{}' is neither python nor go", name.escape_debug());
+            self.problem(
+                key,
+                text,
+                "write 'records_for: python' or 'records_for: go', or leave it out: the database tells",
+            )
+        })
     }
 
     fn host(&self) -> Result<Option<String>, Problem> {

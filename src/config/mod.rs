@@ -16,7 +16,7 @@ use access::Access;
 pub use file::ConfigError;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Compression, Flavour};
+use crate::model::{Api, Compression, Flavour};
 
 /// Where the settings are, unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";
@@ -54,6 +54,8 @@ pub struct Config {
     pub host: Option<String>,
     /// `database_path`: the records, shared with the API.
     pub database_path: PathBuf,
+    /// `records_for`: which API reads the records. None if the database itself tells.
+    pub records_for: Option<Api>,
     /// `metrics_file`: what a monitor reads; none, where nobody does.
     pub metrics_file: Option<PathBuf>,
     /// `log_file`, beside stderr.

@@ -2,6 +2,7 @@
 //!
 //! Ids, moments, sizes, the tools and what differs between them, where a backup is stored, and why a request is refused. No I/O.
 
+mod api;
 mod at;
 mod causes;
 mod compression;
@@ -18,6 +19,7 @@ mod stored;
 mod target;
 mod version;
 
+pub use api::Api;
 pub use at::at;
 pub use causes::causes;
 pub use compression::Compression;

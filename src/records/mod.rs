@@ -9,6 +9,7 @@ pub mod digest;
 pub mod failure;
 pub mod process;
 pub mod reader;
+mod reader_of;
 pub(crate) mod rows;
 pub(crate) mod schema;
 mod worker;
@@ -17,10 +18,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::model::Moment;
+use crate::model::{Api, Moment};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
+pub use reader_of::ReaderOf;
 pub use rows::{Known, Success};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -63,12 +65,14 @@ impl From<rusqlite::Error> for RecordsError {
 #[derive(Debug, Clone)]
 pub struct Records {
     worker: Worker,
+    /// For which API, where that is set.
+    api: Option<Api>,
 }
 
 impl Records {
-    /// Opens the file at `path`, makes what is missing in it, and keeps other daemons from it.
-    pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        Ok(Self { worker: Worker::start(path)? })
+    /// Opens the file at `path`, makes what is missing in it, for the API that is set, and keeps other daemons from it.
+    pub fn open(path: &Path, api: Option<Api>) -> Result<Self, RecordsError> {
+        Ok(Self { worker: Worker::start(path, api)?, api })
     }
 
     /// What is known of these backups; an id that is not in the answer is not known.
@@ -138,9 +142,10 @@ impl Records {
 
     /// Records in one step that a request's last command has succeeded and what the request came to.
     pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), RecordsError> {
+        let api = self.api;
         self.lasting(move |transaction| {
             let row = process::end(transaction, &ended, true)?;
-            rows::insert(transaction, &success, &ended, row)
+            rows::insert(transaction, &success, &ended, row, api)
         })
         .await
     }

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{RecordsError, START_WITHIN, base, schema, text, time};
-use crate::model::Moment;
+use super::{ReaderOf, RecordsError, START_WITHIN, base, reader_of, schema, text, time};
+use crate::model::{Api, Moment};
 
 /// A backup that was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,6 +156,14 @@ impl Reader {
             Ok((text(row, 0)?.unwrap_or_default(), text(row, 1)?.unwrap_or_default()))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// For which API the rows are written, where `set` says what the settings do; and how many restores are recorded in the other's words.
+    pub fn reader_of(&self, set: Option<Api>) -> Result<(ReaderOf, i64), RecordsError> {
+        let told = reader_of::reader_of(&self.connection, set)?;
+        let is_there = self.connection.table_exists(None, "restore")?;
+        let misspelt = if is_there { reader_of::misspelt(&self.connection, told.api)? } else { 0 };
+        Ok((told, misspelt))
     }
 
     /// All restores, newest first.

@@ -20,6 +20,7 @@ use tracing::{debug, error, warn};
 
 use super::process::{self, Note};
 use super::{RecordsError, START_WITHIN, schema};
+use crate::model::Api;
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
@@ -87,14 +88,15 @@ impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for 
 
 impl Worker {
     /// Opens the database and starts the thread.
-    pub(super) fn start(path: &Path) -> Result<Self, RecordsError> {
+    pub(super) fn start(path: &Path, api: Option<Api>) -> Result<Self, RecordsError> {
         let lock = lock(path)?;
-        let database = Database::open(path, START_WITHIN)?;
+        let database = Database::open(path, api, START_WITHIN)?;
         let (sender, receiver) = mpsc::channel();
         let notes = Notes::default();
         let thread = Thread {
             _lock: lock,
             path: path.to_owned(),
+            api,
             database: Some(database),
             urgent: VecDeque::new(),
             lasting: VecDeque::new(),
@@ -153,6 +155,7 @@ fn closed<E>(_: E) -> RecordsError {
 struct Thread {
     _lock: File,
     path: PathBuf,
+    api: Option<Api>,
     database: Option<Database>,
     urgent: VecDeque<(Instant, Box<dyn Task>)>,
     lasting: VecDeque<Box<dyn Task>>,
@@ -286,7 +289,7 @@ impl Thread {
         let database = match &mut self.database {
             Some(database) => database,
             none => {
-                let database = none.insert(Database::open(&self.path, SLICE)?);
+                let database = none.insert(Database::open(&self.path, self.api, SLICE)?);
                 warn!(file = %self.path.display(), "the database was opened anew: it was gone, replaced or out of reach");
                 database
             }
@@ -331,7 +334,7 @@ struct Database {
 }
 
 impl Database {
-    fn open(path: &Path, patience: Duration) -> Result<Self, RecordsError> {
+    fn open(path: &Path, api: Option<Api>, patience: Duration) -> Result<Self, RecordsError> {
         make(path).map_err(RecordsError::at(path))?;
         let connection = super::open_to_write(path)?;
         connection.busy_timeout(patience)?;
@@ -339,7 +342,7 @@ impl Database {
         connection.pragma_update(None, "synchronous", "full")?;
         // A record is never refused for what the API has deleted in the meantime: a schedule, say.
         connection.pragma_update(None, "foreign_keys", false)?;
-        schema::ensure(&connection)?;
+        schema::ensure(&connection, api)?;
         connection.busy_timeout(SLICE)?;
         let gone = || RecordsError::at(path)(std::io::ErrorKind::NotFound.into());
         let identity = identity(path).ok_or_else(gone)?;
