@@ -56,7 +56,7 @@ impl Config {
     /// The first thing that is wrong, with its line where it has one.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let raw = Raw::read(text)?;
-        Ok(Self {
+        let config = Self {
             flavour: raw.flavour()?,
             backup_dir: raw.required_path("backup_dir", "/var/backups/dbcalm")?,
             credentials: raw.path_or("backup_credentials_file", "/etc/dbcalm/credentials.cnf")?,
@@ -76,7 +76,9 @@ impl Config {
             metrics_file: raw.metrics_file()?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
             log_level: raw.log_level()?,
-        })
+        };
+        raw.check_asked_once()?;
+        Ok(config)
     }
 }
 

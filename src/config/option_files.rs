@@ -35,29 +35,54 @@ const MAX_DEPTH: usize = 10;
 /// The first option in the file at `path`, or in what it includes, that no backup may have; with what is wrong with it. A file that cannot be
 /// read has none.
 pub fn objection(path: &Path) -> Option<String> {
-    look(path, 0)
+    look(path, 0, &objection_in_file)
 }
 
-fn look(path: &Path, depth: usize) -> Option<String> {
+/// The file at `path` and all that it includes, each once, the ones before those that they name; as deep as is followed. One that cannot be
+/// read is left out.
+pub(super) fn all(path: &Path) -> Vec<(PathBuf, String)> {
+    let (mut open, mut found) = (vec![(path.to_owned(), 0)], Vec::<(PathBuf, String)>::new());
+    while let Some((path, depth)) = open.pop() {
+        if found.iter().any(|(known, _)| *known == path) {
+            continue;
+        }
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if depth < MAX_DEPTH {
+            let lines = text.lines().map(str::trim).filter(|line| line.starts_with("!include"));
+            open.extend(lines.flat_map(included).map(|path| (path, depth + 1)));
+        }
+        found.push((path, text));
+    }
+    found
+}
+
+/// The section that a line begins, if it begins one: what stands behind the bracket counts nothing, as to the tools; nor do capitals (both
+/// seen with mariadb-admin 10.11.19, which takes a blank before the name for a part of it).
+pub(super) fn section(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix('[')?.split_once(']').map(|(name, _comment)| name.trim_end())
+}
+
+fn look(path: &Path, depth: usize, judge: &dyn Fn(&str) -> Option<&'static str>) -> Option<String> {
     let text = String::from_utf8_lossy(&fs::read(path).ok()?).into_owned();
     let mut is_read = false;
-    let mut section = "";
+    let mut current = "";
     for line in text.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix('[') {
-            section = rest.split(']').next().unwrap_or_default().trim();
-            is_read = is_read_by_the_tool(section);
+        if line.starts_with('[') {
+            current = section(line).unwrap_or_default().trim();
+            is_read = is_read_by_the_tool(current);
         } else if line.starts_with("!include") {
             let found =
-                included(line).into_iter().filter(|_| depth < MAX_DEPTH).find_map(|path| look(&path, depth + 1));
+                included(line).into_iter().filter(|_| depth < MAX_DEPTH).find_map(|path| look(&path, depth + 1, judge));
             if found.is_some() {
                 return found;
             }
         } else if is_read
             && !line.starts_with(['#', ';'])
-            && let Some(why) = objection_in_file(line)
+            && let Some(why) = judge(line)
         {
             let option = line.split('=').next().unwrap_or_default().trim().escape_debug();
-            return Some(format!("'{option}' in section [{}] of '{}' {why}", section.escape_debug(), path.display()));
+            return Some(format!("'{option}' in section [{}] of '{}' {why}", current.escape_debug(), path.display()));
         }
     }
     None
@@ -65,7 +90,8 @@ fn look(path: &Path, depth: usize) -> Option<String> {
 
 /// Whether the tool takes options from the section of this name; those of a version (`mysqld-10.11`) are among them.
 fn is_read_by_the_tool(section: &str) -> bool {
-    let section = section.strip_suffix(SUFFIX).unwrap_or(section);
+    let section = section.to_ascii_lowercase();
+    let section = section.strip_suffix(SUFFIX).unwrap_or(&section);
     let of_a_version = |name: &str| {
         let behind = section.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
         behind.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -109,6 +135,7 @@ mod tests {
             "client-mariadb",
             "client-server-dbcalm",
             "mariabackup",
+            "MariaBackup",
             "mariabackup-dbcalm",
             "mariadb-backup",
             "xtrabackup",
