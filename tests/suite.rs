@@ -40,6 +40,7 @@ mod readers;
 mod recorder;
 mod reflinks;
 mod relay;
+mod replica;
 mod restore;
 mod scenarios;
 mod streams;

@@ -140,12 +140,31 @@ async fn look(config: &Config, findings: &mut Findings) {
 fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
     let dir = config.backup_dir.display();
     match disk::is_writable(&config.backup_dir) {
-        Ok(()) => findings.good(format!("backup_dir '{dir}' is writable")),
+        Ok(()) => {
+            findings.good(format!("backup_dir '{dir}' is writable"));
+            if let Some((text, hint)) = inside(config) {
+                findings.warning(text, hint);
+            }
+        }
         Err(why) => findings.problem(
             format!("backup_dir '{dir}' cannot be used: {why}"),
             format!("make it, for the user of the daemon: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
         ),
     }
+}
+
+/// What is said, here and at a start, of backups in the server's own directory.
+pub(super) fn inside(config: &Config) -> Option<(String, String)> {
+    disk::lies_in(&config.backup_dir, &config.data_dir).then(|| {
+        let (dir, data_dir) = (config.backup_dir.display(), config.data_dir.display());
+        (
+            format!(
+                "backup_dir '{dir}' is inside data_dir '{data_dir}': a database restore needs that empty, and who empties it for one removes the \
+                 backups"
+            ),
+            format!("make a directory elsewhere, on another disk at best, move all of '{dir}' there, and set backup_dir to it"),
+        )
+    })
 }
 
 async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {

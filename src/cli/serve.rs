@@ -43,6 +43,9 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
         warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written, logging to stderr alone");
     }
     warn_of_exposure(&config);
+    if let Some((text, hint)) = super::check::inside(&config) {
+        warn!(hint, "{text}");
+    }
     raise_descriptors();
     // One thread for all clients and jobs: they wait, and what works on the disk has threads of its own.
     let runtime = runtime::Builder::new_current_thread()

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use access::Access;
 pub use file::ConfigError;
+pub(crate) use tool_options::stops_replication;
 use tracing::level_filters::LevelFilter;
 
 use crate::model::{Api, Compression, Flavour};
@@ -87,6 +88,12 @@ impl Config {
     /// too.
     pub fn server_options(&self) -> impl Iterator<Item = &str> {
         self.backup_options.iter().map(String::as_str).filter(|option| tool_options::says_which_server(option))
+    }
+
+    /// Whether the backup tool is told to stop a replica's SQL thread while it copies, here or in the credentials file, which is read for it.
+    pub fn stops_replication(&self) -> bool {
+        let is_told = self.backup_options.iter().any(|option| tool_options::stops_replication(option));
+        is_told || option_files::stops_replication(&self.credentials)
     }
 
     /// Reads and checks the settings in the file at `path`.

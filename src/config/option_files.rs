@@ -38,6 +38,11 @@ pub fn objection(path: &Path) -> Option<String> {
     look(path, 0, &objection_in_file)
 }
 
+/// Whether the tool is told in the file at `path`, or in what it includes, to stop a replica's SQL thread while it copies.
+pub fn stops_replication(path: &Path) -> bool {
+    look(path, 0, &|line| super::tool_options::stops_replication(line).then_some("")).is_some()
+}
+
 /// The file at `path` and all that it includes, each once, the ones before those that they name; as deep as is followed. One that cannot be
 /// read is left out.
 pub(super) fn all(path: &Path) -> Vec<(PathBuf, String)> {

@@ -171,6 +171,12 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// Whether `inner` is `outer` or lies somewhere below it, by whatever names. What cannot be found lies nowhere.
+pub fn lies_in(inner: &Path, outer: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    whole(inner).zip(whole(outer)).is_some_and(|(inner, outer)| inner.starts_with(outer))
+}
+
 /// Keeps other daemons from working in `dir` for as long as the answer is held.
 ///
 /// # Errors
@@ -213,7 +219,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Disk, lock, release};
+    use super::{Disk, lies_in, lock, release};
 
     #[test]
     fn a_tree_is_synced_and_measured() {
@@ -244,6 +250,20 @@ mod tests {
     #[test]
     fn a_file_system_that_a_program_or_no_disk_serves_has_each_file_synced() {
         assert!(!Disk::of(std::path::Path::new("/proc/self")).unwrap().tells_of_errors);
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_is_known_by_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("data/backups")).unwrap();
+        fs::create_dir(path("data-2")).unwrap();
+        symlink("data/backups", path("link")).unwrap();
+        for (inner, lies_in_it) in
+            [("data", true), ("data/backups", true), ("link", true), ("data-2", false), ("none", false)]
+        {
+            assert_eq!(lies_in(&path(inner), &path("data")), lies_in_it, "{inner}");
+        }
     }
 
     #[test]
