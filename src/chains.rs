@@ -29,7 +29,7 @@ pub enum Broken {
         base: String,
     },
     /// A member's id is none by which anything is looked for.
-    #[error("'{0}' is no name that a folder of backup_dir can have, so nothing is looked for under it")]
+    #[error("'{}' is no name that a folder of backup_dir can have, so nothing is looked for under it", .0.escape_debug())]
     NoName(String),
     /// A member's files are gone.
     #[error("the files of '{0}' are gone")]
