@@ -20,7 +20,7 @@ pub enum Broken {
     BaseUnknown(String),
     /// The backup that has its base's id now is another.
     #[error(
-        "'{child}' was taken from another backup than the '{base}' that is here, since an id was used again or a folder exchanged"
+        "'{child}' was taken from another backup than the '{base}' that is here: an id was used again, or a folder exchanged"
     )]
     AnotherBase {
         /// The incremental.
@@ -38,13 +38,13 @@ pub enum Broken {
     #[error("'{0}' descends from itself")]
     Loop(String),
     /// The last verification of a member found damage.
-    #[error("'{0}' is damaged, by its last verification: dbcalm-db-cmd show {word} says how", word = word(.0))]
+    #[error("the last verification found '{0}' damaged: dbcalm-db-cmd show {word} says how", word = word(.0))]
     Damaged(String),
     /// An incremental that a predecessor's restore applied itself, and not a copy of it.
     #[error("'{0}' has been consumed: an earlier restore applied it in place")]
     Consumed(String),
     /// The metadata of a member is not that of such a backup.
-    #[error("'{id}' is not as it was taken: {why}")]
+    #[error("'{id}' has changed since it was taken: {why}")]
     Unfit {
         /// The member.
         id: String,
@@ -121,7 +121,7 @@ impl Chains {
         self.gone.contains(id)
     }
 
-    /// What this backup was taken from; none, if it is a full one.
+    /// What this backup was taken from; None if it is a full one.
     ///
     /// # Errors
     /// Its base is not recorded, or is another backup now.

@@ -85,7 +85,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
         warn!(
             tasks = world.tasks.len(),
             seconds = END_WITHIN.as_secs(),
-            "the jobs have not ended in time: the next start goes on from there"
+            "the jobs did not end in time: the next start cleans up after them"
         );
     }
     enough.cancel();
@@ -127,7 +127,7 @@ async fn tell(jobs: Arc<Jobs>) {
             if let Ok(Err(why)) = said
                 && !mem::replace(&mut is_failing, true)
             {
-                warn!(reason = %why, "systemd was not told what runs");
+                warn!(reason = %why, "systemd could not be told what runs");
             }
         }
     }
@@ -136,6 +136,6 @@ async fn tell(jobs: Arc<Jobs>) {
 /// Tells systemd, if it is there.
 pub fn notify(states: &[NotifyState<'_>]) {
     if let Err(why) = sd_notify::notify(states) {
-        warn!(reason = %why, "systemd was not told");
+        warn!(reason = %why, "systemd could not be notified");
     }
 }

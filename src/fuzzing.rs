@@ -158,7 +158,7 @@ fn in_memory() -> rusqlite::Result<Connection> {
 }
 
 /// The directories in `backup_dir` that the recovery would take away on the word of this row, and the working copy, or the inventory, by
-/// which it would empty the data directory. None, where it would touch nothing.
+/// which it would empty the data directory. None if it would touch nothing.
 pub fn touched(row: &Interrupted, config: &Config) -> Option<(PathBuf, Option<PathBuf>)> {
     match Remains::of(row, config) {
         Ok(Remains::Backup { dir, .. }) => Some((dir, None)),

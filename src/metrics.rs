@@ -100,7 +100,7 @@ impl Keeper {
             let recorded = self.world.records.failures(until).await.map_err(|why| crate::model::causes(&why))?;
             // Rows may have been removed since; a counter never goes back.
             let path = config.metrics_file.clone().unwrap_or_default();
-            let told = job::blocking(move || Ok(told(&path))).await?;
+            let told = job::blocking(move || Ok::<_, String>(told(&path))).await?;
             *self.before.insert(recorded.minus(&counted).at_least(&told))
         };
         for latest in [&mut digest.full, &mut digest.incremental].into_iter().flatten() {
@@ -124,7 +124,7 @@ impl Keeper {
     }
 }
 
-/// The failures that the file of an earlier daemon tells; none, where there is no such file.
+/// The failures that the file of an earlier daemon tells; all 0 if there is no such file.
 fn told(path: &Path) -> Failures {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FORMER).read_to_string(&mut text));
@@ -169,23 +169,27 @@ fn render(facts: &Facts<'_>) -> String {
     );
     gauge(
         "backup_last_success_timestamp_seconds",
-        "When the last backup that is whole had been taken.",
+        "When the last successful backup ended.",
         of_types(&|latest| Some(latest.end.to_string())),
     );
-    gauge("backup_last_duration_seconds", "How long it took.", of_types(&|latest| Some(latest.seconds?.to_string())));
+    gauge(
+        "backup_last_duration_seconds",
+        "How long the last successful backup took.",
+        of_types(&|latest| Some(latest.seconds?.to_string())),
+    );
     gauge(
         "backup_last_size_bytes",
-        "How much it takes on the disk.",
+        "How much the last successful backup takes on the disk.",
         of_types(&|latest| Some(latest.size?.to_string())),
     );
     gauge(
         "restore_last_success_timestamp_seconds",
-        "When the last restore had succeeded.",
+        "When the last successful restore ended.",
         digest.restores.iter().map(|(target, end)| (format!("target=\"{target}\""), end.to_string())).collect(),
     );
     gauge(
         "jobs_running",
-        "Jobs under way.",
+        "Jobs that run now.",
         running.iter().map(|(kind, count)| (format!("kind=\"{}\"", kind.as_str()), count.to_string())).collect(),
     );
     let samples: Vec<_> =
@@ -215,19 +219,19 @@ mod tests {
         # HELP dbcalm_build_info The daemon that wrote this.
         # TYPE dbcalm_build_info gauge
         dbcalm_build_info{version="[VERSION]",flavour="mariadb"} 1
-        # HELP dbcalm_backup_last_success_timestamp_seconds When the last backup that is whole had been taken.
+        # HELP dbcalm_backup_last_success_timestamp_seconds When the last successful backup ended.
         # TYPE dbcalm_backup_last_success_timestamp_seconds gauge
         dbcalm_backup_last_success_timestamp_seconds{type="full"} 1795596533.4
-        # HELP dbcalm_backup_last_duration_seconds How long it took.
+        # HELP dbcalm_backup_last_duration_seconds How long the last successful backup took.
         # TYPE dbcalm_backup_last_duration_seconds gauge
         dbcalm_backup_last_duration_seconds{type="full"} 61.5
-        # HELP dbcalm_backup_last_size_bytes How much it takes on the disk.
+        # HELP dbcalm_backup_last_size_bytes How much the last successful backup takes on the disk.
         # TYPE dbcalm_backup_last_size_bytes gauge
         dbcalm_backup_last_size_bytes{type="full"} 4096
-        # HELP dbcalm_restore_last_success_timestamp_seconds When the last restore had succeeded.
+        # HELP dbcalm_restore_last_success_timestamp_seconds When the last successful restore ended.
         # TYPE dbcalm_restore_last_success_timestamp_seconds gauge
         dbcalm_restore_last_success_timestamp_seconds{target="database"} 1795596600
-        # HELP dbcalm_jobs_running Jobs under way.
+        # HELP dbcalm_jobs_running Jobs that run now.
         # TYPE dbcalm_jobs_running gauge
         dbcalm_jobs_running{kind="backup"} 1
         dbcalm_jobs_running{kind="restore"} 0

@@ -112,7 +112,7 @@ fn a_name_that_nobody_has_stops_the_start() {
     };
     env.set("allowed_users", "[root, no-such-user]");
     assert_snapshot!(refused(&env), @r"
-    error: bad settings in '~/config.yml', line 2: allowed_users names 'no-such-user', whom this system does not know
+    error: bad settings in '~/config.yml', line 2: allowed_users names 'no-such-user', which this system does not know
     hint: take it out of 'allowed_users', or make that user first
     ");
     env.set("allowed_users", "{root: yes}");
@@ -130,7 +130,7 @@ fn check_says_whose_commands_are_taken() {
     let said = env.command().arg("check").output().unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(
-        text.contains("ok       commands are taken from users daemon (1), 12345; groups daemon (1); root\n"),
+        text.contains("ok       commands are accepted from users daemon (1), 12345; groups daemon (1); root\n"),
         "{text}"
     );
 }

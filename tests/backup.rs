@@ -257,7 +257,7 @@ fn a_credentials_file_that_leaves_something_out_is_refused_for_backups_alone() {
     let login = "[client-dbcalm]\nuser=backup\npassword=s3cret-of-the-test\n";
     env.credentials(&format!("{login}[mariabackup]\nthrottle=9\nlog_innodb_page_corruption\n"));
     let second = FULL.replace("full-1", "full-2");
-    assert_snapshot!(env.send(&second), @r#"{"code": 503, "status": "cannot create backup, 'log_innodb_page_corruption' in section [mariabackup] of '~/credentials.cnf' makes a success of a backup with damaged pages, which no prepare can use: mend the table in the server, then back up"}"#);
+    assert_snapshot!(env.send(&second), @r#"{"code": 503, "status": "cannot create backup, 'log_innodb_page_corruption' in section [mariabackup] of '~/credentials.cnf' lets a backup with damaged pages succeed, which no prepare can use: repair the table in the server, then back up"}"#);
     env.done(r#"{"cmd":"restore_backup","args":{"id_list":["full-1"],"target":"folder"}}"#);
     env.credentials(&format!("{login}[mariabackup]\nthrottle=9\n"));
     env.full("full-2");

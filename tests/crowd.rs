@@ -182,7 +182,7 @@ fn outcomes_of_many_jobs_outlast_a_lock_together() {
     let other = env.database();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     fs::write(env.path("go"), "").unwrap();
-    env.expect_log("the records cannot be written, going on trying");
+    env.expect_log("the records cannot be written: trying again");
     other.execute_batch("ROLLBACK").unwrap();
     env.settled();
     env.expect_log("the records are written again");

@@ -127,15 +127,15 @@ fn records_on_a_full_disk_lose_no_outcome() {
         let reply = env.send(&full(&id));
         if reply.starts_with(r#"{"code": 202"#) {
             let stuck = wait_for("an outcome, or word that it has no room", || {
-                let stuck = env.log()[told..].contains("the records cannot be written, going on trying");
+                let stuck = env.log()[told..].contains("the records cannot be written: trying again");
                 (stuck || env.count("backup", &format!("id = '{id}'")) == 1).then_some(stuck)
             });
             disk.leave(1000 * PAGE);
             env.settled();
             if stuck {
                 outlasted += 1;
-                env.expect_log("going on trying");
-                env.expect_log("the database was opened anew");
+                env.expect_log("trying again");
+                env.expect_log("the database was opened again");
                 env.expect_log("the records are written again");
             }
             assert_eq!(env.count("backup", &format!("id = '{id}'")), 1, "{pages} pages");

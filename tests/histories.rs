@@ -147,7 +147,7 @@ fn without_a_mark_a_backup_is_taken_and_said_to_be() {
     let marks = site.server.data_dir().join("mysql/dbcalm-history.new");
     fs::create_dir(&marks).unwrap();
     site.env.full("mon");
-    site.env.expect_log("the backup's mark cannot be left in the data directory");
+    site.env.expect_log("the backup's mark cannot be written to the data directory");
     fs::remove_dir(&marks).unwrap();
     site.write();
     site.incremental("tue", "mon").unwrap();
@@ -205,7 +205,7 @@ fn another_server_than_that_of_the_settings_is_not_backed_up() {
     let said = env.send(r#"{"cmd":"full_backup","args":{"id":"mon"}}"#);
     let place = |path: PathBuf| path.display().to_string();
     let said = said.replace(&place(server.data_dir()), "~own").replace(&place(other.data_dir()), "~other");
-    assert_snapshot!(said, @r#"{"code": 503, "status": "cannot create backup, the server that answers has its data in '~other' and data_dir is '~own': set data_dir to that, or let socket, host or port in the credentials file lead to the other server"}"#);
+    assert_snapshot!(said, @r#"{"code": 503, "status": "cannot create backup, the server that answers has its data in '~other', but data_dir is '~own': set data_dir to that, or point socket, host or port in the credentials file at the other server"}"#);
     // An option that the tool alone reads leads it to the other one.
     env.credentials(&format!(
         "[client-dbcalm]\nuser=root\nsocket={}\n[mariabackup-dbcalm]\nsocket={}\n",
@@ -241,7 +241,7 @@ fn a_base_is_known_by_more_than_its_id_and_its_lsns() {
     let shown = run(&site.env, "list");
     assert!(shown.stdout.contains("broken"), "{}", shown.stdout);
     let said = site.env.send(&restore_request(&["mon", "tue"], "folder"));
-    assert!(said.contains(r#""code": 400, "status": "id_list is no chain: "#), "{said}");
+    assert!(said.contains(r#""code": 400, "status": "id_list is not a chain: "#), "{said}");
     let said = site.incremental("wed", "tue").unwrap_err();
     assert!(said.contains("the chain of base tue cannot be restored"), "{said}");
     // The folders alone exchanged: by the records nothing has changed.

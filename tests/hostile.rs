@@ -95,7 +95,7 @@ fn bad_requests_get_a_clear_400_and_nothing_else_happens() {
         (b"{}", "Invalid command"),
         (
             br#"{"cmd":"full_backup","args":{"id":"a","schedule_id":99999999999999999999}}"#,
-            "schedule_id must be an integer of 64 bits, not a number",
+            "schedule_id must be a 64-bit integer, not a number",
         ),
         (
             br#"{"cmd":"full_backup","args":{"id":"a","schedule_id":1e400}}"#,
@@ -103,18 +103,18 @@ fn bad_requests_get_a_clear_400_and_nothing_else_happens() {
         ),
         (
             br#"{"cmd":"full_backup","args":{"id":"a\u0000b"}}"#,
-            "id 'a\\\\0b' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+            "id 'a\\\\0b' is not a backup id: it may contain only A-Z a-z 0-9 . _ -",
         ),
         (br#"{"cmd":"full_backup"}"#, "Missing required argument id"),
         (br#"{"cmd":"full_backup","args":{"id":null}}"#, "Missing required argument id"),
         (br#"{"cmd":"full_backup","args":{"id":""}}"#, "id '' is not a backup id: it is empty"),
         (
             br#"{"cmd":"full_backup","args":{"id":"../../etc"}}"#,
-            "id '../../etc' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+            "id '../../etc' is not a backup id: it may contain only A-Z a-z 0-9 . _ -",
         ),
         (
             br#"{"cmd":"full_backup","args":{"id":"a;rm -rf /"}}"#,
-            "id 'a;rm -rf /' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+            "id 'a;rm -rf /' is not a backup id: it may contain only A-Z a-z 0-9 . _ -",
         ),
         (
             br#"{"cmd":"full_backup","args":{"id":"--help"}}"#,
@@ -124,10 +124,10 @@ fn bad_requests_get_a_clear_400_and_nothing_else_happens() {
             br#"{"cmd":"full_backup","args":{"id":"tmp"}}"#,
             "id 'tmp' is not a backup id: the daemon uses this name itself",
         ),
-        (br#"{"cmd":"full_backup","args":{"id":"a"}} x"#, "the request goes on behind the object"),
+        (br#"{"cmd":"full_backup","args":{"id":"a"}} x"#, "something follows the request's object"),
         (
             br#"{"cmd":"restore_backup","args":{"id_list":["a"],"target":"elsewhere"}}"#,
-            "unknown target 'elsewhere': it is \\\"database\\\" or \\\"folder\\\"",
+            "unknown target 'elsewhere': it must be \\\"database\\\" or \\\"folder\\\"",
         ),
         (deep.as_bytes(), "the request is nested too deeply"),
         (large.as_bytes(), "the request is larger than 1 MiB"),

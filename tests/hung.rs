@@ -111,7 +111,7 @@ fn a_hung_data_dir_fails_database_restores_and_nothing_else() {
         let reply = asked.join().unwrap().unwrap();
         // Of many at once one has the claim, and the others are told of that or of the disk.
         let is_told =
-            reply.contains("' does not answer: look at its file system") || reply.contains("holds the data directory");
+            reply.contains("' does not answer: check its file system") || reply.contains("holds the data directory");
         assert!(is_told, "{reply}");
     }
     assert!(begun.elapsed() < CLIENT_WAITS, "{:?}", begun.elapsed());
@@ -120,4 +120,34 @@ fn a_hung_data_dir_fails_database_restores_and_nothing_else() {
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end(), Some(0));
     drop(hung);
+}
+
+/// What a stopped job has to take away lies on a disk that does not answer any more: the daemon ends all the same, and the next start, with
+/// the disk back, takes it away. It is the bound of `daemon::run` that is waited for, more than a minute.
+#[test]
+fn a_disk_that_hangs_in_the_midst_of_a_job_bounds_the_end_and_the_next_start_goes_on_from_there() {
+    let env = TestEnv::start();
+    env.full("full-0");
+    env.script("mariabackup", r#"{"fault":"hangs"}"#);
+    env.accepted(r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#);
+    env.wait_for_fake("mariabackup");
+    let Some(hung) = Hung::mount(&env.path("backups")) else { return };
+    let sent = Instant::now();
+    let reply = env.send(r#"{"cmd":"nothing","args":{}}"#);
+    assert!(reply.starts_with(r#"{"code": 400"#), "{reply}");
+    assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+    let told = Instant::now();
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end_within(Duration::from_secs(110)), Some(0));
+    assert!(told.elapsed() > Duration::from_secs(60), "the disk hung no job: {:?}", told.elapsed());
+    env.expect_log("the jobs did not end in time");
+    drop(hung);
+    assert!(env.path("backups/full-1").exists());
+    assert_eq!(env.newest("status"), "running");
+    env.start_daemon();
+    env.expect_log("ended a command of an earlier daemon");
+    assert_eq!(env.newest("status"), "failed");
+    assert!(!env.path("backups/full-1").exists());
+    assert!(env.path("backups/full-0").exists());
+    env.full("full-1");
 }

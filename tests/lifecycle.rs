@@ -74,7 +74,7 @@ fn a_backup_that_a_killed_daemon_left_is_ended_and_taken_away() {
     wait_for("the orphan to be gone", || (!is_alive(pid)).then_some(()));
     env.expect_log("ended a command of an earlier daemon");
     assert_snapshot!(env.records(), @"1 failed -1 | backups: none | restores: none");
-    assert_snapshot!(env.newest("error"), @"the daemon was gone before this command was over: it was ended and what it left was taken away");
+    assert_snapshot!(env.newest("error"), @"the daemon was gone before this command ended: it was stopped, and what it left was removed");
     assert_snapshot!(env.listing("backups"), @"(empty)");
     env.full("full-1");
     assert_eq!(env.count("backup", "1"), 1);
@@ -382,7 +382,7 @@ fn a_start_waits_for_what_a_daemon_that_has_just_died_still_holds() {
         env.spawn_daemon();
         wait_for("the daemon to wait, or to give up", || {
             let log = env.log();
-            (log.contains("has not let go yet") || log.contains("error: ")).then_some(())
+            (log.contains("still holds it: waiting") || log.contains("error: ")).then_some(())
         });
         drop(held);
         wait_for("the daemon to be ready, or to have given up", || {
@@ -410,18 +410,18 @@ fn a_start_that_cannot_be_says_why_and_what_to_do() {
     env.set("backup_dir", "/nowhere/backups");
     assert_snapshot!(refused(&env), @r"
     error: backup_dir '/nowhere/backups' cannot be used: No such file or directory (os error 2)
-    hint: make it, for the user of this daemon: install -d -o mysql -g dbcalm -m 2770 '/nowhere/backups'
+    hint: create it for this daemon's user: install -d -o mysql -g dbcalm -m 2770 '/nowhere/backups'
     ");
     env.set("backup_dir", &env.path("backups").display().to_string());
     fs::write(env.path("lib/db.sqlite3"), "this is no database, and never was one").unwrap();
     assert_snapshot!(refused(&env), @r"
     error: the database cannot be used: file is not a database
-    hint: '~/lib/db.sqlite3' and its directory must be writable for this user, and it must be an SQLite file
+    hint: '~/lib/db.sqlite3' and its directory must be writable by this user, and it must be an SQLite file
     ");
     fs::remove_file(env.path("config.yml")).unwrap();
     assert_snapshot!(refused(&env), @r"
-    error: no settings from '~/config.yml': No such file or directory (os error 2)
-    hint: write the settings there, readable for this user, or name another file with --config
+    error: the settings cannot be read from '~/config.yml': No such file or directory (os error 2)
+    hint: write the settings there, readable by this user, or name another file with --config
     ");
 }
 
@@ -454,14 +454,14 @@ fn an_outcome_outlasts_a_locked_database() {
     let other = env.database();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     fs::write(env.path("go"), "").unwrap();
-    env.expect_log("the records cannot be written, going on trying");
+    env.expect_log("the records cannot be written: trying again");
     let reply = env.send(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
     assert_snapshot!(reply, @r#"{"code": 500, "status": "the records in '~/lib/db.sqlite3' cannot be written: the database cannot be used: database is locked"}"#);
     env.expect_log("cannot be written: the database");
     other.execute_batch("ROLLBACK").unwrap();
     env.settled();
     env.expect_log("the records are written again");
-    assert_eq!(env.log().matches("going on trying").count(), 1, "it was tried many times, and is said once");
+    assert_eq!(env.log().matches("trying again").count(), 1, "it was tried many times, and is said once");
     assert_snapshot!(env.records(), @"1 success 0 | backups: full-1 | restores: none");
     assert_snapshot!(env.listing("backups"), @"full-1/");
 }
@@ -478,7 +478,7 @@ fn a_database_that_cannot_be_opened_is_a_clear_error_and_the_daemon_stays_up() {
     fs::remove_dir(env.path("lib/db.sqlite3")).unwrap();
     fs::rename(env.path("lib/moved"), env.path("lib/db.sqlite3")).unwrap();
     env.full("full-2");
-    env.expect_log("the database was opened anew");
+    env.expect_log("the database was opened again");
     assert_snapshot!(env.records(), @"1 success 0, 2 success 0 | backups: full-1, full-2 | restores: none");
 }
 

@@ -53,7 +53,7 @@ impl<'a> Page<'a> {
         assert!(said.contains("problem  database '/var/lib/dbcalm/db.sqlite3'"), "{said}");
         let said = self.machine.fails("systemctl start dbcalm-db-cmd").stderr;
         assert!(
-            said.contains("hint: '/var/lib/dbcalm/db.sqlite3' and its directory must be writable for this user"),
+            said.contains("hint: '/var/lib/dbcalm/db.sqlite3' and its directory must be writable by this user"),
             "{said}"
         );
         self.machine.sh("chmod g+w /var/lib/dbcalm/db.sqlite3");
@@ -225,7 +225,7 @@ fn from_the_go_daemon_and_back() {
     assert!(
         machine
             .sh("dbcalm-db-cmd check")
-            .contains("backup-ghost-1.xbstream.gz' is in backup_dir, and no record names it")
+            .contains("backup-ghost-1.xbstream.gz' is in backup_dir, but no record names it")
     );
     for id in ["stream-gz", "stream-zst"] {
         assert_eq!(restored(&machine, id), at[id], "{id}");
@@ -239,7 +239,7 @@ fn from_the_go_daemon_and_back() {
     let targets: Vec<_> = restores.as_array().unwrap().iter().map(|row| row["target"].as_str().unwrap()).collect();
     assert_eq!(targets, ["database", "database", "folder", "folder"], "{restores:#}");
     let refused = machine.fails("dbcalm-db-cmd backup incremental of-stream --from stream-gz");
-    assert!(refused.stderr.contains("a stream of the Go daemon is no base"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("a stream of the Go daemon cannot be a base"), "{}", refused.stderr);
 
     // Ours on theirs, and a stream. The server was restored from another chain, of which that is no continuation.
     let refused = machine.fails("dbcalm-db-cmd backup incremental ours-2 --from inc-1");

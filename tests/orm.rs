@@ -252,11 +252,11 @@ fn knows_what_an_orm_wrote(layout: &Layout) {
     assert_eq!(env.count("backup", "id = 'inc-1' AND from_backup_id = 'full-1'"), 1);
     refused(
         &restore_request(&["full-1", "inc-of-other"], "folder"),
-        r#"{"code": 400, "status": "id_list is no chain: inc-of-other was taken from other-1, not from full-1"}"#,
+        r#"{"code": 400, "status": "id_list is not a chain: inc-of-other was taken from other-1, not from full-1"}"#,
     );
     refused(
         &restore_request(&["inc-of-other"], "folder"),
-        r#"{"code": 400, "status": "id_list is no chain: it begins with inc-of-other, an incremental from other-1"}"#,
+        r#"{"code": 400, "status": "id_list is not a chain: it begins with inc-of-other, an incremental from other-1"}"#,
     );
     env.restore(&["full-1"], "folder");
     let restored = &env.rows("restore", "1")[0];

@@ -44,10 +44,10 @@ fn a_restore_does_not_work_where_a_symlink_leads() {
         assert_eq!(
             said,
             format!(
-                r#"{{"code": 500, "status": "no directory can be made in '~/backups/{place}': '{place}' is no directory"}}"#
+                r#"{{"code": 500, "status": "no directory can be created in '~/backups/{place}': '{place}' is not a directory"}}"#
             )
         );
-        env.expect_log("is no directory");
+        env.expect_log("is not a directory");
         fs::remove_file(env.backup(place)).unwrap();
         env.restore(&["full-1"], target);
         assert_eq!(env.newest("status"), "success");
@@ -78,7 +78,7 @@ fn a_failed_backup_removes_nothing_that_took_its_place() {
         env.settled();
         env.expect_log("backup failed");
         let reason =
-            if is_link { "'~/backups/next' is no directory" } else { "made for this backup: it was left alone" };
+            if is_link { "'~/backups/next' is not a directory" } else { "made for this backup: it was left alone" };
         assert!(env.newest("error").contains(reason), "{}", env.newest("error"));
         if is_link {
             fs::remove_file(env.backup("next")).unwrap();
@@ -171,7 +171,7 @@ fn a_card_that_others_may_have_written_leads_nowhere_outside_the_data_directory(
         let said = env.send(&restore_request(&["full-1"], "database"));
         assert_eq!(
             said,
-            r#"{"code": 503, "status": "cannot restore to database, backup.json names '~/elsewhere' as a place of the server's, and others than the daemon's user may have written it: if it is to be believed, chown '~/backups/full-1' and backup.json to that user and chmod go-w both; or restore to a folder"}"#
+            r#"{"code": 503, "status": "cannot restore to database, backup.json names '~/elsewhere' as a directory of the server, but others than the daemon's user may have written it: if you trust it, chown '~/backups/full-1' and backup.json to that user and chmod go-w both; or restore to a folder"}"#
         );
     }
     assert_eq!((env.count("process", "1"), env.listing("elsewhere")), (calls, "(empty)".to_owned()));

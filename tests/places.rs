@@ -72,7 +72,7 @@ fn a_server_with_its_logs_elsewhere_is_restored_to_where_it_looks() {
         said.contains(r#""code": 503, "status": "cannot restore to database, '"#)
             && said.contains("/aria/aria_log")
             && said.contains(
-                "is in the way, where aria_log_dir_path of the server that was backed up leads: move it aside"
+                "is in the way, where aria_log_dir_path of the server that was backed up points: move it aside"
             ),
         "{said}"
     );
@@ -196,7 +196,7 @@ fn tables_outside_the_data_directory_are_restored_to_where_they_lay() {
         assert!(said.contains(&format!("/{file}'")), "{said}");
     }
     assert!(
-        said.contains("are in the way, where DATA DIRECTORY of the server that was backed up leads: move them"),
+        said.contains("are in the way, where DATA DIRECTORY of the server that was backed up points: move them"),
         "{said}"
     );
     lose_far_tables(&server);
@@ -312,7 +312,7 @@ fn a_table_whose_place_others_may_have_written_is_put_nowhere() {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o020)).unwrap();
         let said = env.send(&restore_request(&CHAIN, "database"));
-        let wanted = "/full-1/shop/orders.isl' says where a table's file goes, and others than the daemon's user may have written it";
+        let wanted = "/full-1/shop/orders.isl' says where a table's file goes, but others than the daemon's user may have written it";
         assert!(said.contains(r#""code": 503"#) && said.contains(wanted), "{said}");
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -338,6 +338,6 @@ fn a_server_that_is_started_before_a_restore_fails_loses_no_file_outside() {
     env.settled();
     env.expect_log("restore failed");
     let error = env.newest("error");
-    assert!(error.contains("its server is not surely stopped, so nothing outside it was taken away"), "{error}");
+    assert!(error.contains("its server may still run, so nothing outside it was removed"), "{error}");
     assert_eq!(far_files(&server), FAR);
 }

@@ -99,7 +99,7 @@ fn what_an_interrupted_backup_had_come_to_is_not_left_in_its_row() {
     env.kill_and_restart();
     env.expect_log("ended a command of an earlier daemon");
     assert_eq!(env.rows("process", "1")[0]["output"], Value::Null);
-    assert_snapshot!(env.newest("error"), @"the daemon was gone before this command was over: it was ended and what it left was taken away");
+    assert_snapshot!(env.newest("error"), @"the daemon was gone before this command ended: it was stopped, and what it left was removed");
 }
 
 /// What systemd is told.
@@ -179,7 +179,7 @@ fn a_locked_database_keeps_no_job_from_saying_how_far_it_is_and_loses_nothing() 
     assert_eq!(env.newest("output"), before);
     fs::remove_file(env.backup("full-1/more")).unwrap();
     env.go();
-    env.expect_log("the records cannot be written, going on trying");
+    env.expect_log("the records cannot be written: trying again");
     other.execute_batch("ROLLBACK").unwrap();
     env.settled();
     env.expect_log("the records are written again");

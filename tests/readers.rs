@@ -66,7 +66,7 @@ fn the_go_api_that_comes_to_our_tables_is_known_by_its_index_and_what_it_cannot_
 fn tables_that_are_made_for_the_go_api_are_its_own() {
     let mut env = TestEnv::new();
     env.set("records_for", "go");
-    assert!(stdout(&env, 0, "check").contains("will be made, as the Go API makes it"));
+    assert!(stdout(&env, 0, "check").contains("will be created, as the Go API creates it"));
     env.start_daemon();
     let layout = |database: &Connection| {
         let query =

@@ -313,7 +313,7 @@ fn what_a_failed_restore_could_not_take_away_is_said_in_its_row() {
     env.expect_log("restore failed");
     let error = env.newest("error");
     assert!(
-        error.contains("Destination file exists") && error.contains("what it left could not be taken away"),
+        error.contains("Destination file exists") && error.contains("what it left could not be removed"),
         "{error}"
     );
     let left = content_of(&env.path("data")).unwrap();
@@ -369,8 +369,8 @@ fn one_restore_at_a_time_holds_the_data_directory() {
 fn what_is_no_chain_is_refused() {
     let env = with_chain();
     let ask = |ids: &[&str]| env.send(&restore_request(ids, "folder"));
-    assert_snapshot!(ask(&["full-1", "inc-2"]), @r#"{"code": 400, "status": "id_list is no chain: inc-2 was taken from inc-1, not from full-1"}"#);
-    assert_snapshot!(ask(&["inc-1"]), @r#"{"code": 400, "status": "id_list is no chain: it begins with inc-1, an incremental from full-1"}"#);
+    assert_snapshot!(ask(&["full-1", "inc-2"]), @r#"{"code": 400, "status": "id_list is not a chain: inc-2 was taken from inc-1, not from full-1"}"#);
+    assert_snapshot!(ask(&["inc-1"]), @r#"{"code": 400, "status": "id_list is not a chain: it begins with inc-1, an incremental from full-1"}"#);
     assert_snapshot!(ask(&["full-1", "inc-1", "nothing"]), @r#"{"code": 404, "status": "Backup with id nothing not found"}"#);
     fs::create_dir(env.backup("nothing")).unwrap();
     assert_snapshot!(ask(&["nothing"]), @r#"{"code": 404, "status": "Backup with id nothing not found"}"#);

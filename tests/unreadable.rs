@@ -65,7 +65,7 @@ fn a_database_that_the_api_made_first_is_named_with_the_command_that_mends_it() 
     let found: Vec<_> = said.lines().skip_while(|line| !line.starts_with("problem  database")).take(2).collect();
     assert_snapshot!(found.join("\n"), @"
     problem  database '~/lib/db.sqlite3': the database file cannot be opened: '~/lib/db.sqlite3': permission denied
-             hint: '~/lib/db.sqlite3' and its directory must be writable for this user; as root: chgrp root '~/lib' '~/lib/db.sqlite3' && chmod g+rwxs '~/lib' && chmod g+rw '~/lib/db.sqlite3'
+             hint: '~/lib/db.sqlite3' and its directory must be writable by this user; as root: chgrp root '~/lib' '~/lib/db.sqlite3' && chmod g+rwxs '~/lib' && chmod g+rw '~/lib/db.sqlite3'
     ");
     let started = bound_command(&env, &[]).output().unwrap();
     assert_eq!(started.status.code(), Some(1));
@@ -73,7 +73,7 @@ fn a_database_that_the_api_made_first_is_named_with_the_command_that_mends_it() 
     let end: Vec<_> = said.lines().skip_while(|line| !line.starts_with("error: ")).collect();
     assert_snapshot!(env.redact(&end.join("\n")), @"
     error: the database file cannot be opened: '~/lib/db.sqlite3.db-cmd.lock': Permission denied (os error 13)
-    hint: '~/lib/db.sqlite3' and its directory must be writable for this user; as root: chgrp root '~/lib' '~/lib/db.sqlite3' && chmod g+rwxs '~/lib' && chmod g+rw '~/lib/db.sqlite3'
+    hint: '~/lib/db.sqlite3' and its directory must be writable by this user; as root: chgrp root '~/lib' '~/lib/db.sqlite3' && chmod g+rwxs '~/lib' && chmod g+rw '~/lib/db.sqlite3'
     ");
     type_in(&said);
     env.start_as(bound_command(&env, &[]));

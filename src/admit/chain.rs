@@ -77,7 +77,7 @@ pub(super) async fn check_bases(
             let base = base.filter(|base| glance.is_apart(base, row))?;
             Some(Broken::AnotherBase { child: row.id.clone(), base: base.id.clone() })
         };
-        let refused = |why: Broken| Rejection::Malformed(format!("id_list is no chain: {why}"));
+        let refused = |why: Broken| Rejection::Malformed(format!("id_list is not a chain: {why}"));
         chains.base(last.as_str(), doubt).map(|_| ()).map_err(refused)
     };
     on_disk(&config.backup_dir, until, look).await?

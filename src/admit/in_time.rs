@@ -51,7 +51,7 @@ pub(crate) async fn on_disk<T: Send + 'static>(
         Ok(Ok(seen)) => Ok(seen),
         Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
         Err(_no_answer) => {
-            Err(Rejection::Broken(format!("'{}' does not answer: look at its file system", place.display())))
+            Err(Rejection::Broken(format!("'{}' does not answer: check its file system", place.display())))
         }
     }
 }
@@ -81,11 +81,11 @@ pub(super) async fn within<T: Send + 'static>(
     match timeout_at(deadline.into(), measuring).await {
         Ok(Ok(Ok(measured))) => Some(measured),
         Ok(Ok(Err(why))) => {
-            debug!(reason = %why, "what room there is cannot be measured");
+            debug!(reason = %why, "the free space cannot be measured");
             None
         }
         Ok(Err(_)) | Err(_) => {
-            debug!("what room there is could not be measured in time");
+            debug!("the free space could not be measured in time");
             None
         }
     }

@@ -6,7 +6,7 @@ use std::fs;
 const OF_ITSELF: u64 = 100 << 20;
 
 /// The memory for a prepare, in bytes: what is wanted, but no more than half of what is free. With more than there is the tool ends with
-/// status 1. None, where that is no more than it takes by itself, or nobody knows what is free.
+/// status 1. None if that is no more than it takes by itself, or nobody knows what is free.
 pub(super) fn for_prepare(wanted: u64) -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     share(&text, wanted)

@@ -182,7 +182,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     };
     let made = on_disk(&parent, until, making)
         .await?
-        .map_err(|why| Rejection::Broken(format!("no directory can be made in '{}': {why}", parent.display())))?;
+        .map_err(|why| Rejection::Broken(format!("no directory can be created in '{}': {why}", parent.display())))?;
     let destination = match wanted.target {
         Target::Folder => Destination::Folder,
         Target::Database => Destination::DataDir {
@@ -222,7 +222,7 @@ fn way(staging: Staging, tmp_dir: &Path, config: &Config) -> Way {
 /// Why nothing is put where a card leads that somebody else may have written.
 fn not_vouched(id: &BackupId, place: &Path, config: &Config) -> String {
     format!(
-        "{card} names '{place}' as a place of the server's, and others than the daemon's user may have written it: if it is to be believed, \
+        "{card} names '{place}' as a directory of the server, but others than the daemon's user may have written it: if you trust it, \
          chown '{folder}' and {card} to that user and chmod go-w both; or restore to a folder",
         card = card::NAME,
         place = place.display(),
@@ -286,11 +286,13 @@ fn check_chain(wanted: &Restore, known: &HashMap<String, Known>) -> Result<(), R
         let from = known.get(id.as_str()).and_then(|known| known.from.as_deref());
         if from != before.map(BackupId::as_str) {
             return Err(Rejection::Malformed(match (before, from) {
-                (None, Some(from)) => format!("id_list is no chain: it begins with {id}, an incremental from {from}"),
-                (Some(before), Some(from)) => {
-                    format!("id_list is no chain: {id} was taken from {from}, not from {before}")
+                (None, Some(from)) => {
+                    format!("id_list is not a chain: it begins with {id}, an incremental from {from}")
                 }
-                (_, None) => format!("id_list is no chain: {id} is a full backup and can only come first"),
+                (Some(before), Some(from)) => {
+                    format!("id_list is not a chain: {id} was taken from {from}, not from {before}")
+                }
+                (_, None) => format!("id_list is not a chain: {id} is a full backup and can only come first"),
             }));
         }
         before = Some(id);

@@ -29,7 +29,7 @@ pub(super) async fn origin(
     let server = match probe::server(world.executor.as_ref(), config, within).await.map_err(|why| broken(&why))? {
         Ok(server) => Some(server),
         Err(why) => {
-            debug!(reason = why, "the server does not say what it is");
+            debug!(reason = why, "the server does not describe itself");
             None
         }
     };
@@ -116,6 +116,6 @@ async fn descends(
     if restored.is_some_and(|chain| !chain.iter().any(|id| id == base.as_str())) {
         return Err(refused());
     }
-    info!(base = %base, "whether the server's data descend from the base cannot be told: it left no mark in the data directory");
+    info!(base = %base, "it is not known whether the server's data descend from the base, which left no mark in the data directory");
     Ok(as_base(Descent::Unknown))
 }

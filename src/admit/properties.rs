@@ -52,7 +52,7 @@ proptest! {
         let expected = match list.iter().find(|id| from(id).is_none()) {
             Some(unknown) => Err((404, format!("Backup with id {unknown} not found"))),
             None if is_chain => Ok(()),
-            None => Err((400, "id_list is no chain: ".to_owned())),
+            None => Err((400, "id_list is not a chain: ".to_owned())),
         };
         match (check_chain(&wanted, &records), expected) {
             (Ok(()), Ok(())) => {}

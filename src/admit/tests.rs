@@ -86,7 +86,7 @@ async fn a_disk_that_does_not_answer_is_not_waited_for() {
     let (answer, disk) = mpsc::channel::<()>();
     let until = Instant::now() + Duration::from_millis(20);
     let seen = on_disk(Path::new("/mnt/far"), until, move || disk.recv()).await;
-    assert_eq!(seen.unwrap_err().to_string(), "'/mnt/far' does not answer: look at its file system");
+    assert_eq!(seen.unwrap_err().to_string(), "'/mnt/far' does not answer: check its file system");
     drop(answer);
     assert_eq!(on_disk(Path::new("/"), soon(), || 7).await, Ok(7));
     let broken = on_disk::<()>(Path::new("/"), soon(), || panic!("of a test's own")).await.unwrap_err();
@@ -109,12 +109,12 @@ fn only_a_real_chain_is_one() {
     let cases = [
         (&["n"][..], "404 Backup with id n not found"),
         (&["b", "n"], "404 Backup with id n not found"),
-        (&["a"], "400 id_list is no chain: it begins with a, an incremental from f"),
-        (&["f", "b"], "400 id_list is no chain: b was taken from a, not from f"),
-        (&["f", "x", "b"], "400 id_list is no chain: b was taken from a, not from x"),
-        (&["f", "g"], "400 id_list is no chain: g is a full backup and can only come first"),
-        (&["f", "a", "a"], "400 id_list is no chain: a was taken from f, not from a"),
-        (&["f", "f"], "400 id_list is no chain: f is a full backup and can only come first"),
+        (&["a"], "400 id_list is not a chain: it begins with a, an incremental from f"),
+        (&["f", "b"], "400 id_list is not a chain: b was taken from a, not from f"),
+        (&["f", "x", "b"], "400 id_list is not a chain: b was taken from a, not from x"),
+        (&["f", "g"], "400 id_list is not a chain: g is a full backup and can only come first"),
+        (&["f", "a", "a"], "400 id_list is not a chain: a was taken from f, not from a"),
+        (&["f", "f"], "400 id_list is not a chain: f is a full backup and can only come first"),
     ];
     for (chain, said) in cases {
         assert_eq!(check(chain), Err(said.to_owned()), "{chain:?}");

@@ -98,7 +98,7 @@ fn what_is_recorded_later_is_no_base_but_where_that_is_known_otherwise() {
     assert_eq!(all.newest_whole().unwrap().id, "d");
     assert_eq!(
         all.broken().get("c").unwrap().to_string(),
-        "'b' was taken from another backup than the 'a' that is here, since an id was used again or a folder exchanged"
+        "'b' was taken from another backup than the 'a' that is here: an id was used again, or a folder exchanged"
     );
 
     let asked = std::cell::RefCell::new(Vec::new());

@@ -21,7 +21,7 @@ pub(super) enum BackupArgs {
         after_help = "Examples:\n  dbcalm-db-cmd backup full\n  dbcalm-db-cmd backup full before-upgrade --detach"
     )]
     Full(FullArgs),
-    /// Take what has changed since another backup, and follow it to its end
+    /// Take an incremental backup, and follow it to its end
     #[command(
         after_help = "Examples:\n  dbcalm-db-cmd backup incremental\n  dbcalm-db-cmd backup incremental noon --from monday"
     )]
@@ -38,14 +38,14 @@ pub(super) struct FullArgs {
 pub(super) struct IncrementalArgs {
     #[command(flatten)]
     common: Common,
-    /// What it is taken from; the newest backup whose chain is whole, if left out
+    /// The base; if left out, the newest backup that can be one
     #[arg(long, value_name = "ID")]
     from: Option<BackupId>,
 }
 
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// The backup's id; made from the time (UTC), if left out
+    /// The backup's id; if left out, made from the time (UTC)
     id: Option<BackupId>,
     /// Print the command's id and return at once
     #[arg(long)]
@@ -89,7 +89,7 @@ fn free(config: &Config) -> String {
 fn newest(config: &Config) -> Result<String, Failure> {
     let all = Backups::look(config)?;
     all.newest_base(config).map(|row| row.id.clone()).ok_or_else(|| {
-        let text = "there is no backup whose chain is whole, to take an incremental from";
-        Failure::because(text, "take a full one first: dbcalm-db-cmd backup full").exit(Exit::NotFound)
+        let text = "no backup can be the base of an incremental";
+        Failure::because(text, "take a full backup first: dbcalm-db-cmd backup full").exit(Exit::NotFound)
     })
 }

@@ -163,7 +163,7 @@ impl Backups {
         self.states.get(id).copied().unwrap_or(State::Missing)
     }
 
-    /// Whether it was given to `forward`; none, where the records do not say.
+    /// Whether it was given to `forward`; None if the records do not say.
     pub(super) fn was_forwarded(&self, id: &str) -> Option<bool> {
         self.forwarded.get(id).copied()
     }
@@ -244,7 +244,7 @@ fn state(backup_dir: &Path, id: &BackupId) -> State {
     }
 }
 
-/// The size of all files in and under `dir`, in bytes; none, if it cannot all be seen.
+/// The size of all files in and under `dir`, in bytes; None if it cannot all be seen.
 pub(super) fn tree_size(dir: &Path) -> Option<u64> {
     let mut size = 0;
     for entry in fs::read_dir(dir).ok()? {

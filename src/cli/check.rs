@@ -20,7 +20,7 @@ use crate::records::reader::Reader;
 use crate::repository::history;
 use crate::server::probe::{self, ANSWER_WITHIN, Ping, find};
 
-/// Look whether backups would work, and say what to do if not
+/// Check that backups would work, and say what to do if not
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  setpriv --reuid=mysql --regid=dbcalm --init-groups dbcalm-db-cmd check")]
 pub(super) struct CheckArgs {
@@ -93,7 +93,7 @@ pub(super) fn check(args: &CheckArgs, config_path: &Path) -> ExitCode {
 
 async fn look(config: &Config, findings: &mut Findings) {
     if config.access.is_limited() {
-        findings.good(format!("commands are taken from {}", config.access.describe()));
+        findings.good(format!("commands are accepted from {}", config.access.describe()));
     }
     look_at_backup_dir(config, findings);
     let tools = config.flavour.tool();
@@ -130,8 +130,8 @@ async fn look(config: &Config, findings: &mut Findings) {
     }
     for left in super::leftover::left(config) {
         findings.warning(
-            format!("'{}' is what a verification that was killed has left", left.folder.display()),
-            "the next one removes it, with its server: dbcalm-db-cmd verify latest --quick",
+            format!("a killed verification left '{}' behind", left.folder.display()),
+            "the next verification removes it and ends its server: dbcalm-db-cmd verify latest --quick",
         );
     }
     look_at_metrics(config, findings);
@@ -148,7 +148,7 @@ fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
         }
         Err(why) => findings.problem(
             format!("backup_dir '{dir}' cannot be used: {why}"),
-            format!("make it, for the user of the daemon: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
+            format!("create it for the daemon's user: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
         ),
     }
 }
@@ -203,7 +203,7 @@ fn look_at_credentials(config: &Config, findings: &mut Findings) -> bool {
     }
     findings.good(format!("credentials in '{path}'"));
     if let Some(objection) = option_files::objection(&config.credentials) {
-        findings.problem(objection, "remove it from the file: a backup here is always one of everything");
+        findings.problem(objection, "remove it from the file: the daemon always backs up the whole server");
     }
     match credentials::exposure(&config.credentials) {
         None => {}
@@ -253,23 +253,23 @@ async fn look_at_its_places(config: &Config, findings: &mut Findings) {
         Ok(Ok(server)) => server,
         Ok(Err(why)) => {
             let hint = "every backup asks it for its variables: look at the server's own log";
-            return findings.problem(format!("the server does not say where its data are: {why}"), hint);
+            return findings.problem(format!("the server does not name its data directory: {why}"), hint);
         }
         Err(_already_said) => return,
     };
     let (its, own) = (server.data_dir.display(), config.data_dir.display());
     if !disk::is_same(&server.data_dir, &config.data_dir) {
         return findings.problem(
-            format!("the server that answers has its data in '{its}' and data_dir is '{own}'"),
+            format!("the server that answers has its data in '{its}', but data_dir is '{own}'"),
             format!(
-                "set data_dir to '{its}', or let socket, host or port in the credentials file lead to the other server"
+                "set data_dir to '{its}', or point socket, host or port in the credentials file at the other server"
             ),
         );
     }
     findings.good(format!("the server has its data in '{own}'"));
     for place in server.outside() {
         findings.good(format!(
-            "{} leads to '{}', where a database restore fills it",
+            "{} points to '{}': a database restore puts files there too",
             place.option,
             place.dir.display()
         ));
@@ -279,8 +279,8 @@ async fn look_at_its_places(config: &Config, findings: &mut Findings) {
         && why.kind() != std::io::ErrorKind::NotFound
     {
         findings.warning(
-            format!("'{}' takes no mark: {why}", marks.display()),
-            "let the daemon run as the server's user: without marks an incremental is not held against the server's history",
+            format!("no mark can be written to '{}': {why}", marks.display()),
+            "run the daemon as the server's user: without marks it cannot check an incremental against the server's history",
         );
     }
 }
@@ -293,7 +293,7 @@ fn look_at_metrics(config: &Config, findings: &mut Findings) {
         Ok(()) => findings.good(format!("metrics '{}' can be written", path.display())),
         Err(why) => findings.warning(
             format!("metrics '{}' cannot be written: {why}", path.display()),
-            format!("make '{}', writable for the user of the daemon", dir.display()),
+            format!("create '{}', writable by the daemon's user", dir.display()),
         ),
     }
 }
@@ -334,16 +334,16 @@ fn look_at_database(config: &Config, findings: &mut Findings) {
             Ok(()) => {
                 let api = config.records_for.unwrap_or(Api::Python).title();
                 findings.good(format!(
-                    "database '{}' will be made, as the {api} API makes it (records_for says which, if it is to be the other)",
+                    "database '{}' will be created, as the {api} API creates it (set records_for if the other API reads it)",
                     path.display()
                 ));
             }
             Err(why) => findings.problem(
-                format!("database '{}' cannot be made: {why}", path.display()),
+                format!("database '{}' cannot be created: {why}", path.display()),
                 if parent.is_dir() {
                     database_hint(path)
                 } else {
-                    format!("make '{}', writable for the user of the daemon", parent.display())
+                    format!("create '{}', writable by the daemon's user", parent.display())
                 },
             ),
         };

@@ -29,8 +29,8 @@ pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String
     let reply: Reply = serde_json::from_slice(&said).map_err(|why| {
         let text = String::from_utf8_lossy(&said).chars().take(200).collect::<String>();
         Failure::because(
-            format!("what answers at '{}' is no command daemon: {why}: '{text}'", socket.display()),
-            "give the daemon's --socket",
+            format!("the program that answers at '{}' is not the command daemon: {why}: '{text}'", socket.display()),
+            "name the daemon's socket with --socket",
         )
         .exit(Exit::Unreachable)
     })?;
@@ -69,9 +69,9 @@ fn ask(socket: &Path, request: &str) -> io::Result<Vec<u8>> {
 /// That nobody answers, and what to do about it.
 pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
     let hint = if why.kind() == io::ErrorKind::PermissionDenied {
-        "run this as root, or as a user of the group of the socket's directory"
+        "run this as root, or as a member of the group of the socket's directory"
     } else {
-        "systemctl start dbcalm-db-cmd, or give the daemon's --socket"
+        "systemctl start dbcalm-db-cmd, or name the daemon's socket with --socket"
     };
     Failure::because(format!("no daemon answers at '{}': {why}", socket.display()), hint).exit(Exit::Unreachable)
 }
@@ -80,21 +80,23 @@ pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
 fn refused(code: u16, status: &str) -> Failure {
     let hint = match code {
         400 if status.contains("do not descend") => "dbcalm-db-cmd backup full",
-        400 if status.contains(RECORDED_IDS) => "such ids restores root, or the daemon's user: run this as one of them",
-        403 => "allowed_users and allowed_groups in the settings say who may",
+        400 if status.contains(RECORDED_IDS) => {
+            "only root and the daemon's user may restore such ids: run this as one of them"
+        }
+        403 => "allowed_users and allowed_groups in the settings say who may give commands",
         404 if status.starts_with("Base") => {
-            "dbcalm-db-cmd list shows what is there; a stream of the Go daemon is no base: dbcalm-db-cmd backup full"
+            "dbcalm-db-cmd list shows what is there; a stream of the Go daemon cannot be a base: dbcalm-db-cmd backup full"
         }
         400 if status.starts_with("the chain of base") => {
-            "dbcalm-db-cmd backup full; left out, --from is the newest backup that can be a base"
+            "dbcalm-db-cmd backup full; without --from, the base is the newest backup that can be one"
         }
         404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
-        409 => "leave the id out and one is made from the time",
+        409 => "leave out the id to have one made from the time",
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
         503 if status.contains("not empty") => {
             "move what is in the data directory aside: a restore fills it and overwrites nothing"
         }
-        _ => "dbcalm-db-cmd check says what is not as it should be",
+        _ => "dbcalm-db-cmd check finds what is wrong",
     };
     let exit = if code == 404 { Exit::NotFound } else { Exit::Failed };
     Failure::because(format!("the daemon refused ({code}): {status}"), hint).exit(exit)

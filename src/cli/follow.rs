@@ -49,8 +49,8 @@ pub(super) fn follow(command_id: &str, config: &Config, socket: &Path, output: O
         if heard.elapsed() > GONE {
             progress.clear();
             return Err(Failure::because(
-                format!("the daemon has gone, and '{command_id}' still says running"),
-                "systemctl start dbcalm-db-cmd: its start ends what a dead daemon left",
+                format!("the daemon is gone, but '{command_id}' is still recorded as running"),
+                "systemctl start dbcalm-db-cmd: its start ends the jobs of a dead daemon",
             )
             .exit(Exit::Unreachable));
         }

@@ -152,9 +152,9 @@ pub(super) fn clear(config: &Config) {
         };
         let place = folder.display();
         match ended.and_then(|()| gone()).and_then(|()| scratch_gone()).and_then(|()| fs::remove_file(&mark)) {
-            Ok(()) => super::print_error(&format!("removed '{place}', which a verification that was killed had left")),
+            Ok(()) => super::print_error(&format!("removed '{place}', which a killed verification had left")),
             Err(why) => super::print_error(&format!(
-                "warning: '{place}', which a verification that was killed had left, cannot be removed: {why}\nhint: run this as root or as the daemon's user"
+                "warning: '{place}', which a killed verification had left, cannot be removed: {why}\nhint: run this as root or as the daemon's user"
             )),
         }
     }

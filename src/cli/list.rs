@@ -20,22 +20,22 @@ const MEASURED: usize = 100;
 /// List backups, restores or processes
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Backups come as trees of chains. FROM names a base that is not the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
+    after_help = "Each chain is a tree. FROM names a base that is not on the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
 )]
 pub(super) struct ListArgs {
-    /// Backups, if left out
+    /// Backups by default
     #[arg(value_enum, default_value = "backups", hide_default_value = true)]
     what: What,
-    /// The chain that this backup belongs to, alone
+    /// Only the chain of this backup
     #[arg(long, value_name = "ID")]
     chain: Option<String>,
-    /// What was begun within this time: 30m, 12h, 7d, 4w
+    /// Only what was begun within this time: 30m, 12h, 7d, 4w
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Duration>,
-    /// The steps that failed: of backups, of restores, or all
+    /// Only failed steps: of backups, of restores, or all
     #[arg(long)]
     failed: bool,
-    /// The newest N alone
+    /// Only the newest N
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     #[command(flatten)]
@@ -50,7 +50,7 @@ enum What {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || "a number and a unit: 30m, 12h, 7d or 4w".to_owned();
+    let wrong = || "must be a number and a unit: 30m, 12h, 7d or 4w".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let seconds = match unit {
         "m" => 60,
@@ -81,8 +81,11 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     let mut nodes = all.chains.tree();
     if let Some(id) = &args.chain {
         let Some(place) = nodes.iter().position(|node| node.row.id == *id) else {
-            return Err(Failure::because(format!("no backup '{id}' is recorded"), "dbcalm-db-cmd list names them all")
-                .exit(Exit::NotFound));
+            return Err(Failure::because(
+                format!("no backup '{id}' is recorded"),
+                "dbcalm-db-cmd list shows all backups",
+            )
+            .exit(Exit::NotFound));
         };
         let first = nodes.iter().take(place + 1).rposition(|node| node.is_root).unwrap_or(0);
         nodes = nodes.split_off(first);

@@ -11,7 +11,7 @@ use super::request::Status;
 use crate::config::Config;
 use crate::records::reader::ProcessRow;
 
-/// Show what the tools of a backup or restore said, step by step
+/// Show the tools' output of a backup or restore, step by step
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  dbcalm-db-cmd logs cad1f48d-be6f-4ca2-b631-1a7ae7429c93 | less")]
 pub(super) struct LogsArgs {

@@ -43,10 +43,10 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
     version,
     about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
     disable_help_subcommand = true,
-    after_help = "Example: dbcalm-db-cmd backup full (DBCALM_CONFIG, DBCALM_SOCKET: the options)\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
+    after_help = "Example: dbcalm-db-cmd backup full. Environment: DBCALM_CONFIG, DBCALM_SOCKET\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
 )]
 struct Cli {
-    /// The settings
+    /// Settings file
     #[arg(long, env = "DBCALM_CONFIG", hide_env = true, default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
     config: PathBuf,
 
@@ -60,7 +60,7 @@ struct Cli {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Subcommands {
-    /// Run the daemon (also without a subcommand)
+    /// Run the daemon (the default)
     #[command(after_help = "Example:\n  systemctl start dbcalm-db-cmd")]
     Serve,
     Check(check::CheckArgs),

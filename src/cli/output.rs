@@ -15,10 +15,10 @@ use crate::records::reader::Reader;
 /// How something is said.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Output {
-    /// Say it as one JSON document
+    /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Say nothing; the exit status tells
+    /// Print nothing; the exit status tells the result
     #[arg(long, short)]
     pub(super) quiet: bool,
 }
@@ -39,13 +39,13 @@ impl Output {
 pub(super) fn records(config: &Config) -> Result<Reader, Failure> {
     let path = config.database_path.display();
     Reader::open(&config.database_path).map_err(|why| {
-        Failure::new(&why, format!("'{path}' is made by the daemon; run this as root, or as a user who may read it"))
+        Failure::new(&why, format!("the daemon creates '{path}'; run this as root, or as a user who can read it"))
     })
 }
 
 /// An error while the records are read.
 pub(super) fn unread(why: &crate::records::RecordsError) -> Failure {
-    Failure::new(why, "dbcalm-db-cmd check says whether the database is as it should be")
+    Failure::new(why, "check the database: dbcalm-db-cmd check")
 }
 
 /// A table: columns as wide as they need to be, the numbers' on the right.

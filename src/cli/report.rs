@@ -60,11 +60,11 @@ fn how(report: &Report<'_>) -> String {
             let tables = report.tables.unwrap_or_default();
             format!("restored, {tables} tables checked{} {took}", not.unwrap_or_default())
         }
-        (Outcome::Elsewhere, ..) => "only its metadata was looked at".to_owned(),
+        (Outcome::Elsewhere, ..) => "only its metadata was checked".to_owned(),
         (_, Depth::Content, true, size) => format!("{}  hashed {took}", Amount(size.unwrap_or_default())),
         (_, Depth::Content, false, Some(size)) => format!("{}  no manifest: read through {took}", Amount(size)),
-        (_, Depth::Content, false, None) => "no manifest: only its metadata was looked at".to_owned(),
-        (_, Depth::Quick, true, _) => format!("metadata and presence {took}"),
-        (_, Depth::Quick, false, _) => "no manifest: metadata".to_owned(),
+        (_, Depth::Content, false, None) => "no manifest: only its metadata was checked".to_owned(),
+        (_, Depth::Quick, true, _) => format!("metadata and presence checked {took}"),
+        (_, Depth::Quick, false, _) => "no manifest: metadata checked".to_owned(),
     }
 }

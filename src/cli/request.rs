@@ -38,7 +38,7 @@ impl Status {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Err(Failure::because(
                 format!("no command '{command_id}' is recorded"),
-                "dbcalm-db-cmd list processes names them all",
+                "dbcalm-db-cmd list processes shows all commands",
             )
             .exit(Exit::NotFound));
         };
@@ -112,7 +112,8 @@ impl Status {
                 lines
             };
             let _infallible = writeln!(text, "error        {}", shown.join("\n             "));
-            let _infallible = writeln!(text, "hint: dbcalm-db-cmd logs {} has all that the tool said", self.command_id);
+            let _infallible =
+                writeln!(text, "hint: dbcalm-db-cmd logs {} shows all that the tool said", self.command_id);
         }
         text
     }

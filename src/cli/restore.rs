@@ -18,15 +18,15 @@ use crate::records::reader::BackupRow;
 /// Restore a backup with its whole chain, and follow it to its end
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "For the database its server must be stopped and its data directory empty.\nA folder becomes a prepared data directory; nothing else is touched.\n\nExamples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
+    after_help = "A database restore needs a stopped server and an empty data directory.\nA folder restore makes a prepared data directory and touches nothing else.\n\nExamples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
 )]
 pub(super) struct RestoreArgs {
-    /// A backup's id, or 'latest': the newest one whose chain is whole
+    /// A backup's id, or 'latest': the newest that can be restored
     id: String,
-    /// Where to
+    /// Where to restore
     #[arg(long, value_enum)]
     target: Target,
-    /// Do not ask before the data directory is filled
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     /// Print the command's id and return at once
@@ -45,13 +45,13 @@ enum Target {
 pub(super) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let all = Backups::look(config)?;
     let row = all.find(&args.id).ok_or_else(|| {
-        Failure::because(format!("no backup '{}' is recorded", args.id), "dbcalm-db-cmd list names them all")
+        Failure::because(format!("no backup '{}' is recorded", args.id), "dbcalm-db-cmd list shows all backups")
             .exit(Exit::NotFound)
     })?;
     let chain = all.chains.chain(&row.id).map_err(|why| {
         let newest = all.chains.newest_whole().map_or_else(
-            || "no backup here has its chain whole: dbcalm-db-cmd list".to_owned(),
-            |newest| format!("the newest that can be restored is '{}': dbcalm-db-cmd list shows all", newest.id),
+            || "no backup here can be restored: dbcalm-db-cmd list shows why".to_owned(),
+            |newest| format!("the newest backup that can be restored is '{}': dbcalm-db-cmd list shows all", newest.id),
         );
         Failure::because(format!("'{}' cannot be restored: {why}", row.id), newest)
     })?;
@@ -71,9 +71,11 @@ pub(super) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Res
 /// Asks whether the data directory may be filled; only a person at a terminal can say so.
 fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(
-            Failure::because("a database restore asks first, and there is no terminal", "say --yes").exit(Exit::Usage)
-        );
+        return Err(Failure::because(
+            "a database restore asks for confirmation, but there is no terminal",
+            "confirm with --yes",
+        )
+        .exit(Exit::Usage));
     }
     let mut question = format!("This fills '{}' with\n", config.data_dir.display());
     for row in chain {
@@ -81,12 +83,12 @@ fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failu
         let begun = row.start_time.as_deref().map(|at| format!(", begun {at} UTC")).unwrap_or_default();
         let _infallible = writeln!(question, "  {}{begun}{size}", row.id);
     }
-    question.push_str("Go on? [y/N] ");
+    question.push_str("Continue? [y/N] ");
     let _closed = io::stderr().write_all(question.as_bytes());
     let mut answer = String::new();
     let heard = io::stdin().lock().read_line(&mut answer);
     if heard.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
         return Ok(());
     }
-    Err(Failure::because("nothing was done", "answer y, or say --yes"))
+    Err(Failure::because("nothing was done", "answer y, or confirm with --yes"))
 }

@@ -85,7 +85,7 @@ impl<'a> Restored<'a> {
         if status.status != "success" {
             let why = status.error.as_deref().and_then(|error| error.lines().next()).unwrap_or("it does not say why");
             let hint = format!(
-                "dbcalm-db-cmd logs {command_id} has all of it; dbcalm-db-cmd verify {last} says what is damaged"
+                "dbcalm-db-cmd logs {command_id} shows all of it; dbcalm-db-cmd verify {last} says what is damaged"
             );
             return Err(Failure::because(format!("'{last}' was not restored: {why}"), hint));
         }
@@ -102,7 +102,7 @@ impl<'a> Restored<'a> {
 }
 
 fn interrupted() -> Failure {
-    Failure::because("interrupted: nothing can be said of it, and what was restored is removed", "start it again")
+    Failure::because("interrupted: the backup was not checked, and the restored files are removed", "start it again")
 }
 
 /// INT, TERM and HUP from here on: none ends this process before what it had made is removed.
@@ -132,7 +132,7 @@ impl Signals {
                         () = ended.cancelled() => return,
                     }
                     super::print_error(
-                        "interrupted: what is restored is removed as soon as the daemon is done with it",
+                        "interrupted: the restored files are removed as soon as the daemon has ended the restore",
                     );
                     told.cancel();
                 }

@@ -114,7 +114,7 @@ async fn once_let_go<T, E>(
     let begun = Instant::now();
     let mut taken = take();
     if taken.as_ref().is_err_and(&is_taken) {
-        info!(what, "another daemon, or what has just died of one, has not let go yet");
+        info!(what, "another daemon, or the rest of one that has just died, still holds it: waiting");
     }
     while begun.elapsed() < LET_GO_WITHIN && taken.as_ref().is_err_and(&is_taken) {
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -129,7 +129,7 @@ async fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
     disk::is_writable(dir).map_err(|why| {
         failure(
             format!("backup_dir '{}' cannot be used: {why}", dir.display()),
-            format!("make it, for the user of this daemon: install -d -o mysql -g dbcalm -m 2770 '{}'", dir.display()),
+            format!("create it for this daemon's user: install -d -o mysql -g dbcalm -m 2770 '{}'", dir.display()),
         )
     })?;
     let is_taken = |why: &io::Error| why.kind() == io::ErrorKind::WouldBlock;
@@ -142,7 +142,7 @@ async fn lock_backup_dir(config: &Config) -> Result<File, Failure> {
         }
         failure(
             format!("backup_dir '{}' cannot be locked: {why}", dir.display()),
-            "it must be on a file system that knows flock".to_owned(),
+            "it must be on a file system that supports flock".to_owned(),
         )
     })
 }

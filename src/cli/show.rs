@@ -39,7 +39,7 @@ pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
         let (status, _) = Status::read(&reader, &args.id).map_err(|why| match why.exit {
             Exit::NotFound => Failure::because(
                 format!("no backup or command '{}' is recorded", args.id),
-                "dbcalm-db-cmd list names the backups, list processes the commands",
+                "dbcalm-db-cmd list shows the backups, list processes the commands",
             )
             .exit(Exit::NotFound),
             Exit::Done | Exit::Failed | Exit::Usage | Exit::Unreachable => why,
@@ -76,7 +76,7 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
     let backup = &whole.backup;
     let ago = age(backup.start_time, now).map(|age| format!(" ({})", age.ago())).unwrap_or_default();
     let chain_size = whole.chain_size.map(|size| format!(" ({})", Amount(size))).unwrap_or_default();
-    let needed_by = || format!("{}: removing this one breaks them", whole.needed_by.join(", "));
+    let needed_by = || format!("{}: removing this backup breaks them", whole.needed_by.join(", "));
     facts(&[
         ("backup", Some(backup.id.to_owned())),
         ("type", Some(backup.kind.to_owned())),

@@ -10,10 +10,10 @@ use super::output::{Output, records};
 use super::request::Status;
 use crate::config::Config;
 
-/// Say how a backup or restore stands
+/// Show the status of a backup or restore
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "The exit status is 1 if it has failed; 0 if it is done or, without --follow, runs.\n\nExample:\n  dbcalm-db-cmd status cad1f48d-be6f-4ca2-b631-1a7ae7429c93 --follow"
+    after_help = "Exit status: 1 if the command failed; 0 if it is done or, without --follow, running.\n\nExample:\n  dbcalm-db-cmd status cad1f48d-be6f-4ca2-b631-1a7ae7429c93 --follow"
 )]
 pub(super) struct StatusArgs {
     /// The id that the daemon gave when it accepted the command

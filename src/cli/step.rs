@@ -59,7 +59,7 @@ pub(super) struct ExtractArgs {
     /// The manifest that has its hash
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// Taken and not needed: reading, decompressing and writing have a thread each
+    /// Accepted and ignored: reading, decompressing and writing have a thread each
     #[arg(long, default_value_t = 1)]
     threads: u16,
 }
@@ -151,8 +151,8 @@ pub(super) fn copy(args: &CopyArgs) -> ExitCode {
 fn say_left(links: usize) {
     if links > 0 {
         print_error(&format!(
-            "left out {links} links to tables outside the data directory, since others than this user may have written them: these tables \
-             come into it"
+            "left out {links} links to tables outside the data directory, because other users may have written them: these tables are put \
+             into it"
         ));
     }
 }

@@ -15,7 +15,7 @@ use crate::repository::stored;
 /// How many of each kind are named.
 const NAMED: usize = 10;
 
-/// Each that was found: what it is, and what mends it. None, where the records cannot be read: that is said elsewhere.
+/// Each that was found: what it is, and what to do about it. Empty if the records cannot be read: `check` says that elsewhere.
 pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
     // In this order, since a backup that is being taken ends in one transaction: what has a folder by now runs, or is recorded, or is gone.
     let there = ids(&config.backup_dir);
@@ -37,13 +37,14 @@ pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
         .map(|node| {
             let id = &node.row.id;
             let needed_by = match all.chains.needed_by(id).len() {
-                0 => "and its files are gone".to_owned(),
-                count => format!("its files are gone, and {count} taken from it cannot be restored without it"),
+                0 => "but its files are gone".to_owned(),
+                count => format!("but its files are gone; backups that need them: {count}"),
             };
             (
                 format!("backup '{id}' is recorded, {needed_by}"),
                 format!(
-                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API: dbcalm-db-cmd show {}",
+                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API; dbcalm-db-cmd show {} \
+                     says what needs it",
                     config.backup_dir.display(),
                     word(id)
                 ),
@@ -81,9 +82,10 @@ fn unrecorded(config: &Config, id: &BackupId) -> (String, String) {
         .filter(|path| path.parent() == Some(&config.backup_dir))
         .unwrap_or_else(|| config.backup_dir.join(id.as_str()));
     (
-        format!("'{}' is in backup_dir, and no record names it: it cannot be restored by its id", path.display()),
+        format!("'{}' is in backup_dir, but no record names it: it cannot be restored by its id", path.display()),
         format!(
-            "it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '{dir}/.unrecorded' && mv -n {} '{dir}/.unrecorded/'",
+            "it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p \
+             '{dir}/.unrecorded' && mv -n {} '{dir}/.unrecorded/'",
             quoted(&path.display().to_string())
         ),
     )
@@ -113,7 +115,7 @@ pub(super) fn bounded(mut found: Vec<(String, String)>, what: &str) -> Vec<(Stri
     let more = found.len().saturating_sub(NAMED);
     if more > 0 {
         found.truncate(NAMED);
-        found.push((format!("{more} more {what}"), "mend these first, or see them all: dbcalm-db-cmd list".to_owned()));
+        found.push((format!("{more} more {what}"), "fix these first, or see all: dbcalm-db-cmd list".to_owned()));
     }
     found
 }

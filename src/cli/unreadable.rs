@@ -27,7 +27,7 @@ pub(super) fn database_hint(path: &Path) -> String {
     let is_denied = |path: &Path, wanted: Access| access(path, wanted) == Err(rustix::io::Errno::ACCESS);
     let denied = is_denied(dir, Access::WRITE_OK | Access::EXEC_OK)
         || files.iter().any(|file| is_denied(file, Access::READ_OK | Access::WRITE_OK));
-    let text = format!("'{}' and its directory must be writable for this user", path.display());
+    let text = format!("'{}' and its directory must be writable by this user", path.display());
     if !denied {
         return format!("{text}, and it must be an SQLite file");
     }

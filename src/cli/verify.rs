@@ -27,27 +27,26 @@ use crate::witness::manifest;
 const KEEP: Duration = Duration::from_secs(5);
 
 /// What to do about a table that a server finds damaged.
-const IN_THE_SERVER: &str =
-    "what was backed up may have been damaged already: look at these tables in the server itself";
+const IN_THE_SERVER: &str = "these tables may have been damaged before the backup: check them in the server itself";
 /// What to do about tables that the server here cannot read.
-const WITH_ALL: &str = "verify it where the server has these engines, plugins and keys";
+const WITH_ALL: &str = "verify it on a machine whose server has these engines, plugins and keys";
 /// What to do where no server has checked anything.
 const WITH_A_SERVER: &str =
     "run this as root or as the daemon's user, where the server's package, its plugins and its keys are";
 
-/// Hold stored backups against what was written with them
+/// Check stored backups for damage
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Each is verified with its chain; no backup is changed. Results are kept, and\nlist and show say them. Exit status 1: one is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
+    after_help = "Each backup is verified with its chain and stays as it is. list and show print\nthe results. Exit status 1: a backup is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
 )]
 pub(super) struct VerifyArgs {
-    /// Backups' ids, or 'latest'
+    /// Ids of backups, or 'latest'
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<String>,
-    /// All that are recorded
+    /// All recorded backups
     #[arg(long, conflicts_with = "ids")]
     all: bool,
-    /// Metadata, LSNs and presence, but not what the files hold
+    /// Check metadata, LSNs and presence, but not the contents
     #[arg(long)]
     quick: bool,
     /// Restore to a folder and have a server check its tables
@@ -115,7 +114,7 @@ fn chosen<'a>(args: &VerifyArgs, all: &'a Backups) -> Result<Vec<&'a BackupRow>,
     let mut rows: Vec<&BackupRow> = Vec::new();
     for id in &args.ids {
         let mut next = Some(all.find(id).ok_or_else(|| {
-            Failure::because(format!("no backup '{id}' is recorded"), "dbcalm-db-cmd list names them all")
+            Failure::because(format!("no backup '{id}' is recorded"), "dbcalm-db-cmd list shows all backups")
                 .exit(Exit::NotFound)
         })?);
         let mut chain: Vec<&BackupRow> = Vec::new();
@@ -148,7 +147,7 @@ fn one<'a>(
         Ok(id) => {
             let found = verifier.look(&id, row.from.is_some(), from).map_err(|why| {
                 let hint = "run this as root or as the daemon's user, who may read backup_dir";
-                Failure::because(format!("backup '{}' cannot be looked at: {why}", row.id), hint)
+                Failure::because(format!("backup '{}' cannot be examined: {why}", row.id), hint)
             })?;
             found.unwrap_or_else(|| without(Broken::Missing(row.id.clone())))
         }
@@ -157,7 +156,7 @@ fn one<'a>(
     let mut warnings = doubts(row, all, &mut found);
     let history = row.from.is_some().then(|| history(&found));
     if history == Some(UNTOLD) && found.problems.is_empty() {
-        warnings.push("whether the server's data descended from its base cannot be told".to_owned());
+        warnings.push("it is not known whether the server's data descended from its base".to_owned());
     }
     // What was taken from a damaged one may be whole, and is of no use.
     let broken = base.and_then(|(from, report)| match report.map(|report| report.outcome) {
@@ -184,7 +183,7 @@ fn one<'a>(
             Some(format!("the chain can be restored up to '{from}'; take a new full backup: dbcalm-db-cmd backup full"))
         }
         (Outcome::Damaged | Outcome::Broken, _) => Some(
-            "neither it nor what was taken from it can be restored; take a new full backup: dbcalm-db-cmd backup full"
+            "neither this backup nor any taken from it can be restored; take a new full backup: dbcalm-db-cmd backup full"
                 .to_owned(),
         ),
     };
@@ -308,7 +307,7 @@ fn keep(config: &Config, results: &mut kept::All) {
     if let Err(why) = kept::keep(&config.database_path, new, recorded) {
         let path = kept::path(&config.database_path);
         print_error(&format!(
-            "warning: the results are not kept, '{}' cannot be written: {why}\nhint: run this as root or as the daemon's user",
+            "warning: the results are not kept: '{}' cannot be written: {why}\nhint: run this as root or as the daemon's user",
             path.display()
         ));
     }

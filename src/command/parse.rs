@@ -107,7 +107,7 @@ fn parse_id(
 
 fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
     let Some(value) = present(args, "schedule_id") else { return Ok(None) };
-    value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "an integer of 64 bits", value))
+    value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "a 64-bit integer", value))
 }
 
 fn recorded_ids(args: &Map<String, Value>) -> Result<bool, Rejection> {
@@ -119,7 +119,7 @@ fn id_list(args: &Map<String, Value>, are_recorded: bool) -> Result<(BackupId, V
     let value = required(args, "id_list")?;
     let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
     if items.len() > MAX_CHAIN {
-        return Err(malformed(format!("id_list names {} backups, and {MAX_CHAIN} are the most", items.len())));
+        return Err(malformed(format!("id_list names {} backups, more than the limit of {MAX_CHAIN}", items.len())));
     }
     let read = if are_recorded { BackupId::recorded } else { str::parse };
     let mut ids =
@@ -133,7 +133,7 @@ fn target(args: &Map<String, Value>) -> Result<Target, Rejection> {
     match value.as_str().ok_or_else(|| wrong_type("target", "a string", value))? {
         "database" => Ok(Target::Database),
         "folder" => Ok(Target::Folder),
-        other => Err(malformed(format!("unknown target {}: it is \"database\" or \"folder\"", quote(other)))),
+        other => Err(malformed(format!("unknown target {}: it must be \"database\" or \"folder\"", quote(other)))),
     }
 }
 
@@ -233,11 +233,11 @@ mod tests {
             (r#"{"cmd":"full_backup","args":{"id":"a","from_backup_id":"b"}}"#, "unknown argument 'from_backup_id'"),
             (
                 r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":7.5}}"#,
-                "schedule_id must be an integer of 64 bits, not a number",
+                "schedule_id must be a 64-bit integer, not a number",
             ),
             (
                 r#"{"cmd":"full_backup","args":{"id":"a","schedule_id":true}}"#,
-                "schedule_id must be an integer of 64 bits, not a boolean",
+                "schedule_id must be a 64-bit integer, not a boolean",
             ),
             (
                 r#"{"cmd":"incremental_backup","args":{"id":"a","from_backup_id":"a"}}"#,
@@ -253,11 +253,11 @@ mod tests {
             ),
             (
                 r#"{"cmd":"restore_backup","args":{"id_list":["a","../b"],"target":"folder"}}"#,
-                "in id_list, '../b' is not a backup id: it may hold A-Z a-z 0-9 . _ - only",
+                "in id_list, '../b' is not a backup id: it may contain only A-Z a-z 0-9 . _ -",
             ),
             (
                 r#"{"cmd":"restore_backup","args":{"id_list":["a"],"target":"elsewhere"}}"#,
-                "unknown target 'elsewhere': it is \"database\" or \"folder\"",
+                "unknown target 'elsewhere': it must be \"database\" or \"folder\"",
             ),
         ];
         for (json, text) in cases {
@@ -278,7 +278,7 @@ mod tests {
             |args: &str, is_operator| Command::parse_for(&request(args), is_operator).unwrap_err().to_string();
         assert_eq!(refused(r#""id_list":["a"],"recorded_ids":true"#, false), "unknown argument 'recorded_ids'");
         for args in [r#""id_list":["my backup"]"#, r#""id_list":["my backup"],"recorded_ids":false"#] {
-            assert!(refused(args, true).contains("it may hold A-Z a-z 0-9 . _ - only"));
+            assert!(refused(args, true).contains("is not a backup id: "));
         }
         for id in ["../etc", "a/b", ".", "", "tmp", "a\\nb"] {
             let said = refused(&format!(r#""id_list":["a","{id}"],"recorded_ids":true"#), true);
@@ -297,7 +297,7 @@ mod tests {
             format!(r#"{{"cmd":"restore_backup","args":{{"id_list":[{ids}],"target":"folder"}}}}"#)
         };
         assert!(parse(&request(10_000)).is_ok());
-        assert_eq!(refused(&request(10_001)), "400 id_list names 10001 backups, and 10000 are the most");
+        assert_eq!(refused(&request(10_001)), "400 id_list names 10001 backups, more than the limit of 10000");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The id of a name, which may be the id itself; none, if the system knows no such name.
+    /// The id of a name, which may be the id itself; None if the system knows no such name.
     fn look_up(self, name: &str) -> Option<u32> {
         if let Ok(id) = name.parse() {
             return Some(id);
@@ -140,7 +140,7 @@ impl Lists {
         Self { look_up, asked: Arc::default() }
     }
 
-    /// The groups of a user; none, if the system has no answer to give.
+    /// The groups of a user; empty if the system has no answer to give.
     async fn of(&self, uid: u32) -> Vec<u32> {
         let mut answer = self.ask(uid);
         let answered = answer.wait_for(Option::is_some).await;

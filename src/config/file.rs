@@ -19,7 +19,7 @@ use crate::model::{Api, Compression, Flavour};
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("no settings from '{}'", path.display())]
+    #[error("the settings cannot be read from '{}'", path.display())]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -42,7 +42,7 @@ impl ConfigError {
     pub fn hint(&self) -> &str {
         match self {
             Self::Unreadable { .. } => {
-                "write the settings there, readable for this user, or name another file with --config"
+                "write the settings there, readable by this user, or name another file with --config"
             }
             Self::Bad { problem, .. } => &problem.hint,
         }
@@ -111,7 +111,7 @@ impl Raw<'_> {
     fn host(&self) -> Result<Option<String>, Problem> {
         let Some(host) = self.text("host", "localhost")? else { return Ok(None) };
         if host.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            let text = format!("host '{}' holds white space", host.escape_debug());
+            let text = format!("host '{}' contains white space", host.escape_debug());
             return Err(self.problem("host", text, "write 'host: localhost' or another host name or address"));
         }
         Ok(Some(host))
@@ -124,7 +124,7 @@ impl Raw<'_> {
             let key = kind.key();
             self.problem(
                 key,
-                format!("{key} names '{}', whom this system does not know", name.escape_debug()),
+                format!("{key} names '{}', which this system does not know", name.escape_debug()),
                 format!(
                     "take it out of '{key}', or make that {} first",
                     if kind == Kind::User { "user" } else { "group" }
@@ -204,7 +204,7 @@ impl Raw<'_> {
                 None => Ok(None),
                 Some(_) => Err(self.problem(
                     key,
-                    format!("{key} needs a compression"),
+                    format!("{key} needs compression"),
                     format!("write 'compression: zstd' too, or remove '{key}'"),
                 )),
             };
@@ -234,7 +234,7 @@ impl Raw<'_> {
         bytes.filter(|bytes| *bytes >= LEAST).ok_or_else(|| {
             self.problem(
                 key,
-                format!("{key} is no amount of memory, or less than 10M"),
+                format!("{key} must be an amount of memory of at least 10M"),
                 format!("write '{key}: 1G', or another number with M or G behind it"),
             )
         })
@@ -260,7 +260,7 @@ impl Raw<'_> {
             None => self.text(key, example),
             Some(_) => Err(self.problem(
                 key,
-                format!("{key} holds a control character"),
+                format!("{key} contains a control character"),
                 format!("write '{key}: {example}' or another command"),
             )),
         }

@@ -39,7 +39,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `allowed_users`, `allowed_groups`: who may give commands.
     pub access: Access,
-    /// `stream` and what belongs to it: how a backup is streamed; none, where it is a directory.
+    /// `stream` and what belongs to it: how a backup is streamed; None if it is a directory.
     pub streaming: Option<Streaming>,
     /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
     pub fetch: Option<String>,
@@ -57,7 +57,7 @@ pub struct Config {
     pub database_path: PathBuf,
     /// `records_for`: which API reads the records. None if the database itself tells.
     pub records_for: Option<Api>,
-    /// `metrics_file`: what a monitor reads; none, where nobody does.
+    /// `metrics_file`: what a monitor reads; None if nobody does.
     pub metrics_file: Option<PathBuf>,
     /// `log_file`, beside stderr.
     pub log_file: PathBuf,

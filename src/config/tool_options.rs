@@ -63,17 +63,17 @@ pub(crate) fn stops_replication(option: &str) -> bool {
     written.name == "safe-slave-backup" && !written.is_off
 }
 
-/// What is wrong with an option of `backup_options`; none, if nothing is. The text goes on after the option itself.
+/// What is wrong with an option of `backup_options`; None if nothing is. The text goes on after the option itself.
 pub(super) fn objection(option: &str) -> Option<&'static str> {
     let Some(text) = option.strip_prefix("--").filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
     else {
-        return Some("is no long option, which begins with -- and has its value behind =");
+        return Some("must be a long option, with -- before its name and = before its value");
     };
     if option.contains(char::is_control) {
-        return Some("holds a control character");
+        return Some("contains a control character");
     }
     if text.split('=').next().unwrap_or_default().contains(char::is_whitespace) {
-        return Some("is more than one option: write each as an item of its own");
+        return Some("is more than one option: write each as its own item");
     }
     let option = Written::read(text);
     if let Some(row) = table::row(&option.name) {
@@ -84,13 +84,13 @@ pub(super) fn objection(option: &str) -> Option<&'static str> {
         return meant.find_map(|row| option.objection(row.verdict));
     }
     if is_secret(&option.name) {
-        return Some("would be seen by every user: passwords belong in the credentials file");
+        return Some("would be visible to every user: passwords belong in the credentials file");
     }
     if option.is_loose {
         // The operator's own word for it; a tool that does not know it either says so and goes on (seen with mariadb-backup 10.11.19).
         return None;
     }
-    Some("is not known here: if your tool has it, and a backup with it is whole, write --loose- before its name")
+    Some("is not known here: if your tool has it and still makes a whole backup, write --loose- before its name")
 }
 
 /// Whether an option of `backup_options` says which server is meant, so that whatever asks the server has to be told it too.
@@ -104,7 +104,7 @@ pub(super) fn says_which_server(option: &str) -> bool {
     meant.any(|row| row.verdict == Verdict::Server)
 }
 
-/// What is wrong with a line `name` or `name=value` of an option file that the tool reads; none, if nothing is. No line is short for an
+/// What is wrong with a line `name` or `name=value` of an option file that the tool reads; None if nothing is. No line is short for an
 /// option there (seen with mariadb-backup 10.11.19), and what a tool does not know in it is passed over.
 pub(super) fn objection_in_file(line: &str) -> Option<&'static str> {
     let option = Written::read(line);
@@ -198,21 +198,21 @@ mod tests {
             "--extra_lsndir=/x",
             "--mysqld-args",
         ] {
-            assert_eq!(objection(option), Some("is the daemon's own to say"), "{option}");
+            assert_eq!(objection(option), Some("is set by the daemon itself"), "{option}");
         }
         for (option, why) in [
             ("--stream=xbstream", "is what the setting 'stream' is for"),
             ("--stre=xbstream", "is what the setting 'stream' is for"),
             ("--loose-skip-host=x", "is what the setting 'host' is for"),
             ("--parallel=4", "is what the setting 'parallel' is for"),
-            ("--decompress", "makes something else of the call"),
-            ("--help", "makes something else of the call"),
+            ("--decompress", "makes the tool do something other"),
+            ("--help", "makes the tool do something other"),
             ("--databases=shop", "makes backups that are not whole"),
             ("--TABLES-exclude=x", "makes backups that are not whole"),
             ("--compr", "makes backups that need another tool"),
             ("--encrypt=AES256", "makes backups that need another tool"),
-            ("--log-innodb-page-corruption", "makes a success of a backup with damaged pages"),
-            ("--log_innodb_page_corr", "makes a success of a backup with damaged pages"),
+            ("--log-innodb-page-corruption", "lets a backup with damaged pages succeed"),
+            ("--log_innodb_page_corr", "lets a backup with damaged pages succeed"),
             ("--no-lock", "lets tables be changed while they are copied"),
             ("--lock-ddl=off", "lets tables be made and dropped"),
             ("--skip-lock-ddl", "lets tables be made and dropped"),
@@ -220,10 +220,10 @@ mod tests {
             ("--rocksdb_backup=0", "leaves MyRocks' tables out"),
             ("--innodb-undo-directory=/x", "says where the server's files are"),
             ("--datadir=/x", "says where the server's files are"),
-            ("--innodb-force-recovery=1", "is of a prepare or a copy-back"),
-            ("--password=x", "would be seen"),
-            ("--pass", "would be seen"),
-            ("--loose-file-key-management-filekey=x", "would be seen"),
+            ("--innodb-force-recovery=1", "belongs to a prepare or a copy-back"),
+            ("--password=x", "would be visible"),
+            ("--pass", "would be visible"),
+            ("--loose-file-key-management-filekey=x", "would be visible"),
             ("--made-up-tomorrow", "is not known here"),
         ] {
             let said = objection(option).unwrap_or_else(|| panic!("{option} is taken"));
@@ -234,10 +234,10 @@ mod tests {
     #[test]
     fn what_is_no_option_is_refused() {
         for option in ["throttle=100", "-p", "-u root", "--", "---x", "", "--=x"] {
-            assert!(objection(option).unwrap().starts_with("is no long option"), "{option:?}");
+            assert!(objection(option).unwrap().starts_with("must be a long option"), "{option:?}");
         }
         assert!(objection("--throttle 100").unwrap().starts_with("is more than one"));
-        assert!(objection("--throttle=1\n").unwrap().starts_with("holds a control"));
+        assert!(objection("--throttle=1\n").unwrap().starts_with("contains a control"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct Copied {
 #[derive(Debug, Error)]
 pub enum CopyError {
     /// A file of a stored backup is not what it was when the backup was taken, or is gone.
-    #[error("'{}' is not what it was when the backup was taken", .0.display())]
+    #[error("'{}' has changed since the backup was taken", .0.display())]
     Damaged(PathBuf),
     /// A symlink, or what else is no file, in a stored backup.
     #[error("'{}' is not a plain file, and a tool that works on it might change the stored backup", .0.display())]
@@ -140,7 +140,7 @@ impl Copying<'_> {
         Ok(Copied { files: files.len(), links: left, ..copied })
     }
 
-    /// The hashes that the files must have; none, where the backup has no manifest.
+    /// The hashes that the files must have; None if the backup has no manifest.
     fn manifest(&self, source: &Source) -> Result<Option<BTreeMap<PathBuf, Hash>>, CopyError> {
         let name = Path::new(manifest::NAME);
         let mut text = Vec::new();

@@ -57,7 +57,7 @@ fn what_is_changed_cut_or_gone_is_named() {
         let dir = sealed();
         damage(&dir.path().join("stored/shop/orders.ibd"));
         let said = copied(dir.path()).unwrap_err();
-        assert_eq!(said, "'shop/orders.ibd' is not what it was when the backup was taken", "{how}");
+        assert_eq!(said, "'shop/orders.ibd' has changed since the backup was taken", "{how}");
     }
 }
 
@@ -68,7 +68,7 @@ fn a_damaged_manifest_vouches_for_nothing_and_a_predecessors_backup_has_none() {
     let text = fs::read(&path).unwrap();
     for end in [0, 1, 64, text.len() - 1] {
         fs::write(&path, &text[..end]).unwrap();
-        assert_eq!(copied(dir.path()).unwrap_err(), "'dbcalm.sha256' is not what it was when the backup was taken");
+        assert_eq!(copied(dir.path()).unwrap_err(), "'dbcalm.sha256' has changed since the backup was taken");
     }
     fs::remove_file(&path).unwrap();
     fs::write(dir.path().join("stored/ibdata1"), "another").unwrap();

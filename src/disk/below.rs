@@ -70,13 +70,13 @@ impl Place {
             Ok(dir) => Ok(Self(dir)),
             // A symlink is the one or the other, by the kernel's version.
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                Err(io::Error::other(format!("'{}' is no directory", Path::new(name).display())))
+                Err(io::Error::other(format!("'{}' is not a directory", Path::new(name).display())))
             }
             Err(why) => Err(why.into()),
         }
     }
 
-    /// What has this name here; none, if nothing has.
+    /// What has this name here; None if nothing has.
     fn look(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => Ok(Some(there)),
@@ -187,7 +187,7 @@ pub fn make_unique(root: &Path, parent: &Path, name: &str) -> io::Result<PathBuf
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Which directory `path` is; none, if it is no directory itself.
+/// Which directory `path` is; None if it is no directory itself.
 pub fn identity(root: &Path, path: &Path) -> io::Result<Option<Identity>> {
     let (parent, name) = split(root, path)?;
     let there = Place::open(root, parent)?.look(name)?;
@@ -205,7 +205,7 @@ pub fn remove(root: &Path, path: &Path) -> io::Result<()> {
     match parent.look(name)? {
         None => Ok(()),
         Some(there) if is_dir(&there) => parent.remove(name),
-        Some(_) => Err(io::Error::other(format!("'{}' is no directory", path.display()))),
+        Some(_) => Err(io::Error::other(format!("'{}' is not a directory", path.display()))),
     }
 }
 
@@ -241,7 +241,7 @@ fn each(
     };
     let owner = fstat(&place.0)?.st_uid;
     if relative != Path::new("") && owner != geteuid().as_raw() && owner != 0 {
-        return Err(io::Error::other(format!("it is another user's ({owner})")));
+        return Err(io::Error::other(format!("it belongs to another user ({owner})")));
     }
     let mut count = 0;
     for name in place.directories()? {
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(identity(dir.path(), &path).unwrap(), None);
         assert_eq!(identity(dir.path(), &dir.path().join("moved")).unwrap(), Some(made));
         symlink("moved", &path).unwrap();
-        assert_eq!(identity(dir.path(), &path).unwrap(), None, "a symlink is no directory");
+        assert_eq!(identity(dir.path(), &path).unwrap(), None, "a symlink is not a directory");
         let other = make(dir.path(), &dir.path().join("full-2")).unwrap();
         assert_ne!(made, other.identity());
     }

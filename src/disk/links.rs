@@ -241,7 +241,7 @@ mod tests {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         symlink("nowhere", &to).unwrap();
         let said = check(&chain).unwrap_err().to_string().replace(elsewhere.path().to_str().unwrap(), "~");
-        let wanted = "'~/far/shop/t.ibd' is in the way, where DATA DIRECTORY of the server that was backed up leads: move it aside";
+        let wanted = "'~/far/shop/t.ibd' is in the way, where DATA DIRECTORY of the server that was backed up points: move it aside";
         assert_eq!(said, wanted);
         check(&[chain[0].clone(), None]).unwrap();
         assert_eq!(forget(backup.path()).unwrap(), 1);
@@ -257,7 +257,7 @@ mod tests {
             for others in [0o020, 0o002] {
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode | others)).unwrap();
                 let said = stored(backup.path()).unwrap_err().to_string();
-                assert!(said.contains("shop/t.isl' says where a table's file goes, and others than"), "{said}");
+                assert!(said.contains("shop/t.isl' says where a table's file goes, but others than"), "{said}");
                 assert_eq!(prepared(backup.path()).unwrap().len(), 1);
             }
         }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::{FlockOperation, OFlags, flock, syncfs};
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::at;
@@ -136,8 +137,13 @@ fn release() -> Option<(u32, u32)> {
 
 /// An error, once the daemon is to stop: what takes long asks this between its pieces.
 pub fn go_on(stop: &CancellationToken) -> io::Result<()> {
-    if stop.is_cancelled() { Err(io::Error::other("the daemon was stopped meanwhile")) } else { Ok(()) }
+    if stop.is_cancelled() { Err(io::Error::other(Stopped)) } else { Ok(()) }
 }
+
+/// What [`go_on`] says.
+#[derive(Debug, Error)]
+#[error("the daemon was stopped meanwhile")]
+pub(crate) struct Stopped;
 
 /// The directories in `parent`, which need not exist; symlinks are none.
 pub fn directories(parent: &Path) -> io::Result<Vec<PathBuf>> {
@@ -207,7 +213,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// Whether something can be made in `dir`.
 pub fn is_writable(dir: &Path) -> io::Result<()> {
     if !fs::metadata(dir)?.is_dir() {
-        return Err(io::Error::other("it is no directory"));
+        return Err(io::Error::other("it is not a directory"));
     }
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(Into::into)
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum PlaceError {
     /// It is not there.
-    #[error("'{}' is not there, where {option} of the server that was backed up leads: make it, for the server's user, or restore to a folder", dir.display())]
+    #[error("'{}' does not exist, but {option} of the server that was backed up points there: create it for the server's user, or restore to a folder", dir.display())]
     Missing {
         /// Which directory.
         dir: PathBuf,
@@ -17,7 +17,7 @@ pub enum PlaceError {
         option: String,
     },
     /// Something lies there.
-    #[error("{} in the way, where {option} of the server that was backed up leads: move {} aside", named(path, more), if more.is_empty() { "it" } else { "them" })]
+    #[error("{} in the way, where {option} of the server that was backed up points: move {} aside", named(path, more), if more.is_empty() { "it" } else { "them" })]
     Taken {
         /// Which file.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum PlaceError {
     NotArrived(PathBuf),
     /// Others may have written where it goes.
     #[error(
-        "'{}' says where a table's file goes, and others than the daemon's user may have written it: if it is to be believed, chown it, the \
+        "'{}' says where a table's file goes, but others than the daemon's user may have written it: if you trust it, chown it, the \
          directory that it is in and '{}' to that user and chmod go-w all three; or restore to a folder", path.display(), folder.display()
     )]
     NotVouched {
@@ -41,7 +41,7 @@ pub enum PlaceError {
         folder: PathBuf,
     },
     /// No path that a server gives.
-    #[error("'{}' says where a table's file goes, and what it says is no path that a server gives: restore to a folder", .0.display())]
+    #[error("'{}' says where a table's file goes, but names no path that a server would use: restore to a folder", .0.display())]
     Nowhere(PathBuf),
     /// It cannot be looked at or changed.
     #[error("'{}' cannot be used", path.display())]

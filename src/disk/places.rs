@@ -207,7 +207,7 @@ impl Awaited {
         fs::File::open(dir)?.sync_all()
     }
 
-    /// Reads it; none, if it was not written: then nothing came anywhere else.
+    /// Reads it; None if it was not written: then nothing came anywhere else.
     ///
     /// # Errors
     /// The system's; that it is no such note; or that others than the daemon's user and root may have written it, who would have any file
@@ -254,9 +254,9 @@ mod tests {
         fs::write(dir.path().join("ib_logfile0"), "").unwrap();
         assert_eq!(said(Names::Undo, ""), Ok(()));
         let taken =
-            "'~/ib_logfile0' is in the way, where an_option of the server that was backed up leads: move it aside";
+            "'~/ib_logfile0' is in the way, where an_option of the server that was backed up points: move it aside";
         assert_eq!(said(Names::Redo, ""), Err(taken.to_owned()));
-        let missing = "'~/gone' is not there, where an_option of the server that was backed up leads: make it, for the server's user, or restore to a folder";
+        let missing = "'~/gone' does not exist, but an_option of the server that was backed up points there: create it for the server's user, or restore to a folder";
         assert_eq!(said(Names::Redo, "gone"), Err(missing.to_owned()));
         let made = Outside { is_made: true, ..place(&dir.path().join("gone"), Names::Redo) };
         assert!(check_free(&[made]).is_ok(), "the tool makes it");

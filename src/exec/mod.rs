@@ -180,7 +180,7 @@ impl fmt::Display for Outcome {
             Self::Signaled(signal) => write!(f, "ended by signal {signal}"),
             Self::Cancelled(Ending::Exited(status)) => write!(f, "stopped by the daemon, with status {status}"),
             Self::Cancelled(Ending::Signaled(signal)) => write!(f, "stopped by the daemon, by signal {signal}"),
-            Self::Unknown => f.write_str("ended in a way the system would not tell"),
+            Self::Unknown => f.write_str("ended, and the system did not say how"),
         }
     }
 }

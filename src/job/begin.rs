@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout_at;
 use tracing::{Instrument, info_span};
 
+use super::error::JobError;
 use super::run::{Current, Job};
 use crate::admit::{Admitted, on_disk};
 use crate::config::Config;
@@ -20,6 +21,7 @@ use crate::disk::Disk;
 use crate::disk::below::{self, Made};
 use crate::model::{CommandId, Rejection};
 use crate::plan::{Destination, Goal, Way};
+use crate::records::failure::Reason;
 use crate::world::World;
 
 /// Why a job's directory is not there.
@@ -61,16 +63,17 @@ impl Job {
         match job.make_directory(until).await {
             Ok(()) => {}
             Err(NotMade::Failed(why)) => {
-                let (rejection, reason) = job.not_made(&why);
-                world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
+                let (rejection, error) = job.not_made(&why);
+                world.tasks.spawn(async move { job.fail(current, None, error).await }.instrument(span));
                 return Err(rejection);
             }
             Err(NotMade::Late(making)) => {
-                let reason = format!("'{}' does not answer: look at its file system", written.display());
+                let reason = format!("'{}' does not answer: check its file system", written.display());
                 let rejection = Rejection::Broken(reason.clone());
+                let error = JobError::new(Reason::Other, reason);
                 let late = async move {
                     job.keep_made(making.await.ok().and_then(Result::ok));
-                    job.fail(current, None, reason).await;
+                    job.fail(current, None, error).await;
                 };
                 world.tasks.spawn(late.instrument(span));
                 return Err(rejection);
@@ -82,10 +85,10 @@ impl Job {
                 world.tasks.spawn(job.run(current, running).instrument(span));
                 Ok(command_id)
             }
-            Err(reason) => {
-                let rejection = Rejection::Broken(reason.clone());
+            Err(error) => {
+                let rejection = Rejection::Broken(error.to_string());
                 // The client need not wait until the records have taken it.
-                world.tasks.spawn(async move { job.fail(current, None, reason).await }.instrument(span));
+                world.tasks.spawn(async move { job.fail(current, None, error).await }.instrument(span));
                 Err(rejection)
             }
         }
@@ -142,16 +145,16 @@ impl Job {
     }
 
     /// What the client and the records are told of a directory that could not be made.
-    fn not_made(&self, why: &io::Error) -> (Rejection, String) {
+    fn not_made(&self, why: &io::Error) -> (Rejection, JobError) {
         match &self.plan.goal {
             Goal::Backup(backup) if why.kind() == io::ErrorKind::AlreadyExists => {
                 let taken = Rejection::AlreadyExists(backup.id.clone());
-                (taken.clone(), taken.to_string())
+                (taken.clone(), JobError::new(Reason::Other, taken.to_string()))
             }
             Goal::Backup(_) | Goal::Restore(_) => {
                 let dir = self.directory().map(|(_, dir)| dir).unwrap_or_default();
-                let reason = format!("'{}' cannot be made: {why}", dir.display());
-                (Rejection::Broken(reason.clone()), reason)
+                let reason = format!("'{}' cannot be created: {why}", dir.display());
+                (Rejection::Broken(reason.clone()), JobError::at_work(why, reason))
             }
         }
     }

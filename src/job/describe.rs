@@ -10,11 +10,13 @@ use std::time::SystemTime;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::error::JobError;
 use super::run::{Job, blocking};
 use crate::disk;
 use crate::exec::Finished;
 use crate::model::{Moment, stream_name};
 use crate::plan::{Goal, NewBackup};
+use crate::records::failure::Reason;
 use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
@@ -24,7 +26,7 @@ use crate::witness::{self, Checkpoints, said_directory};
 
 impl Job {
     /// Marks and describes a backup; a restore has nothing to be described.
-    pub(super) async fn describe(&mut self, finished: &Arc<Finished>) -> Result<(), String> {
+    pub(super) async fn describe(&mut self, finished: &Arc<Finished>) -> Result<(), JobError> {
         let Goal::Backup(NewBackup { id, schedule_id, dir, is_stream, .. }) = self.plan.goal.clone() else {
             return Ok(());
         };
@@ -44,19 +46,20 @@ impl Job {
         blocking(move || {
             // The tool asks the server itself, and may have reached another one by an option of its own.
             if let Some(said) = said.filter(|said| !disk::is_same(said, &data_dir)) {
-                return Err(format!(
-                    "the tool copied '{}' and data_dir is '{}': another server was backed up",
+                let text = format!(
+                    "the tool copied '{}', but data_dir is '{}': another server was backed up",
                     said.display(),
                     data_dir.display()
-                ));
+                );
+                return Err(JobError::new(Reason::Verification, text));
             }
-            let unreadable = |why: witness::MetadataError| crate::model::causes(&why);
+            let unreadable = |why: witness::MetadataError| JobError::disproved(&why, crate::model::causes(&why));
             let checkpoints = Checkpoints::read(&dir, tool).map_err(unreadable)?;
             let info = witness::info(&dir, tool).map_err(unreadable)?;
             let found = imported::find(&data_dir).or_else(|why| {
                 let is_none = why.kind() == ErrorKind::NotFound;
-                let why = || format!("'{}' cannot be looked through for imported tables: {why}", data_dir.display());
-                if is_none { Ok(Vec::new()) } else { Err(why()) }
+                let text = || format!("'{}' cannot be looked through for imported tables: {why}", data_dir.display());
+                if is_none { Ok(Vec::new()) } else { Err(JobError::at_work(&why, text())) }
             })?;
             if let Some(base) = &base {
                 carries_all(&found, &backups.join(&base.id), &base.id)?;
@@ -82,35 +85,40 @@ impl Job {
                 imported: imported::known(&found, begin),
             };
             card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
-            card.write(&dir).map_err(|why| format!("'{}' cannot be described: {why}", dir.display()))
+            card.write(&dir).map_err(|why| {
+                JobError::at_work(&why, format!("'{}' cannot be given its backup.json: {why}", dir.display()))
+            })
         })
         .await
     }
 
     /// The server that was backed up; asked now, if it did not say so before.
-    async fn server(&mut self) -> Result<Server, String> {
+    async fn server(&mut self) -> Result<Server, JobError> {
         if let Some(server) = self.origin.server.take() {
             return Ok(server);
         }
         let said = probe::server(self.world.executor.as_ref(), &self.config, ANSWER_WITHIN).await;
         let said = said.unwrap_or_else(|why| Err(why.to_string()));
-        let server = said.map_err(|why| format!("the server does not say where its data are: {why}"))?;
+        let server = said.map_err(|why| {
+            JobError::new(Reason::Server, format!("the server does not name its data directory: {why}"))
+        })?;
         let (its, own) = (server.data_dir.clone(), self.config.data_dir.clone());
-        let is_same = blocking(move || Ok(disk::is_same(&its, &own))).await?;
+        let is_same = blocking(move || Ok::<_, JobError>(disk::is_same(&its, &own))).await?;
         if is_same {
             Ok(server)
         } else {
-            Err(format!(
-                "the server has its data in '{}' and data_dir is '{}'",
+            let text = format!(
+                "the server has its data in '{}', but data_dir is '{}'",
                 server.data_dir.display(),
                 self.config.data_dir.display()
-            ))
+            );
+            Err(JobError::new(Reason::Verification, text))
         }
     }
 }
 
 /// Whether no table was imported since the base was taken: of its rows the incremental has none.
-fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), String> {
+fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), JobError> {
     if found.is_empty() {
         return Ok(());
     }
@@ -120,11 +128,12 @@ fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), String>
     if since.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "imported since '{base}' was taken (IMPORT TABLESPACE), and not in an incremental, which takes pages by an LSN that imported ones have \
-         not: {}; take a full backup",
+    let text = format!(
+        "imported since '{base}' was taken (IMPORT TABLESPACE): {}; an incremental leaves them out, since it takes pages by an LSN that \
+         imported ones lack: take a full backup",
         witness::some(&since)
-    ))
+    );
+    Err(JobError::new(Reason::Verification, text))
 }
 
 /// Leaves the backup's mark. Where that cannot be, the backup is good all the same, and what is taken from it is known less surely.
@@ -133,7 +142,7 @@ fn is_marked(history: &history::History, card: &Card, data_dir: &Path) -> bool {
         Ok(()) => true,
         Err(why) => {
             let data_dir = data_dir.display();
-            warn!(%data_dir, reason = %why, "the backup's mark cannot be left in the data directory: an incremental from it is not held against the server's history");
+            warn!(%data_dir, reason = %why, "the backup's mark cannot be written to the data directory: an incremental from this backup cannot be checked against the server's history");
             false
         }
     }

@@ -2,31 +2,35 @@
 
 use std::sync::Arc;
 
+use super::error::JobError;
 use super::run::{Job, blocking};
 use crate::disk::data_dir::{self, Inventory};
 use crate::disk::places::{self, Awaited};
 use crate::disk::{PlaceError, links};
 use crate::plan::{Destination, Goal, INVENTORY, Restored, Step, Way};
+use crate::records::failure::Reason;
 use crate::repository::history;
 use crate::server::probe;
 
 impl Job {
     /// Before the data directory is filled: looks again whether the server is down and the directory empty, for a prepare may have
     /// taken hours. Gives the step as it is to be run.
-    pub(super) async fn make_ready(&self, mut step: Step) -> Result<Step, String> {
+    pub(super) async fn make_ready(&self, mut step: Step) -> Result<Step, JobError> {
         if !step.fills_data_dir() {
             return Ok(step);
         }
         let (config, executor) = (&self.config, self.world.executor.as_ref());
+        let stopped = probe::is_surely_stopped(executor, config, &config.data_dir).await;
         let stopped =
-            probe::is_surely_stopped(executor, config, &config.data_dir).await.map_err(|why| why.to_string())?;
+            stopped.map_err(|why| JobError::new(Reason::Server, format!("the server cannot be asked: {why}")))?;
         if !stopped {
-            return Err("the server is not stopped any more: nothing was copied to its data directory".to_owned());
+            let text = "the server is not stopped any more: nothing was copied to its data directory";
+            return Err(JobError::new(Reason::Server, text));
         }
         let dir = config.data_dir.clone();
         let is_staged = matches!(&self.plan.goal, Goal::Restore(restore) if restore.staging().is_some());
         if is_staged
-            || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| crate::model::causes(&why))).await?
+            || blocking(move || data_dir::has_leftovers(&dir).map_err(|why| JobError::with_causes(&why))).await?
         {
             step.pipeline.first.args.push("--force-non-empty-directories".to_owned());
         }
@@ -34,7 +38,7 @@ impl Job {
     }
 
     /// Notes what of the data directory will be the restore's own, and sets aside what lies in its way.
-    pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), String> {
+    pub(super) async fn clear_way(&mut self, step: &Step) -> Result<(), JobError> {
         let Goal::Restore(Restored { tmp_dir, work, marks, destination, .. }) = self.plan.goal.clone() else {
             return Ok(());
         };
@@ -45,7 +49,8 @@ impl Job {
         let tree = work.clone();
         // With the data, so that what undoes the one undoes the other.
         blocking(move || {
-            history::lay(&tree, &marks).map_err(|why| format!("'{}' cannot be marked: {why}", tree.display()))
+            history::lay(&tree, &marks)
+                .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be marked: {why}", tree.display())))
         })
         .await?;
         let (tree, own) = (work.clone(), tmp_dir.clone());
@@ -56,11 +61,13 @@ impl Job {
                 links::check_free(&links)?;
                 Awaited::of(&tree, &outside, &links)
             };
-            let awaited = free().map_err(|why| crate::model::causes(&why))?;
+            let awaited = free().map_err(|why| JobError::with_causes(&why))?;
             if !awaited.is_empty() {
-                awaited.write(&own).map_err(|why| format!("'{}' cannot be written to: {why}", own.display()))?;
+                awaited.write(&own).map_err(|why| {
+                    JobError::at_work(&why, format!("'{}' cannot be written to: {why}", own.display()))
+                })?;
             }
-            Ok(awaited)
+            Ok::<_, JobError>(awaited)
         });
         self.awaited = awaited.await?;
         if way != Way::Copy {
@@ -68,15 +75,19 @@ impl Job {
             let inventory = blocking(move || {
                 // What is moved has to be on the disk before: after a power cut a file is known by its size and time of writing.
                 let synced = disk.sync_tree(&work, &shutdown);
-                synced.map_err(|why| format!("'{}' could not be synced to the disk: {why}", work.display()))?;
-                let inventory = Inventory::take(&work).map_err(|why| crate::model::causes(&why))?;
+                synced.map_err(|why| {
+                    JobError::at_work(&why, format!("'{}' could not be synced to the disk: {why}", work.display()))
+                })?;
+                let inventory = Inventory::take(&work).map_err(|why| JobError::with_causes(&why))?;
                 let path = tmp_dir.join(INVENTORY);
-                inventory.write(&path).map_err(|why| format!("'{}' cannot be written: {why}", path.display()))?;
-                Ok(inventory)
+                inventory
+                    .write(&path)
+                    .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be written: {why}", path.display())))?;
+                Ok::<_, JobError>(inventory)
             });
             // Kept from here on, for a failure after this brings back what it finds set aside.
             self.inventory = Some(Arc::new(inventory.await?));
         }
-        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| crate::model::causes(&why))).await
+        blocking(move || data_dir::set_aside(&data_dir).map_err(|why| JobError::with_causes(&why))).await
     }
 }

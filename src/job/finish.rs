@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::JobError;
 use super::run::{Current, Failure, Job, blocking};
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::disk::{self, own};
 use crate::exec::{Finished, Outcome};
+use crate::model::causes;
 use crate::plan::{Destination, Goal, INVENTORY, NewBackup, Restored, Way};
 use crate::records::failure::Reason;
 use crate::records::{RecordsError, Success};
@@ -31,11 +33,11 @@ impl Job {
         current.follow = Some(self.follow_sealing(&current));
         let success = match self.describe(&finished).await {
             Ok(()) => self.make_durable().await,
-            Err(reason) => Err(reason),
+            Err(error) => Err(error),
         };
         let success = match success {
             Ok(success) => success,
-            Err(reason) => return self.fail(current, Some(finished), reason).await,
+            Err(error) => return self.fail(current, Some(finished), error).await,
         };
         let ended = self.ended(&current, Some(&finished), None);
         self.claim.close();
@@ -44,13 +46,13 @@ impl Job {
             // The daemon ends and the records are out of reach: the next start finds the row and decides.
             Err(RecordsError::Closed) => self.log_end(Some("the records were closed before its success was written")),
             Err(why) => {
-                let reason = format!("the records did not take its success: {}", crate::model::causes(&why));
-                self.fail(current, Some(finished), reason).await;
+                let text = format!("the records could not store its success: {}", causes(&why));
+                self.fail(current, Some(finished), JobError::new(Reason::Records, text)).await;
             }
         }
     }
 
-    async fn make_durable(&mut self) -> Result<Success, String> {
+    async fn make_durable(&mut self) -> Result<Success, JobError> {
         match self.plan.goal.clone() {
             Goal::Backup(backup) => self.seal(backup).await,
             Goal::Restore(restore) => {
@@ -73,12 +75,12 @@ impl Job {
     async fn seal(
         &mut self,
         NewBackup { id, base, schedule_id, dir, is_stream }: NewBackup,
-    ) -> Result<Success, String> {
+    ) -> Result<Success, JobError> {
         let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         let made = self.made.as_ref().map(Made::identity);
         let (disk, hashed) = (Arc::clone(&self.disk), mem::take(&mut self.hashed));
         let size = blocking(move || {
-            check_identity(&root, &dir, made)?;
+            check_identity(&root, &dir, made).map_err(|text| JobError::new(Reason::Verification, text))?;
             let seal = |dir: &Path, stop: &CancellationToken| {
                 if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
             };
@@ -86,34 +88,37 @@ impl Job {
                 .and_then(|()| own::unshare(&dir, &stop))
                 .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
                 .and_then(|()| disk.sync_tree(&dir, &stop))
-                .map_err(|why| format!("'{}' could not be sealed and synced to the disk: {why}", dir.display()))
+                .map_err(|why| {
+                    let text = format!("'{}' could not be sealed and synced to the disk: {why}", dir.display());
+                    JobError::at_work(&why, text)
+                })
         })
         .await?;
         Ok(Success::Backup { id, from: base, schedule_id, size })
     }
 
     /// Marks and syncs a folder that stays as it is: whoever starts a server on it may do so beside the live one.
-    async fn keep_folder(&self, restore: &Restored) -> Result<(), String> {
+    async fn keep_folder(&self, restore: &Restored) -> Result<(), JobError> {
         let (stop, root, disk) = (self.world.shutdown.clone(), self.config.backup_dir.clone(), Arc::clone(&self.disk));
         let Restored { work, tmp_dir, marks, .. } = restore.clone();
         blocking(move || {
-            below::close(&root, &work).map_err(|why| format!("'{}' may lead elsewhere: {why}", work.display()))?;
-            history::lay(&work, &marks)
-                .and_then(|()| disk.sync_tree(&tmp_dir, &stop))
-                .map(|_size| ())
-                .map_err(|why| format!("'{}' could not be synced to the disk: {why}", tmp_dir.display()))
+            below::close(&root, &work)
+                .map_err(|why| JobError::at_work(&why, format!("'{}' may lead elsewhere: {why}", work.display())))?;
+            history::lay(&work, &marks).and_then(|()| disk.sync_tree(&tmp_dir, &stop)).map(|_size| ()).map_err(|why| {
+                JobError::at_work(&why, format!("'{}' could not be synced to the disk: {why}", tmp_dir.display()))
+            })
         })
         .await
     }
 
     /// Sees that the data directory is whole, syncs it, and takes away what only a failure needs.
-    async fn keep_data_dir(&self, restore: &Restored, data_dir: PathBuf, way: Way) -> Result<(), String> {
+    async fn keep_data_dir(&self, restore: &Restored, data_dir: PathBuf, way: Way) -> Result<(), JobError> {
         let (stop, root, disk) = (self.world.shutdown.clone(), self.config.backup_dir.clone(), Arc::clone(&self.disk));
         let (inventory, awaited) = (self.inventory.clone(), self.awaited.clone());
         let Restored { work, tmp_dir, .. } = restore.clone();
         blocking(move || {
             let elsewhere = awaited.elsewhere();
-            awaited.check_and_sync().map_err(|why| crate::model::causes(&why))?;
+            awaited.check_and_sync().map_err(|why| JobError::disproved(&why, causes(&why)))?;
             match inventory {
                 Some(moved) => {
                     moved.check_arrived(&data_dir, &elsewhere).and_then(|()| moved.sync(&disk, &data_dir, &stop))
@@ -121,14 +126,15 @@ impl Job {
                 None => data_dir::check_filled(&data_dir, &work, &elsewhere)
                     .and_then(|()| data_dir::sync(&disk, &data_dir, &work, &stop)),
             }
-            .map_err(|why| crate::model::causes(&why))?;
+            .map_err(|why| JobError::disproved(&why, causes(&why)))?;
             // From here on the data directory is what it shall be: without the working copy, or the inventory,
             // nothing undoes it, neither a failure nor the next start. What was set aside is not needed any more.
-            remove(&root, &tmp_dir)?;
+            let cannot = |text| JobError::new(Reason::Other, text);
+            remove(&root, &tmp_dir).map_err(cannot)?;
             if let Way::Rename { staging: Some(staging) } = way {
-                remove(&data_dir, &staging)?;
+                remove(&data_dir, &staging).map_err(cannot)?;
             }
-            data_dir::forget_aside(&data_dir).map_err(|why| crate::model::causes(&why))
+            data_dir::forget_aside(&data_dir).map_err(|why| JobError::with_causes(&why))
         })
         .await
     }
@@ -136,29 +142,34 @@ impl Job {
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
     /// row that says `running`, and the next start takes away the rest. Only a working copy whose data directory could not be
     /// undone stays until that is recorded, since it is what shows that there is something to undo.
-    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut reason: String) {
+    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut error: JobError) {
         // A tool that was never started has stopped nothing, and one that ended well has started it again.
         let is_broken_off = finished.as_ref().is_some_and(|finished| finished.outcome() != Outcome::Exited(0));
         if is_broken_off && matches!(self.plan.goal, Goal::Backup(_)) {
             let config = Arc::clone(&self.config);
-            if blocking(move || Ok(config.stops_replication())).await == Ok(true) {
-                reason.push_str(REPLICA_STOPPED);
+            if blocking(move || Ok::<_, JobError>(config.stops_replication())).await == Ok(true) {
+                error = error.and(REPLICA_STOPPED);
             }
         }
         let undone = self.undo(&current).await;
         let early = if undone.is_ok() { self.remove().await } else { Ok(()) };
         let aftermath = undone.clone().and(early).err();
-        let aftermath = aftermath.map(|why| format!("what it left could not be taken away: {why}"));
-        let failure = Failure { reason: &reason, aftermath: aftermath.as_deref() };
+        let aftermath = aftermath.map(|why| format!("what it left could not be removed: {why}"));
+        let failure = Failure { reason: error.text(), aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
-        let class = Reason::of(ended.return_code, ended.error.as_deref().unwrap_or_default());
+        let said = ended.error.as_deref().unwrap_or_default();
+        let told = finished.as_deref().map(Finished::stderr).unwrap_or_default();
+        let class = error.class(ended.return_code, said, &told);
+        // After the next start this row is counted by its words.
+        debug_assert_eq!(class, Reason::of(ended.return_code, said), "{error}: {said}");
         self.world.jobs.failed(ended.begun.kind, class);
         if undone.is_ok() {
             self.claim.close();
         }
-        let recorded = self.world.records.fail(ended).await.map_err(|why| crate::model::causes(&why)).err();
+        let recorded = self.world.records.fail(ended).await.map_err(|why| causes(&why)).err();
         let late = if undone.is_err() { self.remove().await.err() } else { None };
-        let said: Vec<String> = [Some(reason), aftermath, recorded, late].into_iter().flatten().collect();
+        let said: Vec<String> =
+            [Some(error.text().to_owned()), aftermath, recorded, late].into_iter().flatten().collect();
         self.log_end(Some(&said.join("; ")));
     }
 
@@ -181,10 +192,8 @@ impl Job {
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
             let outside = match (is_complete, is_stopped) {
                 (true, _) => Ok(()),
-                (false, true) => awaited.undo().map_err(|why| crate::model::causes(&why)),
-                (false, false) => {
-                    Err("its server is not surely stopped, so nothing outside it was taken away".to_owned())
-                }
+                (false, true) => awaited.undo().map_err(|why| causes(&why)),
+                (false, false) => Err("its server may still run, so nothing outside it was removed".to_owned()),
             };
             let undone = match inventory {
                 // Once it is removed the restore is complete, whatever failed after that.
@@ -192,7 +201,7 @@ impl Job {
                 _ if is_renamed || !disk::is_directory(&work) => Ok(()),
                 _ => data_dir::undo(&dir, &work, Strangers::Spare),
             };
-            match (undone.map_err(|why| crate::model::causes(&why)), outside) {
+            match (undone.map_err(|why| causes(&why)), outside) {
                 (Err(within), Err(outside)) => Err(format!("{within}; {outside}")),
                 (within, outside) => within.and(outside),
             }
@@ -248,7 +257,7 @@ fn check_identity(root: &Path, dir: &Path, made: Option<Identity>) -> Result<(),
         Ok(_) => {
             Err(format!("'{}' is not the directory that was made for this backup: it was left alone", dir.display()))
         }
-        Err(why) => Err(format!("'{}' cannot be looked at: {why}", dir.display())),
+        Err(why) => Err(format!("'{}' cannot be examined: {why}", dir.display())),
     }
 }
 
@@ -272,6 +281,6 @@ mod tests {
         let other = "'~/full-1' is not the directory that was made for this backup: it was left alone";
         assert_eq!(said(), Err(other.to_owned()));
         fs::remove_dir_all(root.path()).unwrap();
-        assert!(said().unwrap_err().starts_with("'~/full-1' cannot be looked at: "));
+        assert!(said().unwrap_err().starts_with("'~/full-1' cannot be examined: "));
     }
 }

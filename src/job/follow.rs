@@ -133,12 +133,12 @@ async fn like_the_last(root: &Path, id: &str, form: Option<Compression>, is_over
     if found.ok()? == form { measured(dir, is_over).await } else { None }
 }
 
-/// The size of all files in and below a directory; none, where that cannot be told in time.
+/// The size of all files in and below a directory; None if that cannot be told in time.
 pub(crate) async fn measured_whole(place: PathBuf) -> Option<u64> {
     measured(place, &Arc::default()).await
 }
 
-/// The size of all files in and below a directory, or of a file; none, where that cannot be told in time.
+/// The size of all files in and below a directory, or of a file; None if that cannot be told in time.
 async fn measured(place: PathBuf, is_over: &Arc<AtomicBool>) -> Option<u64> {
     let (until, is_over) = (Instant::now() + LONGEST, Arc::clone(is_over));
     let go_on = move || !is_over.load(Ordering::Relaxed) && Instant::now() < until;

@@ -5,6 +5,7 @@
 
 mod begin;
 mod describe;
+mod error;
 mod fill;
 mod finish;
 mod follow;

@@ -30,7 +30,7 @@ use crate::repository::stored;
 use crate::server::probe;
 
 /// What is recorded of a command whose daemon died.
-const REASON: &str = "the daemon was gone before this command was over: it was ended and what it left was taken away";
+const REASON: &str = "the daemon was gone before this command ended: it was stopped, and what it left was removed";
 
 /// How long after INT an orphan is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Error)]
 pub enum RecoverError {
     /// The records cannot be read or written.
-    #[error("what an earlier daemon left running cannot be told from the records")]
+    #[error("the records cannot tell what an earlier daemon left running")]
     Records(#[from] RecordsError),
     /// A process of an earlier daemon would not end.
     #[error("a process that an earlier daemon left cannot be ended: {0}")]
@@ -67,7 +67,7 @@ pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExe
                 Ok(()) => REASON.to_owned(),
                 Err(Leftover { why, keep }) => {
                     kept.extend(keep);
-                    format!("the daemon was gone before this command was over; {why}")
+                    format!("the daemon was gone before this command ended; {why}")
                 }
             };
             if row.kind == "backup" && stops_replication(&row, config).await {
@@ -85,7 +85,7 @@ pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExe
 async fn stops_replication(row: &Interrupted, config: &Config) -> bool {
     let config = config.clone();
     row.command.split(' ').any(crate::config::stops_replication)
-        || blocking(move || Ok(config.stops_replication())).await == Ok(true)
+        || blocking(move || Ok::<_, String>(config.stops_replication())).await == Ok(true)
 }
 
 /// What could not be taken away.
@@ -177,12 +177,12 @@ async fn empty_data_dir(
                 return Ok(());
             }
             // What was set aside stays too: it costs room alone, and a working copy that somebody removed by hand looks the same.
-            let why = "its working copy is gone, as after a complete restore of which only the record is missing";
+            let why = "its working copy is gone, as after a complete restore whose record alone is missing";
             return Err(left(why).into());
         }
     };
     if !probe::is_surely_stopped(executor, config, &dir).await.unwrap_or(false) {
-        let why = left("it may be half filled, but its server is not surely stopped");
+        let why = left("it may be half filled, but its server may still run");
         return Err(Leftover { why, keep: Some(own.to_owned()) });
     }
     let target = dir.clone();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
@@ -15,14 +17,16 @@ use crate::disk::places::Awaited;
 use crate::exec::{Finished, LastLine, Outcome, Running, Terms};
 use crate::model::{CommandId, Moment};
 use crate::plan::{Phase, Plan, Progress, Step};
+use crate::records::failure::Reason;
 use crate::records::process::{Begun, Ended};
 use crate::repository::Origin;
 use crate::witness::ahead::HashingAhead;
 use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
-use crate::witness::{self, Checkpoints, Proof, findings};
+use crate::witness::{self, Checkpoints, Doubt, Proof, findings};
 use crate::world::{Claim, JobStatus, World};
 
+use super::error::JobError;
 use super::follow::{Follow, Following};
 use super::progress::Part;
 
@@ -139,10 +143,10 @@ impl Job {
             if let Some(writing) = writing {
                 writing.end().await;
             }
-            if let Err(reason) = self.check(&step, &finished).await {
+            if let Err(error) = self.check(&step, &finished).await {
                 // Nobody waits for the hashes of what is no backup.
                 drop(hashing);
-                return self.fail(current, Some(finished), reason).await;
+                return self.fail(current, Some(finished), error).await;
             }
             if let Some(hashing) = hashing {
                 self.hashed = hashing.end().await;
@@ -153,40 +157,41 @@ impl Job {
             // A step that cannot be made ready has its row like any other, and that row says why.
             let (next, ready) = match self.make_ready(next.clone()).await {
                 Ok(next) => (next, Ok(())),
-                Err(reason) => (next, Err(reason)),
+                Err(error) => (next, Err(error)),
             };
             let begun = self.begun(&next, Moment::now());
             let ended = self.ended(&current, Some(&finished), None);
             let row = match self.world.records.advance(ended, begun.clone()).await {
                 Ok(row) => row,
                 Err(why) => {
-                    let reason = format!("the records cannot be written: {}", crate::model::causes(&why));
-                    return self.fail(current, Some(finished), reason).await;
+                    let text = format!("the records cannot be written: {}", crate::model::causes(&why));
+                    return self.fail(current, Some(finished), JobError::new(Reason::Records, text)).await;
                 }
             };
             current = Current::new(row, begun, &next, self.part(&next, rest.len()));
             // The way is cleared only now that the row is there: it tells the next start that something was set aside.
             let ready = match ready {
                 Ok(()) => self.clear_way(&next).await,
-                Err(reason) => Err(reason),
+                Err(error) => Err(error),
             };
             running = match ready.and_then(|()| self.start(&next, &mut current)) {
                 Ok(running) => running,
-                Err(reason) => return self.fail(current, None, reason).await,
+                Err(error) => return self.fail(current, None, error).await,
             };
             step = next;
         }
     }
 
     /// Starts a step whose row is written.
-    pub(super) fn start(&self, step: &Step, current: &mut Current) -> Result<Running, String> {
+    pub(super) fn start(&self, step: &Step, current: &mut Current) -> Result<Running, JobError> {
         if self.world.shutdown.is_cancelled() {
-            return Err("the daemon was stopped before it could be started".to_owned());
+            return Err(JobError::new(Reason::Interrupted, "the daemon was stopped before this step began"));
         }
         let watch = step.proof.watch(self.config.flavour.tool());
         let (cancel, last_line) = (self.world.shutdown.clone(), Some(current.last_line.clone()));
         let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, last_line, select: None };
-        let running = self.world.executor.start(&step.pipeline, terms).map_err(|why| why.to_string())?;
+        let started = self.world.executor.start(&step.pipeline, terms);
+        let running = started.map_err(|why| JobError::new(Reason::Tool, why.to_string()))?;
         current.pid = running.pid;
         self.world.records.started(current.row, self.command_id.to_string(), running.pid);
         info!(pid = running.pid, command = %step.pipeline, "started");
@@ -201,26 +206,27 @@ impl Job {
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.
-    async fn check(&mut self, step: &Step, finished: &Arc<Finished>) -> Result<(), String> {
+    async fn check(&mut self, step: &Step, finished: &Arc<Finished>) -> Result<(), JobError> {
         let (proof, finished, tool) = (step.proof.clone(), Arc::clone(finished), self.config.flavour.tool());
         let (copied, place) = (self.copied.take(), self.plan.place(&self.config).to_owned());
         let live = self.live.clone();
         self.copied = blocking(move || {
             let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
-            let copied = copied.map_err(|doubt| crate::model::causes(&doubt))?;
+            let copied = copied.map_err(|doubt| doubted(&doubt))?;
             if let Proof::Backup { dir, base, stream } = &proof {
                 let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
-                let bare = bare.map_err(|doubt| crate::model::causes(&doubt))?;
+                let bare = bare.map_err(|doubt| doubted(&doubt))?;
                 for table in &bare {
-                    warn!("{table}: it was like that on the server, and is in the backup");
+                    warn!("{table}: the server had it like that, and so has the backup");
                 }
                 findings::note_bare(dir, &bare)
-                    .map_err(|why| format!("'{}' cannot be written: {why}", dir.display()))?;
+                    .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be written: {why}", dir.display())))?;
             }
             if let Proof::Prepared { applied: Some(copy), .. } = &proof {
-                below::remove(&place, copy).map_err(|why| format!("'{}' cannot be removed: {why}", copy.display()))?;
+                below::remove(&place, copy)
+                    .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be removed: {why}", copy.display())))?;
             }
-            Ok(copied)
+            Ok::<_, JobError>(copied)
         })
         .await?;
         Ok(())
@@ -297,9 +303,26 @@ fn join(texts: &[&str]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
+/// What a doubt fails a job with: what a program says of itself is its own class.
+fn doubted(doubt: &Doubt) -> JobError {
+    let text = crate::model::causes(doubt);
+    if matches!(doubt, Doubt::Outcome(_)) { JobError::of_program(text) } else { JobError::disproved(doubt, text) }
+}
+
+/// What was to block on the disk panicked.
+#[derive(Debug, Error)]
+#[error("an internal error: {0}")]
+pub(crate) struct Panicked(#[from] JoinError);
+
+impl From<Panicked> for String {
+    fn from(why: Panicked) -> Self {
+        why.to_string()
+    }
+}
+
 /// Does what blocks on the disk where it blocks nobody else.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(format!("an internal error: {why}")))
+pub(crate) async fn blocking<T: Send + 'static, E: From<Panicked> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|why| Err(Panicked(why).into()))
 }

@@ -20,12 +20,11 @@ impl fmt::Display for Located {
 // The system's error is part of its text, so it is no cause beside it.
 impl std::error::Error for Located {}
 
-/// Gives an error the path that it is about: `'/b/monday': Permission denied (os error 13)`. Its kind stays. One that names its path already
-/// is left: what was nearer to the system knows better.
+/// Gives an error of the system's the path that it is about: `'/b/monday': Permission denied (os error 13)`. Its kind stays. One that has words
+/// of its own is left: it names its path already, or is no matter of a path's.
 pub fn at(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     |source| {
-        let is_named = source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Located>);
-        if is_named {
+        if source.get_ref().is_some() {
             return source;
         }
         io::Error::new(source.kind(), Located { path: path.to_owned(), source })
@@ -45,6 +44,11 @@ mod tests {
         let named = at(Path::new("/b/monday"))(at(Path::new("/b/monday/dbcalm.sha256"))(denied));
         assert_eq!(named.kind(), io::ErrorKind::PermissionDenied);
         assert_eq!(crate::model::causes(&named), "'/b/monday/dbcalm.sha256': Permission denied (os error 13)");
-        assert_eq!(at(Path::new("/x"))(io::Error::other("it is odd")).to_string(), "'/x': it is odd");
+        assert_eq!(at(Path::new("/x"))(io::ErrorKind::NotFound.into()).to_string(), "'/x': entity not found");
+        // What says something else than the system is known by what it carries.
+        assert_eq!(
+            at(Path::new("/x"))(io::Error::other("the daemon was stopped")).to_string(),
+            "the daemon was stopped"
+        );
     }
 }

@@ -33,7 +33,7 @@ impl Compression {
         }
     }
 
-    /// The lowest and the highest level that may be set; none, where there is nothing to set.
+    /// The lowest and the highest level that may be set; None if there is nothing to set.
     pub fn levels(self) -> Option<(i32, i32)> {
         match self {
             Self::None => None,

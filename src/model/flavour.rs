@@ -29,7 +29,7 @@ pub struct Tool {
     pub prepared: &'static str,
     /// `backup_type` of a working copy that waits for its next incremental.
     pub applied: &'static str,
-    /// What the tool prints, and an LSN behind it, where a prepare came to the end of the redo log; none where the text is
+    /// What the tool prints, and an LSN behind it, where a prepare came to the end of the redo log; None if the text is
     /// not known from a run.
     pub redo_end: Option<&'static str>,
     /// The process names of the server.

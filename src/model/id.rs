@@ -33,7 +33,7 @@ pub enum BadId {
     #[error("it is longer than 128 bytes")]
     TooLong,
     /// A byte outside `A-Z a-z 0-9 . _ -`.
-    #[error("it may hold A-Z a-z 0-9 . _ - only")]
+    #[error("it may contain only A-Z a-z 0-9 . _ -")]
     Character,
     /// `.` or `-` at its front.
     #[error("it may not begin with '.' or '-'")]

@@ -55,7 +55,8 @@ pub enum Rejection {
     ServerNotRunning,
     /// The server that answers is not that of the settings: a backup of it would be one of other data.
     #[error(
-        "cannot create backup, the server that answers has its data in '{}' and data_dir is '{}': set data_dir to that, or let socket, host or port in the credentials file lead to the other server",
+        "cannot create backup, the server that answers has its data in '{}', but data_dir is '{}': set data_dir to that, or point socket, \
+         host or port in the credentials file at the other server",
         server.display(), data_dir.display()
     )]
     OtherServer {

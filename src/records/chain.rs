@@ -16,7 +16,7 @@ const UP: &str = "WITH RECURSIVE up(id) AS (
 pub struct Recorded {
     /// Its row: the id, what it was taken from, its times and its place.
     pub row: BackupRow,
-    /// Whether its stream was forwarded; none, where the records do not say, as of a directory.
+    /// Whether its stream was forwarded; None if the records do not say, as of a directory.
     pub forwarded: Option<bool>,
 }
 

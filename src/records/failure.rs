@@ -37,20 +37,24 @@ const SERVER: [&str; 7] = [
 
 /// What says that something stored, or a stream, is damaged; our own words.
 const DAMAGED: [&str; 4] = [
-    "is not what it was when the backup was taken",
+    "has changed since the backup was taken",
     "the stream is not whole",
     "has been consumed",
     "is not in the manifest",
 ];
 
 /// What says that it was neither the tool nor what it left; our own words.
-const OWN: [&str; 7] = [
+const OWN: [&str; 11] = [
+    "already exists",
     "could not be sealed and synced",
     "could not be synced",
+    "cannot be created",
+    "cannot be examined",
+    "cannot be given its backup.json",
+    "cannot be searched",
     "cannot be removed",
-    "cannot be made",
+    "cannot be used",
     "cannot be written",
-    "cannot be looked at",
     "an internal error",
 ];
 
@@ -72,20 +76,23 @@ impl Reason {
         }
     }
 
-    /// The class of a failed row.
+    /// What the words of a program or of the system say. None if they say neither that a disk is full nor that it was the server.
+    pub fn told(words: &str) -> Option<Self> {
+        if contains(words, &FULL) { Some(Self::DiskFull) } else { contains(words, &SERVER).then_some(Self::Server) }
+    }
+
+    /// The class of a failed row, whoever wrote it.
     pub fn of(return_code: i32, error: &str) -> Self {
         // Our own reason is the first line; the tool's words may hold anything.
         let first = error.lines().next().unwrap_or_default();
-        let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
+        let says = |words: &[&str]| contains(error, words);
         let begins = |words: &[&str]| words.iter().any(|word| first.contains(word));
         if begins(&["the daemon was gone", "stopped by the daemon", "the daemon was stopped"]) {
             Self::Interrupted
         } else if begins(&["the records "]) {
             Self::Records
-        } else if says(&FULL) {
-            Self::DiskFull
-        } else if says(&SERVER) {
-            Self::Server
+        } else if let Some(told) = Self::told(error) {
+            told
         } else if says(&DAMAGED) {
             Self::Verification
         } else if begins(&OWN) {
@@ -96,6 +103,10 @@ impl Reason {
             Self::Tool
         }
     }
+}
+
+fn contains(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
 }
 
 /// How many jobs failed, by kind and reason.
@@ -164,8 +175,8 @@ mod tests {
             (-9, "mariabackup ended by signal 9\n2026 copying", Reason::Tool),
             (-1, "'/bin/tool' could not be started: No such file or directory (os error 2)", Reason::Tool),
             (0, "mariabackup ended with status 0 but did not say 'completed OK!'", Reason::Verification),
-            (0, "the backup's metadata cannot be believed: '/b/x' has no valid to_lsn", Reason::Verification),
-            (1, "'/b/full-1/a.ibd' is not what it was when the backup was taken", Reason::Verification),
+            (0, "the backup's metadata cannot be trusted: '/b/x' has no valid to_lsn", Reason::Verification),
+            (1, "'/b/full-1/a.ibd' has changed since the backup was taken", Reason::Verification),
             (1, "the stream is not whole: at byte 9: it ends", Reason::Verification),
             (1, "mariabackup: Error writing file 'x' (errno: 28 \"No space left on device\")", Reason::DiskFull),
             (
@@ -177,11 +188,15 @@ mod tests {
             (1, "mariabackup: Error: missing required privilege RELOAD on *.*", Reason::Server),
             (-1, "the server is not stopped any more: nothing was copied to its data directory", Reason::Server),
             (-2, "mariabackup stopped by the daemon, by signal 2\nNo space left on device", Reason::Interrupted),
-            (-1, "the daemon was gone before this command was over: it was ended", Reason::Interrupted),
-            (-1, "the daemon was stopped before it could be started", Reason::Interrupted),
-            (0, "the records did not take its success: the database cannot be used", Reason::Records),
+            (
+                -1,
+                "the daemon was gone before this command ended: it was stopped, and what it left was removed",
+                Reason::Interrupted,
+            ),
+            (-1, "the daemon was stopped before this step began", Reason::Interrupted),
+            (0, "the records could not store its success: the database cannot be used", Reason::Records),
             (0, "'/b/full-1' could not be sealed and synced to the disk: Input/output error", Reason::Other),
-            (-1, "'/b/full-1' cannot be made: Permission denied (os error 13)", Reason::Other),
+            (-1, "'/b/full-1' cannot be created: Permission denied (os error 13)", Reason::Other),
         ];
         for (code, error, wanted) in cases {
             assert_eq!(Reason::of(code, error), wanted, "{code} {error}");

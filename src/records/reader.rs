@@ -275,13 +275,13 @@ impl Reader {
     }
 }
 
-/// Whether this command, which took a backup, forwarded its stream; none, if it took no stream or is not this daemon's.
+/// Whether this command, which took a backup, forwarded its stream; None if it took no stream or is not this daemon's.
 pub(super) fn was_forwarded(command: &str) -> Option<bool> {
     let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
     Some(stored.split(' ').any(|argument| argument == "--forward"))
 }
 
-/// A value as a number: none, where it is of another kind.
+/// A value as a number: None if it is of another kind.
 fn integer(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<i64>> {
     Ok(row.get_ref(index)?.as_i64().ok())
 }

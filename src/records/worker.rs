@@ -248,7 +248,7 @@ impl Thread {
             Err(why) => {
                 if !std::mem::replace(&mut self.stuck, true) {
                     let file = self.path.display();
-                    warn!(%file, reason = %crate::model::causes(&why), "the records cannot be written, going on trying");
+                    warn!(%file, reason = %crate::model::causes(&why), "the records cannot be written: trying again");
                 }
                 if !matches!(&why, RecordsError::Sqlite(why) if is_lock(why)) {
                     self.database = None;
@@ -274,10 +274,10 @@ impl Thread {
             transaction.commit()
         });
         if let Err(why) = written {
-            debug!(reason = %why, "how far the jobs are was not written");
+            debug!(reason = %why, "the jobs' progress could not be written");
         }
         if let Err(why) = unhasten(connection) {
-            debug!(reason = %why, "the database is opened anew");
+            debug!(reason = %why, "the database is opened again");
             self.database = None;
         }
     }
@@ -290,7 +290,7 @@ impl Thread {
             Some(database) => database,
             none => {
                 let database = none.insert(Database::open(&self.path, self.api, SLICE)?);
-                warn!(file = %self.path.display(), "the database was opened anew: it was gone, replaced or out of reach");
+                warn!(file = %self.path.display(), "the database was opened again: it was gone, replaced or out of reach");
                 database
             }
         };

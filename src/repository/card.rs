@@ -44,7 +44,7 @@ pub enum CardError {
         source: io::Error,
     },
     /// It is of a format that came later.
-    #[error("'{}' has format {format}, and this program knows up to {FORMAT}: a newer dbcalm-db-cmd reads it", path.display())]
+    #[error("'{}' has format {format}, but this program knows only up to {FORMAT}: use a newer dbcalm-db-cmd", path.display())]
     Newer {
         /// Which file.
         path: PathBuf,
@@ -184,7 +184,7 @@ impl Card {
         let file = File::from(file);
         let there = file.metadata().map_err(unreadable)?;
         if !there.is_file() || there.len() > MAX_SIZE {
-            return Err(unreadable(io::Error::other("it is no plain file, or a very large one")));
+            return Err(unreadable(io::Error::other("it is not a plain file, or is too large")));
         }
         let mut text = Vec::new();
         file.take(MAX_SIZE).read_to_end(&mut text).map_err(unreadable)?;

@@ -71,7 +71,7 @@ impl History {
         }
     }
 
-    /// The marks, oldest first; none if nothing was ever marked here.
+    /// The marks, oldest first; empty if nothing was ever marked here.
     ///
     /// # Errors
     /// The system's.
@@ -84,7 +84,7 @@ impl History {
         };
         let there = file.metadata()?;
         if !there.is_file() || there.len() > MAX_SIZE {
-            return Err(io::Error::other(format!("'{PLACE}/{NAME}' is no plain file, or a very large one")));
+            return Err(io::Error::other(format!("'{PLACE}/{NAME}' is not a plain file, or is too large")));
         }
         let mut text = String::new();
         file.take(MAX_SIZE).read_to_string(&mut text)?;

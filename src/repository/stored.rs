@@ -8,7 +8,7 @@ use crate::disk::is_directory;
 use crate::model::{BackupId, Compression, Stored, Stream, stream_name};
 use crate::witness::manifest;
 
-/// Looks for the backup `id`; none, if nothing of it is in `backup_dir`.
+/// Looks for the backup `id`; None if nothing of it is in `backup_dir`.
 ///
 /// # Errors
 /// Its manifest cannot be read.

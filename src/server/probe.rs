@@ -89,7 +89,7 @@ pub async fn is_surely_stopped(executor: &dyn CommandExecutor, config: &Config, 
     })
 }
 
-/// Asks the tool at `bin` for its version; none, where it cannot be told `within` that time.
+/// Asks the tool at `bin` for its version; None if it cannot be told `within` that time.
 ///
 /// # Errors
 /// The tool could not be started.

@@ -93,18 +93,18 @@ impl<R: Read> Chunks<R> {
         if head.is_empty() {
             return Ok(None);
         }
-        let cut = || broken("the stream ends in the midst of a chunk".to_owned());
+        let cut = || broken("the stream ends in the middle of a chunk".to_owned());
         let head = part(buffer, head);
         let (magic, rest) = head.split_at_checked(MAGIC.len()).ok_or_else(cut)?;
         if magic != MAGIC {
-            return Err(broken("what should be a chunk does not begin as one".to_owned()));
+            return Err(broken("there is no chunk where one should begin".to_owned()));
         }
         let &[flags, kind, ref length @ ..] = rest else { return Err(cut()) };
         let length = length.first_chunk::<4>().map(|length| u32::from_le_bytes(*length)).ok_or_else(cut)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let is_anew = flags == ANEW && kind == b'P';
         if flags != 0 && !is_anew {
-            return Err(broken(format!("a chunk has flags that are not known: {flags}")));
+            return Err(broken(format!("a chunk has unknown flags: {flags}")));
         }
         let path = self.path(buffer, begin, length)?;
         let kind = match kind {
@@ -119,7 +119,7 @@ impl<R: Read> Chunks<R> {
             b'P' => self.payload(buffer, begin, &path)?,
             other => {
                 return Err(broken(format!(
-                    "a chunk of '{}' is of a type that is not known: '{}'",
+                    "a chunk of '{}' is of an unknown type: '{}'",
                     path.display(),
                     char::from(other).escape_default()
                 )));
@@ -135,7 +135,7 @@ impl<R: Read> Chunks<R> {
         }
         let name = self.append(buffer, length as u64)?;
         if name.len() < length {
-            return Err(broken("the stream ends in the midst of a chunk".to_owned()));
+            return Err(broken("the stream ends in the middle of a chunk".to_owned()));
         }
         let path = PathBuf::from(OsString::from_vec(part(buffer, name).to_vec()));
         if is_clean(&path) {
@@ -148,7 +148,7 @@ impl<R: Read> Chunks<R> {
 
     fn payload(&mut self, buffer: &mut Vec<u8>, begin: u64, path: &Path) -> Result<Kind, StreamError> {
         let broken = |what: &str| StreamError::Broken { at: begin, what: format!("{what} of '{}'", path.display()) };
-        let cut = || broken("the stream ends in the midst of a chunk");
+        let cut = || broken("the stream ends in the middle of a chunk");
         let head = self.append(buffer, PAYLOAD_HEAD as u64)?;
         let head = part(buffer, head);
         let (length, rest) = head.split_first_chunk::<8>().ok_or_else(cut)?;
@@ -163,7 +163,7 @@ impl<R: Read> Chunks<R> {
             return Err(cut());
         }
         if crc32fast::hash(part(buffer, bytes.clone())) != checksum {
-            return Err(broken("a checksum is wrong, in a chunk"));
+            return Err(broken("the checksum is wrong in a chunk"));
         }
         Ok(Kind::Payload { offset, bytes })
     }

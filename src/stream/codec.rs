@@ -131,6 +131,6 @@ pub(super) fn sniff(beginning: &[u8]) -> (Option<Compression>, &'static str) {
     } else if beginning.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         (Some(Compression::Zstd), "zstd")
     } else {
-        (None, "nothing that is known")
+        (None, "in an unknown format")
     }
 }

@@ -25,7 +25,7 @@ use crate::witness::manifest;
 pub struct Extract<'a> {
     /// The stream's name, by the ending of which it is decompressed.
     pub name: &'a str,
-    /// The directory to make; none, if the stream is only looked through.
+    /// The directory to make; None if the stream is only looked through.
     pub into: Option<&'a Path>,
     /// Whose stream it is.
     pub flavour: Flavour,

@@ -106,7 +106,7 @@ impl Inspector {
             Some(_) if !chunk.is_anew => return Err(format!("'{}' goes on after its end", path.display())),
             // That is the work of the tool's last phase, on tables alone.
             _ if chunk.is_anew && !(self.has_definitions && tables::is_copied_again(path)) => {
-                return Err(format!("'{}' is said to be written anew", path.display()));
+                return Err(format!("'{}' is written a second time", path.display()));
             }
             Some(_) | None => {}
         }

@@ -46,7 +46,7 @@ pub enum StreamError {
         wanted: Compression,
     },
     /// Its hash is not the one of its manifest.
-    #[error("'{0}' is not what it was when the backup was taken")]
+    #[error("'{0}' has changed since the backup was taken")]
     Changed(String),
     /// The manifest has no line for it.
     #[error("the manifest '{}' does not name '{name}'", path.display())]

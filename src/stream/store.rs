@@ -166,7 +166,7 @@ impl Store<'_> {
     fn compare(&self, whole: &Whole) -> Result<(), StreamError> {
         match Checkpoints::read(self.into, self.flavour.tool()) {
             Ok(beside) if beside != whole.checkpoints => {
-                let what = "its checkpoints are not those that the tool wrote beside it".to_owned();
+                let what = "its checkpoints differ from those that the tool wrote beside it".to_owned();
                 Err(StreamError::Broken { at: 0, what })
             }
             Ok(_) | Err(_) => Ok(()),

@@ -116,7 +116,7 @@ fn a_flipped_bit_anywhere_in_a_stream_is_refused() {
 fn what_is_no_stream_of_a_backup_is_refused_with_the_reason() {
     let with = |more: Vec<Vec<u8>>| refused(&[small(), more].concat().concat()).unwrap_or_default();
     let cases = [
-        (with(vec![b"and then something else".to_vec()]), "does not begin as one"),
+        (with(vec![b"and then something else".to_vec()]), "no chunk where one should begin"),
         (with(file("shop/a.ibd", b"twice")), "'shop/a.ibd' goes on after its end"),
         (with(file("innodb_corrupted_pages", b"shop/a 7\n20\n")), "it has 'innodb_corrupted_pages'"),
         (with(file("../x", b"")), "is not one of a backup"),
@@ -126,11 +126,11 @@ fn what_is_no_stream_of_a_backup_is_refused_with_the_reason() {
         (with(file("", b"")), "a path has 0 bytes"),
         (with(vec![chunk(b'P', "x", Some((5, b"late")))]), "is for byte 5 where 0 comes next"),
         (with(vec![chunk(b'P', "x", Some((0, b"begun")))]), "it ends before the end of 'x'"),
-        (with(vec![chunk(b'S', "x", None)]), "of a type that is not known: 'S'"),
+        (with(vec![chunk(b'S', "x", None)]), "of an unknown type: 'S'"),
         (refused(b"").unwrap_or_default(), "at byte 0: it is empty"),
         (
             refused(b"hello, world, here I am").unwrap_or_default(),
-            "at byte 0: what should be a chunk does not begin as one",
+            "at byte 0: there is no chunk where one should begin",
         ),
         (
             refused(&file("xtrabackup_info", INFO.as_bytes()).concat()).unwrap_or_default(),
@@ -159,7 +159,7 @@ fn checkpoints_that_differ_from_those_beside_it_are_refused() {
     let beside = dir.path().join("xtrabackup_checkpoints");
     fs::write(&beside, CHECKPOINTS.replace("44760", "44761")).unwrap();
     let why = stored(dir.path(), &small().concat(), Compression::Zstd, 100).unwrap_err();
-    assert!(why.to_string().contains("not those that the tool wrote beside it"), "{why}");
+    assert!(why.to_string().contains("differ from those that the tool wrote beside it"), "{why}");
     fs::write(&beside, CHECKPOINTS).unwrap();
     stored(dir.path(), &small().concat(), Compression::Zstd, 100).unwrap();
 }
@@ -196,7 +196,7 @@ fn a_stream_that_was_swapped_is_told_by_the_manifest() {
         }
         fs::copy(other.join(name(kind)), one.join(name(kind))).unwrap();
         let why = extracted(&one, &dir.path().join(format!("tree{}", kind.name())), kind, true).unwrap_err();
-        assert_eq!(why.to_string(), format!("'{}' is not what it was when the backup was taken", name(kind)));
+        assert_eq!(why.to_string(), format!("'{}' has changed since the backup was taken", name(kind)));
     }
 }
 
@@ -383,9 +383,9 @@ fn what_no_tool_does_to_files_is_refused() {
         (with([open(), removed("shop/m.MYD")].concat()), "is removed before its end"),
         (with([file("shop/m.MYD", b""), renamed("shop/m.MYD", "../m.MYD")].concat()), "is not one of a backup"),
         (with(removed("../m.MYD")), "is not one of a backup"),
-        (with(anew(file("shop/b.ibd", b"rows"))), "is said to be written anew"),
-        (with([file("shop/b.frm", b"x"), anew(file("ibdata1", b"x"))].concat()), "is said to be written anew"),
-        (with(anew(removed("shop/m.MYD"))), "flags that are not known: 2"),
+        (with(anew(file("shop/b.ibd", b"rows"))), "is written a second time"),
+        (with([file("shop/b.frm", b"x"), anew(file("ibdata1", b"x"))].concat()), "is written a second time"),
+        (with(anew(removed("shop/m.MYD"))), "unknown flags: 2"),
     ] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }

@@ -73,7 +73,7 @@ pub fn read(database: &Path) -> All {
 }
 
 /// Adds new results to those that are kept; those of backups that are not recorded any more are dropped. Two that do so at once wait for
-/// each other, and so what is `recorded` is asked for in turn, too; none, if that cannot be known.
+/// each other, and so what is `recorded` is asked for in turn, too; None if that cannot be known.
 ///
 /// # Errors
 /// The file cannot be written.

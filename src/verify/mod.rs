@@ -89,7 +89,7 @@ struct Wanted {
 }
 
 impl Verifier<'_> {
-    /// Looks at the backup `id`; an incremental goes on `from` the end of its base, where that is known. None, if nothing of it is there.
+    /// Looks at the backup `id`; an incremental goes on `from` the end of its base, where that is known. None if nothing of it is there.
     ///
     /// # Errors
     /// This user may not read it: that says nothing of the backup.
@@ -157,7 +157,7 @@ impl Verifier<'_> {
             match renames::noted(dir, tree.files.iter().map(|entry| &entry.path)) {
                 Ok(noted) => swapped_tables(&renames::circles(noted), wanted.is_incremental, found),
                 Err(why) if is_denied(&why) => return Err(why),
-                Err(why) => found.problem(format!("what was renamed cannot be read: {why}")),
+                Err(why) => found.problem(format!("its notes of renamed tables cannot be read: {why}")),
             }
         }
         let tool = self.flavour.tool();
@@ -243,7 +243,7 @@ impl Verifier<'_> {
                     found.problem(format!("'{}' has '{}': no prepare can use it", stream.name, witness::CORRUPT_PAGES));
                 }
                 if beside.is_some_and(|beside| beside != is.to_lsn) {
-                    found.problem(format!("'{}' is another backup than its metadata says", stream.name));
+                    found.problem(format!("'{}' is not the backup that its metadata describes", stream.name));
                 } else if stream.manifest.is_none()
                     && let Err(why) = witness::fits(&stream.path, &is, wanted.is_incremental, wanted.from)
                 {

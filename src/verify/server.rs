@@ -42,19 +42,19 @@ pub enum NotChecked {
     #[error("no {0} is installed here")]
     NoProgram(&'static str),
     /// The server's own directory cannot be made.
-    #[error("'{}' cannot be made", .0.display())]
+    #[error("'{}' cannot be created", .0.display())]
     Scratch(PathBuf, #[source] io::Error),
     /// Something in what was restored leads elsewhere: a server might write there.
-    #[error("what was restored to '{}' leads out of there", .0.display())]
+    #[error("what was restored to '{}' leads out of it", .0.display())]
     LeadsOut(PathBuf, #[source] io::Error),
     /// A program cannot be started.
     #[error(transparent)]
     NotStarted(#[from] crate::exec::NotStarted),
     /// The server ended, or never answered.
-    #[error("no server runs on what was restored: {0}")]
+    #[error("no server starts on what was restored: {0}")]
     NoServer(String),
     /// It was told to stop.
-    #[error("interrupted: nothing can be said of it")]
+    #[error("interrupted: the backup was not checked")]
     Interrupted,
     /// A question was not answered.
     #[error("the server does not say which tables it has: {0}")]

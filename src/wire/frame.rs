@@ -144,7 +144,7 @@ impl Scanner {
                 self.depth = 1;
             }
             State::Before => return Err("the request is not a JSON object"),
-            State::After => return Err("the request goes on behind the object"),
+            State::After => return Err("something follows the request's object"),
             State::Inside if self.in_string => match byte {
                 _ if self.escaped => self.escaped = false,
                 b'\\' => self.escaped = true,
@@ -215,8 +215,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_object_with_something_behind_it_is_refused() {
-        assert_eq!(frame(b"{} {}").await.unwrap_err(), "the request goes on behind the object");
-        assert_eq!(frame(b"{}x").await.unwrap_err(), "the request goes on behind the object");
+        assert_eq!(frame(b"{} {}").await.unwrap_err(), "something follows the request's object");
+        assert_eq!(frame(b"{}x").await.unwrap_err(), "something follows the request's object");
         assert!(frame(b"{}\r\n").await.is_ok());
     }
 
@@ -226,7 +226,7 @@ mod tests {
             let object = format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
             assert_eq!(
                 frame(format!("{object}x").as_bytes()).await.unwrap_err(),
-                "the request goes on behind the object"
+                "something follows the request's object"
             );
             // And nobody waits for what does not come.
             let (mut client, mut server) = tokio::io::duplex(1024);

@@ -19,7 +19,7 @@ impl Peer {
         self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
     }
 
-    /// The peer of a connection; none, if the kernel does not say it.
+    /// The peer of a connection; None if the kernel does not say it.
     pub fn of(stream: &UnixStream) -> Option<Self> {
         let credentials = stream.peer_cred().ok()?;
         Some(Self { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid().unwrap_or_default() })

@@ -140,7 +140,7 @@ proptest! {
         match (&at_once, &in_pieces) {
             // It was answered before the rest came.
             (Framed::Bad(why), Framed::Whole(taken)) => {
-                prop_assert_eq!(why.to_string(), "the request goes on behind the object");
+                prop_assert_eq!(why.to_string(), "something follows the request's object");
                 prop_assert!(bytes.starts_with(taken) && matches!(whole(taken), Framed::Whole(_)));
             }
             (Framed::Whole(_), Framed::Whole(taken)) => prop_assert!(bytes.starts_with(taken)),

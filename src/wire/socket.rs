@@ -27,10 +27,10 @@ pub enum SocketError {
     #[error("another daemon answers at '{}'", .0.display())]
     Taken(PathBuf),
     /// Whatever is there, it is not ours to remove.
-    #[error("'{}' is there and is not a socket", .0.display())]
+    #[error("'{}' exists and is not a socket", .0.display())]
     NotASocket(PathBuf),
     /// The system's own error.
-    #[error("no socket at '{}'", path.display())]
+    #[error("no socket can be created at '{}'", path.display())]
     Io {
         /// Which path.
         path: PathBuf,
@@ -47,7 +47,7 @@ impl SocketError {
             Self::Taken(_) => "stop the other daemon first, or give this one another --socket",
             Self::NotASocket(_) => "move that file away, or give another --socket",
             Self::Io { .. } => {
-                "the directory must exist and be writable for this user, the path shorter than 108 bytes"
+                "the directory must exist and be writable by this user, and the path must be shorter than 108 bytes"
             }
         }
     }

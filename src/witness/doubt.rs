@@ -35,7 +35,7 @@ pub enum Doubt {
     #[error("{0} ended with status 0 but did not say 'completed OK!'")]
     NotCompleted(String),
     /// The files beside the data cannot be believed.
-    #[error("the backup's metadata cannot be believed")]
+    #[error("the backup's metadata cannot be trusted")]
     Metadata(#[from] MetadataError),
     /// A stream whose hash is not in the manifest of its folder.
     #[error("'{}' is not in the manifest", .0.display())]
@@ -73,7 +73,7 @@ pub enum Doubt {
     #[error("{} left out by the tool, which follows no symlink to files of Aria: {}; move them into the data directory", count_tables(.0.len()), some(.0))]
     Elsewhere(Vec<String>),
     /// Tables that took each other's names.
-    #[error("{} given the name of another that was renamed while the tool copied: {}; whose rows it copied cannot be told: take the backup again", count_tables(.0.len()), some(.0))]
+    #[error("{} given the name of another that was renamed while the tool copied: {}; it is not known whose rows it copied: take the backup again", count_tables(.0.len()), some(.0))]
     Crossed(Vec<String>),
     /// Tables of Aria that were truncated or made behind the tool's back.
     #[error("{} truncated or made while the tool copied them, or after that: {}; the backup may have their old rows, take it again", count_aria(.0.len()), some(.0))]
@@ -103,7 +103,7 @@ pub enum Doubt {
     },
     /// The tool went on over pages that are damaged in the server, and no prepare can use them.
     #[error(
-        "the tool found damaged pages in the server and backed them up as they are, listed in '{}': mend the tables, then back up",
+        "the tool found damaged pages in the server and backed them up as they are, listed in '{}': repair the tables, then back up",
         .0.display()
     )]
     CorruptPages(PathBuf),

@@ -64,7 +64,7 @@ pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Resul
 pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     let path = dir.join(NAME);
     let mut text = fs::read(&path).map_err(at(&path))?;
-    let damaged = || at(&path)(io::Error::other("the manifest of the stream is damaged"));
+    let damaged = || io::Error::other(format!("the manifest '{}' of the stream is damaged", path.display()));
     let Some(named) = parse(&text) else { return Err(damaged()) };
     let others = files(dir)?.into_iter().filter(|path| !named.contains_key(path)).collect::<Vec<_>>();
     for (path, hash) in hash_all(dir, &others, stop)? {
@@ -73,7 +73,7 @@ pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     fs::write(&path, text).map_err(at(&path))
 }
 
-/// The names in the manifest of the backup in `dir`; none, if it has none or it is damaged.
+/// The names in the manifest of the backup in `dir`; empty if it has none or it is damaged.
 pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let path = dir.join(NAME);
     let text = match fs::read(&path) {
@@ -103,7 +103,7 @@ pub(crate) fn line(text: &mut Vec<u8>, path: &Path, hash: &str) {
     text.push(b'\n');
 }
 
-/// The hash of each file; none, if the text is no manifest, was cut, or names what is not in its own folder: nothing else is
+/// The hash of each file; None if the text is no manifest, was cut, or names what is not in its own folder: nothing else is
 /// opened on its word.
 pub(crate) fn parse(text: &[u8]) -> Option<BTreeMap<PathBuf, Hash>> {
     const HASH: usize = 64;

@@ -167,7 +167,7 @@ pub(crate) fn check_info(text: &str) -> Result<(), &'static str> {
     ["tool_name", "tool_version", "server_version"].into_iter().find(absent).map_or(Ok(()), Err)
 }
 
-/// What the info file of the backup in `dir` says of tables that were left out; none, if nothing was.
+/// What the info file of the backup in `dir` says of tables that were left out; None if nothing was.
 ///
 /// mariadb-backup 10.11.19 writes `partial = Y` for each of `--databases`, `--tables`, their `-file` and their `-exclude`, also where an
 /// option file says it (seen). `MyRocks` left out by `--skip-rocksdb-backup` is not told of.
@@ -213,7 +213,7 @@ fn read_one(dir: &Path, names: &[&'static str]) -> Result<(PathBuf, String), Met
                 };
             }
             Ok(_) => {
-                let source = io::Error::other("it is no plain file, or a very large one");
+                let source = io::Error::other("it is not a plain file, or is too large");
                 return Err(MetadataError::Unreadable { path, source });
             }
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}

@@ -73,7 +73,7 @@ pub fn whole_tables(
     let (bare, lacking): (Vec<_>, Vec<_>) = lacking.partition(|table| live.is_as_bare(table));
     let (elsewhere, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|table| live.has_symlink(table));
     let (imported, lacking): (Vec<_>, Vec<_>) = lacking.into_iter().partition(Lacking::may_have_none);
-    let taken_away = found.gone.iter().map(|path| format!("'{}' was taken away again", path.display()));
+    let taken_away = found.gone.iter().map(|path| format!("'{}' was removed again", path.display()));
     let lost = lacking.iter().map(ToString::to_string).chain(taken_away).collect::<Vec<_>>();
     if !lost.is_empty() {
         return Err(Doubt::Lost(lost));
@@ -297,6 +297,6 @@ mod tests {
         info("partial = N\n");
         write(CORRUPT_PAGES, "shop/orders 7\n20\n");
         let why = backup(dir.path(), None, None, tool).unwrap_err();
-        assert!(why.to_string().contains("/innodb_corrupted_pages': mend the tables, then back up"), "{why}");
+        assert!(why.to_string().contains("/innodb_corrupted_pages': repair the tables, then back up"), "{why}");
     }
 }

@@ -25,7 +25,7 @@ pub enum Proof {
         dir: PathBuf,
         /// The folder of what it was taken from.
         base: Option<PathBuf>,
-        /// The name of its stream; none, where the folder holds the files themselves.
+        /// The name of its stream; None if the folder holds the files themselves.
         stream: Option<String>,
     },
     /// `completed OK!`, the redo log read to its end, and checkpoints of `work` that have come to those of the copy that was made in
@@ -33,7 +33,7 @@ pub enum Proof {
     Prepared {
         /// The working copy.
         work: PathBuf,
-        /// The private copy of the incremental that was applied, to be removed afterwards; none where the full backup was
+        /// The private copy of the incremental that was applied, to be removed afterwards; None if the full backup was
         /// prepared.
         applied: Option<PathBuf>,
         /// What is stored, for people.

@@ -41,7 +41,7 @@ pub(super) fn shortfall(dir: &Path, last: Lsn) -> Option<(u64, u64)> {
     (size < needed).then_some((size, needed))
 }
 
-/// The size of a log that holds the records up to `last`, by its first bytes; none, where its format is not known or no file
+/// The size of a log that holds the records up to `last`, by its first bytes; None if its format is not known or no file
 /// has room for them.
 pub(crate) fn needed(head: [u8; HEAD], last: Lsn) -> Option<u64> {
     let (number, rest) = head.split_first_chunk()?;

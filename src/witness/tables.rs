@@ -141,7 +141,7 @@ pub(crate) fn lacking(
     (!files.is_empty()).then(|| Lacking { definition: definition.to_owned(), engine: engine.name, files })
 }
 
-/// The files of all partitions; none, if the list is not of the known layout.
+/// The files of all partitions; None if the list is not of the known layout.
 fn of_partitions(definition: &Path, list: &[u8]) -> Option<Vec<PathBuf>> {
     let number = |at: usize| {
         let bytes = list.get(at..)?.first_chunk::<4>()?;

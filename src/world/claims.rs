@@ -50,7 +50,7 @@ enum What {
 }
 
 impl Claims {
-    /// Takes an id for a new backup; none, if another request has it, or has not given it back by `until` although its job is closing.
+    /// Takes an id for a new backup; None if another request has it, or has not given it back by `until` although its job is closing.
     pub async fn claim_id(self: &Arc<Self>, id: &BackupId, until: Instant) -> Option<Claim> {
         self.take(until, |taken| insert(&mut taken.ids, id)).await.then(|| self.claim(What::Id(id.clone())))
     }

@@ -51,7 +51,8 @@ fn use_again(env: &TestEnv) {
     env.full("full-1");
 }
 
-const ANOTHER: &str = "'inc-1' was taken from another backup than the 'full-1' that is here, since an id was used again or a folder exchanged";
+const ANOTHER: &str =
+    "'inc-1' was taken from another backup than the 'full-1' that is here: an id was used again, or a folder exchanged";
 
 const FAULTS: [Fault; 9] = [
     ("gone", |env| fs::remove_dir_all(env.backup("inc-1")).unwrap(), "the files of 'inc-1' are gone", "full-1"),
@@ -60,14 +61,14 @@ const FAULTS: [Fault; 9] = [
     (
         "damaged",
         |env| damage(env, "full-1/shop/orders.ibd"),
-        "'full-1' is damaged, by its last verification: dbcalm-db-cmd show full-1 says how",
+        "the last verification found 'full-1' damaged: dbcalm-db-cmd show full-1 says how",
         "old",
     ),
     ("consumed", consume, "'inc-1' has been consumed: an earlier restore applied it in place", "full-1"),
     (
         "prepared",
         |env| edit(env, "full-1/xtrabackup_checkpoints", |text| text.replace("full-backuped", "full-prepared")),
-        "'full-1' is not as it was taken: backup_type in '~/backups/full-1' is 'full-prepared' where 'full-backuped' was expected",
+        "'full-1' has changed since it was taken: backup_type in '~/backups/full-1' is 'full-prepared' where 'full-backuped' was expected",
         "old",
     ),
     (
@@ -76,7 +77,7 @@ const FAULTS: [Fault; 9] = [
             fs::remove_dir_all(env.backup("inc-1")).unwrap();
             fs::create_dir(env.backup("inc-1")).unwrap();
         },
-        "'inc-1' is not as it was taken: no xtrabackup_checkpoints in '~/backups/inc-1'",
+        "'inc-1' has changed since it was taken: no xtrabackup_checkpoints in '~/backups/inc-1'",
         "full-1",
     ),
     ("used again", use_again, ANOTHER, "full-1"),
@@ -103,7 +104,7 @@ fn no_incremental_is_taken_on_a_chain_that_cannot_be_restored() {
         let said = env.send(r#"{"cmd":"incremental_backup","args":{"id":"x","from_backup_id":"inc-2"}}"#);
         assert_eq!(said, format!(r#"{{"code": 400, "status": "{refused}"}}"#), "{name}");
         let said = stderr(&env, 1, "backup incremental x --from inc-2");
-        let hint = "hint: dbcalm-db-cmd backup full; left out, --from is the newest backup that can be a base\n";
+        let hint = "hint: dbcalm-db-cmd backup full; without --from, the base is the newest backup that can be one\n";
         assert_eq!(said, format!("error: the daemon refused (400): {refused}\n{hint}"), "{name}");
         assert_eq!((env.records(), env.backup("x").exists()), (before, false), "{name}");
         let taken = json(&env, 0, "backup incremental y");
@@ -189,11 +190,11 @@ fn an_id_that_was_used_again_is_not_the_base_of_what_was_taken_before() {
     assert_eq!(
         stderr(&env, 1, "restore inc-2 --target folder"),
         format!(
-            "error: 'inc-2' cannot be restored: {ANOTHER}\nhint: the newest that can be restored is 'full-1': dbcalm-db-cmd list shows all\n"
+            "error: 'inc-2' cannot be restored: {ANOTHER}\nhint: the newest backup that can be restored is 'full-1': dbcalm-db-cmd list shows all\n"
         )
     );
     let restore = crate::harness::daemon::restore_request(&["full-1", "inc-1", "inc-2"], "folder");
-    assert_eq!(env.send(&restore), format!(r#"{{"code": 400, "status": "id_list is no chain: {ANOTHER}"}}"#));
+    assert_eq!(env.send(&restore), format!(r#"{{"code": 400, "status": "id_list is not a chain: {ANOTHER}"}}"#));
     // They are whole themselves, and no damage is told of them.
     let verified = json(&env, 1, "verify inc-2");
     let said: Vec<_> =

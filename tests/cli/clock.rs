@@ -59,8 +59,8 @@ fn a_time_in_the_future_is_told() {
     let warnings: Vec<_> = said.lines().skip_while(|line| !line.starts_with("warning")).take(2).collect();
     let at = env.rows("backup", "id = 'fast'")[0]["start_time"].as_str().unwrap().to_owned();
     assert_snapshot!(warnings.join("\n").replace(&at, "[TIME]"), @r"
-    warning  backup 'fast' is of [TIME] UTC, in the future: the clock was ahead then, or is behind now
-             hint: set the clock right, if it is not: timedatectl; the daemon goes by the order of the records, but the API goes by time and takes this backup for the newest until then
+    warning  backup 'fast' is dated [TIME] UTC, in the future: the clock was ahead then, or is behind now
+             hint: check the clock: timedatectl; the daemon orders backups by their records, but the API orders them by time and takes this one for the newest until then
     ");
     assert_eq!(said.matches("warning ").count(), 1, "{said}");
 }

@@ -61,7 +61,7 @@ fn a_verification_that_is_interrupted_while_its_server_runs_leaves_nothing() {
         kill_process(Pid::from_child(&verify), signal).unwrap();
         let said = said(&verify.wait_with_output().unwrap());
         assert_eq!(said.status, 1, "{signal:?}: {}", said.stderr);
-        assert!(said.stderr.contains("error: interrupted: nothing can be said of it"), "{}", said.stderr);
+        assert!(said.stderr.contains("error: interrupted: the backup was not checked"), "{}", said.stderr);
         assert!(!Path::new(&format!("/proc/{pid}")).exists(), "{signal:?}: its server runs on");
         assert_eq!([env.listing("backups/restores"), env.listing("scratch")], ["(empty)", "(empty)"]);
         fs::remove_dir(&scratch).unwrap();
@@ -89,11 +89,11 @@ fn what_a_verification_that_was_killed_has_left_is_named_and_removed() {
     let is_running = || fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("mariadbd"));
     assert!(is_running(), "there is something to end");
     let said = stdout(&env, 0, "check");
-    assert!(said.contains(" is what a verification that was killed has left\n"), "{said}");
+    assert!(said.contains("a killed verification left '") && said.contains("' behind\n"), "{said}");
     assert!(is_running(), "a check changes nothing");
     let said = super::run(&env, "verify full-1 --quick");
     assert_eq!(said.status, 0, "{}", said.stderr);
-    assert!(said.stderr.contains(", which a verification that was killed had left\n"), "{}", said.stderr);
+    assert!(said.stderr.contains(", which a killed verification had left\n"), "{}", said.stderr);
     assert!(!is_running());
     assert_eq!([env.listing("backups/restores"), env.listing("scratch")], ["(empty)", "(empty)"]);
     assert!(!stdout(&env, 0, "check").contains("killed"));
@@ -122,7 +122,7 @@ fn a_mark_ends_no_tool_of_a_request_and_removes_no_folder_that_was_kept() {
     let scratch = scratch(&env);
     let place = |name: &str| env.path("lib").join(format!(".verifying-{name}"));
     let is_not_believed = |what: &str| {
-        assert!(!stdout(&env, 0, "check").contains("killed has left"), "{what}");
+        assert!(!stdout(&env, 0, "check").contains("killed verification left"), "{what}");
         let said = run(&env, "verify full-1 --quick");
         assert_eq!((said.status, said.stderr.as_str()), (0, ""), "{what}");
         assert!(Path::new(&format!("/proc/{pid}")).exists(), "{what}: the tool was ended");
@@ -163,7 +163,7 @@ fn a_mark_ends_no_tool_of_a_request_and_removes_no_folder_that_was_kept() {
     }
     // And what all these were like is believed where nothing speaks against it.
     let said = run(&env, "verify full-1 --quick");
-    assert!(said.stderr.contains(", which a verification that was killed had left\n"), "{}", said.stderr);
+    assert!(said.stderr.contains(", which a killed verification had left\n"), "{}", said.stderr);
     assert_eq!(env.listing("backups/restores"), "(empty)");
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end(), Some(0));

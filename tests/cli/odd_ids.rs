@@ -72,7 +72,7 @@ fn what_the_go_daemon_allowed_is_listed_verified_and_restored() {
 fn no_client_names_such_ids_and_no_new_backup_has_one() {
     let env = predecessors_chain();
     let refused = env.send(&restore_request(&["my backup", "full:1"], "folder"));
-    assert_snapshot!(refused, @r#"{"code": 400, "status": "in id_list, 'my backup' is not a backup id: it may hold A-Z a-z 0-9 . _ - only"}"#);
+    assert_snapshot!(refused, @r#"{"code": 400, "status": "in id_list, 'my backup' is not a backup id: it may contain only A-Z a-z 0-9 . _ -"}"#);
     let full = env.send(r#"{"cmd":"full_backup","args":{"id":"another one"}}"#);
     assert!(full.starts_with(r#"{"code": 400, "#), "{full}");
     let unknown = env.send(r#"{"cmd":"full_backup","args":{"id":"a","recorded_ids":true}}"#);

@@ -43,13 +43,13 @@ fn a_detached_order_is_followed_by_its_id() {
 fn a_refusal_is_in_the_daemons_words_with_a_hint() {
     let env = TestEnv::start();
     assert_snapshot!(stderr(&env, 3, "backup incremental"), @r"
-    error: there is no backup whose chain is whole, to take an incremental from
-    hint: take a full one first: dbcalm-db-cmd backup full
+    error: no backup can be the base of an incremental
+    hint: take a full backup first: dbcalm-db-cmd backup full
     ");
     env.full("monday");
     assert_snapshot!(stderr(&env, 1, "backup full monday"), @r"
     error: the daemon refused (409): Backup with id monday already exists
-    hint: leave the id out and one is made from the time
+    hint: leave out the id to have one made from the time
     ");
     assert_eq!(run(&env, "backup incremental x --from none").status, 3);
     assert_eq!(run(&env, "backup full ../etc").status, 2);
@@ -63,7 +63,7 @@ fn a_refusal_is_in_the_daemons_words_with_a_hint() {
     std::fs::remove_dir_all(env.backup("tuesday")).unwrap();
     assert_snapshot!(stderr(&env, 1, "restore tuesday --target folder"), @r"
     error: 'tuesday' cannot be restored: the files of 'tuesday' are gone
-    hint: the newest that can be restored is 'monday': dbcalm-db-cmd list shows all
+    hint: the newest backup that can be restored is 'monday': dbcalm-db-cmd list shows all
     ");
 }
 
@@ -72,7 +72,10 @@ fn nobody_at_the_socket_is_a_status_of_its_own() {
     let env = TestEnv::new();
     let said = stderr(&env, 4, "backup full monday");
     assert!(said.starts_with("error: no daemon answers at '~/run/db-cmd.sock': "), "{said}");
-    assert!(said.ends_with("hint: systemctl start dbcalm-db-cmd, or give the daemon's --socket\n"), "{said}");
+    assert!(
+        said.ends_with("hint: systemctl start dbcalm-db-cmd, or name the daemon's socket with --socket\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -81,8 +84,8 @@ fn a_database_restore_asks_first() {
     env.full("monday");
     env.world.stop().unwrap();
     assert_snapshot!(stderr(&env, 2, "restore monday --target database"), @r"
-    error: a database restore asks first, and there is no terminal
-    hint: say --yes
+    error: a database restore asks for confirmation, but there is no terminal
+    hint: confirm with --yes
     ");
     // At a terminal: `script` makes one.
     for (answer, status) in [("n\n", 1), ("y\n", 0)] {
@@ -94,7 +97,7 @@ fn a_database_restore_asks_first() {
         let mut child = asked.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
         let said = said(&child.wait_with_output().unwrap());
-        assert!(said.stdout.contains("Go on? [y/N]"), "{}", said.stdout);
+        assert!(said.stdout.contains("Continue? [y/N]"), "{}", said.stdout);
         assert_eq!(said.status, status, "{}", said.stdout);
         assert_eq!(env.count("restore", "1"), i64::from(status == 0));
     }

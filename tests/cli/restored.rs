@@ -69,7 +69,7 @@ fn what_a_server_can_be_like_is_no_damage() {
         warnings(&report),
         [
             "not checked: shop.search: a backup has no rows of the engine SPHINX",
-            "not checked: shop.blackhole, shop.memory, shop.numbers: its engine has no check"
+            "not checked: shop.blackhole, shop.memory, shop.numbers: its engine has no CHECK TABLE"
         ]
     );
     let count = "SELECT count(*) - 4 FROM information_schema.tables WHERE table_schema IN ('mysql', 'shop') AND table_type <> 'VIEW'";
@@ -90,7 +90,8 @@ fn what_a_server_can_be_like_is_no_damage() {
     assert_eq!(json(&env, 0, "list")["backups"][0]["verified"]["outcome"], "ok");
     let text = stdout(&env, 1, "verify --restore full-1");
     assert!(
-        text.starts_with("unproved full-1  directory  ") && text.contains("\n         hint: verify it where "),
+        text.starts_with("unproved full-1  directory  ")
+            && text.contains("\n         hint: verify it on a machine whose server has "),
         "{text}"
     );
 
@@ -186,7 +187,7 @@ fn a_server_that_cannot_run_on_what_was_restored_says_why() {
     assert!(lines.len() > 3, "{}{}", said.stdout, said.stderr);
     assert!(lines[0].starts_with("unproved full-1  directory  restored, 0 tables checked in "), "{}", said.stdout);
     assert!(
-        lines[1].starts_with("warning  full-1: not checked: no server runs on what was restored: "),
+        lines[1].starts_with("warning  full-1: not checked: no server starts on what was restored: "),
         "{}",
         said.stdout
     );

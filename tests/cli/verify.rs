@@ -74,18 +74,18 @@ fn a_flipped_byte_is_named_and_only_a_closer_look_sees_it() {
     assert_eq!(outcomes(&env, 0, "verify --all --quick"), WHOLE);
     let wanted = [
         "full-1 ok",
-        "inc-1 damaged: 'ibdata1.delta' is not what it was when the backup was taken",
+        "inc-1 damaged: 'ibdata1.delta' has changed since the backup was taken",
         "inc-2 broken: its base 'inc-1' is damaged",
     ];
     assert_eq!(outcomes(&env, 1, "verify inc-2"), wanted);
     let said = stdout(&env, 1, "verify inc-1");
-    assert!(said.contains("DAMAGED  inc-1: 'ibdata1.delta' is not what it was"), "{said}");
+    assert!(said.contains("DAMAGED  inc-1: 'ibdata1.delta' has changed since"), "{said}");
     assert!(said.contains("\n         hint: the chain can be restored up to 'full-1'; "), "{said}");
     // A glance does not take the word back, and the list has it.
     assert_eq!(outcomes(&env, 0, "verify inc-1 --quick"), ["full-1 ok", "inc-1 ok"]);
     let list = stdout(&env, 0, "list");
     assert!(list.contains("  DAMAGED") && list.contains("  BROKEN"), "{list}");
-    assert!(stdout(&env, 0, "show inc-1").contains("\nverified     DAMAGED: 'ibdata1.delta' is not"));
+    assert!(stdout(&env, 0, "show inc-1").contains("\nverified     DAMAGED: 'ibdata1.delta' has changed"));
     // Another backup of the same id was never verified.
     env.database().execute("UPDATE backup SET start_time = '2020-01-01 00:00:00' WHERE id = 'inc-1'", []).unwrap();
     assert_eq!(json(&env, 0, "show inc-1")["verified"], serde_json::Value::Null);
@@ -109,7 +109,7 @@ fn a_missing_file_and_a_damaged_manifest_are_seen_at_a_glance() {
     assert_eq!(outcomes(&env, 1, "verify full-1"), ["full-1 damaged: its manifest 'dbcalm.sha256' is gone"]);
     fs::remove_file(env.path("lib/verified.json")).unwrap();
     let said = stdout(&env, 0, "verify full-1");
-    assert!(said.contains("no manifest: only its metadata was looked at"), "{said}");
+    assert!(said.contains("no manifest: only its metadata was checked"), "{said}");
     assert!(said.ends_with("\nwarning  full-1: no manifest: its bytes were not checked\n"), "{said}");
     let said = json(&env, 0, "verify full-1 --quick");
     assert_eq!(said["backups"][0]["warnings"], serde_json::json!(["no manifest: its bytes were not checked"]));
@@ -195,12 +195,12 @@ fn check_names_folders_without_a_record_and_records_without_a_folder() {
     fs::write(env.backup("backup-old.xbstream.gz"), "x").unwrap();
     fs::write(env.backup("notes.txt"), "x").unwrap();
     assert_snapshot!(warnings(&env), @r"
-    warning  '~/backups/moved' is in backup_dir, and no record names it: it cannot be restored by its id
-             hint: it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/moved' '~/backups/.unrecorded/'
-    warning  '~/backups/backup-old.xbstream.gz' is in backup_dir, and no record names it: it cannot be restored by its id
-             hint: it may be the only copy of a backup, so remove nothing: bring back the records that have it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/backup-old.xbstream.gz' '~/backups/.unrecorded/'
-    warning  backup 'inc-1' is recorded, its files are gone, and 1 taken from it cannot be restored without it
-             hint: if they were moved, put them back into '~/backups'; if they are lost, remove the backup in the API: dbcalm-db-cmd show inc-1
+    warning  '~/backups/moved' is in backup_dir, but no record names it: it cannot be restored by its id
+             hint: it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/moved' '~/backups/.unrecorded/'
+    warning  '~/backups/backup-old.xbstream.gz' is in backup_dir, but no record names it: it cannot be restored by its id
+             hint: it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/backup-old.xbstream.gz' '~/backups/.unrecorded/'
+    warning  backup 'inc-1' is recorded, but its files are gone; backups that need them: 1
+             hint: if they were moved, put them back into '~/backups'; if they are lost, remove the backup in the API; dbcalm-db-cmd show inc-1 says what needs it
     ");
 }
 
@@ -237,7 +237,7 @@ fn a_folder_that_a_running_backup_fills_is_no_stray() {
     env.database().execute("DELETE FROM backup", []).unwrap();
     assert_eq!(warnings(&env), "");
     env.database().execute("UPDATE process SET status = 'failed'", []).unwrap();
-    assert!(warnings(&env).contains("backups/full-1' is in backup_dir, and no record names it"));
+    assert!(warnings(&env).contains("backups/full-1' is in backup_dir, but no record names it"));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_cut_stream_is_seen_by_its_content_and_one_that_is_gone_by_a_glance() {
     assert_eq!(said[2], "inc-2 broken: its base 'inc-1' is damaged");
     fs::copy(env.backup("full-1/backup-full-1.xbstream.zst"), &stream).unwrap();
     let said = outcomes(&env, 1, "verify inc-1");
-    assert_eq!(said[1], "inc-1 damaged: 'backup-inc-1.xbstream.zst' is not what it was when the backup was taken");
+    assert_eq!(said[1], "inc-1 damaged: 'backup-inc-1.xbstream.zst' has changed since the backup was taken");
     // What is named in the manifest and is not there was not forwarded, by the command that took it.
     fs::remove_file(&stream).unwrap();
     let gone = "inc-1 damaged: its stream 'backup-inc-1.xbstream.zst' is gone: it was stored here, not forwarded";
@@ -273,7 +273,7 @@ fn a_cut_stream_is_seen_by_its_content_and_one_that_is_gone_by_a_glance() {
     let command = "replace(command, '--threads', '--forward --threads')";
     env.database().execute(&format!("UPDATE process SET command = {command}"), []).unwrap();
     assert_eq!(outcomes(&env, 0, "verify inc-2"), ["full-1 ok", "inc-1 elsewhere", "inc-2 ok"]);
-    assert!(stdout(&env, 0, "verify inc-1").contains("not here inc-1  forwarded  only its metadata was looked at\n"));
+    assert!(stdout(&env, 0, "verify inc-1").contains("not here inc-1  forwarded  only its metadata was checked\n"));
 }
 
 #[test]

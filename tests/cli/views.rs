@@ -59,7 +59,7 @@ fn backups_are_listed_as_chains_and_broken_ones_say_why() {
     assert_eq!(stdout(&env, 0, "list --quiet"), "");
     assert_snapshot!(stderr(&env, 3, "list --chain none"), @r"
     error: no backup 'none' is recorded
-    hint: dbcalm-db-cmd list names them all
+    hint: dbcalm-db-cmd list shows all backups
     ");
     assert_eq!(run(&env, "list --since soon").status, 2);
 }
@@ -75,12 +75,12 @@ fn a_backup_is_shown_with_its_chain_and_what_depends_on_it() {
     assert_eq!(shown["needed_by"], serde_json::json!(["wednesday"]));
     assert_eq!(shown["command_id"], tuesday.as_str());
     assert_eq!(shown["path"], env.backup("tuesday").display().to_string());
-    assert!(stdout(&env, 0, "show tuesday").contains("needed by    wednesday: removing this one breaks them\n"));
+    assert!(stdout(&env, 0, "show tuesday").contains("needed by    wednesday: removing this backup breaks them\n"));
     assert_eq!(json(&env, 0, "show latest")["id"], "wednesday");
     assert_eq!(json(&env, 0, &format!("show {tuesday}"))["args"]["id"], "tuesday");
     assert_snapshot!(stderr(&env, 3, "show none"), @r"
     error: no backup or command 'none' is recorded
-    hint: dbcalm-db-cmd list names the backups, list processes the commands
+    hint: dbcalm-db-cmd list shows the backups, list processes the commands
     ");
 }
 
@@ -99,7 +99,7 @@ fn a_failure_is_listed_and_its_logs_say_why() {
     assert_eq!((&status["status"], &status["return_code"]), (&"failed".into(), &3.into()));
     assert!(
         stdout(&env, 1, &format!("status {failed}"))
-            .ends_with(&format!("hint: dbcalm-db-cmd logs {failed} has all that the tool said\n"))
+            .ends_with(&format!("hint: dbcalm-db-cmd logs {failed} shows all that the tool said\n"))
     );
     let logs = stdout(&env, 0, &format!("logs {failed}"));
     assert!(logs.starts_with("step 1 of 1: failed, return code 3\n  $ ") && logs.contains("\nerror:\n"), "{logs}");
@@ -114,7 +114,7 @@ fn records_that_cannot_be_read_are_a_failure_with_a_hint() {
     assert!(stderr(&env, 1, "list").starts_with("error: the database file cannot be opened: "));
     assert!(!env.path("lib/db.sqlite3").exists());
     fs::write(env.path("lib/db.sqlite3"), "no database at all, but longer than a header").unwrap();
-    assert!(stderr(&env, 1, "list").contains("\nhint: dbcalm-db-cmd check says"));
+    assert!(stderr(&env, 1, "list").contains("\nhint: check the database: dbcalm-db-cmd check"));
 }
 
 #[test]

@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::container::WHOLE;
-use super::{PATIENCE, TestEnv, program, wait_for};
+use super::{PATIENCE, TestEnv, program, wait_for, wait_within};
 
 /// A daemon that was started.
 #[derive(Debug)]
@@ -142,8 +143,13 @@ impl TestEnv {
 
     /// Waits until the daemon has ended, whatever ended it; gives its exit status, none if a signal ended it.
     pub(crate) fn wait_for_end(&self) -> Option<i32> {
+        self.wait_for_end_within(PATIENCE)
+    }
+
+    /// The same, for as long as it may take.
+    pub(crate) fn wait_for_end_within(&self, patience: Duration) -> Option<i32> {
         let mut daemon = self.daemon.borrow_mut().take().unwrap();
-        match wait_for("the daemon to end", || daemon.try_wait()) {
+        match wait_within(patience, "the daemon to end", || daemon.try_wait()) {
             Ended::Status(status) => Some(status),
             Ended::Killed => None,
         }

@@ -326,13 +326,18 @@ pub(crate) fn redact(text: &str) -> String {
 }
 
 /// Waits until there is something, bounded by [`PATIENCE`].
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, look)
+}
+
+/// The same, bounded by this time.
+pub(crate) fn wait_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < until, "waited {PATIENCE:?} in vain for {what}");
+        assert!(Instant::now() < until, "waited {patience:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

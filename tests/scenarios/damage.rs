@@ -54,7 +54,7 @@ pub(crate) fn a_stored_backup_that_was_damaged_is_not_restored(stand: &mut dyn S
     let table = names.into_iter().find(|path| path.exists()).unwrap();
     let whole = fs::read(&table).unwrap();
     let name = table.file_name().unwrap().display();
-    let wanted = format!("copy: 'shop/{name}' is not what it was when the backup was taken");
+    let wanted = format!("copy: 'shop/{name}' has changed since the backup was taken");
 
     fs::rename(&table, stand.env().path("aside")).unwrap();
     assert_eq!(refused(stand, &["full-1"]), wanted);

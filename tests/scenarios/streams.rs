@@ -138,7 +138,7 @@ pub(crate) fn what_is_forwarded_is_fetched(stand: &mut dyn Stand) {
     reload(stand, &[("fetch", &format!("cat \"{there}/inc-1-incremental-full-1\""))]);
     stand.env().restore(&["full-1"], "database");
     stand.env().expect_log("restore failed");
-    assert!(stand.env().newest("error").contains("is not what it was when the backup was taken"));
+    assert!(stand.env().newest("error").contains("has changed since the backup was taken"));
     assert_eq!(fs::read_dir(stand.data_dir()).unwrap().count(), 0);
 
     reload(stand, &[("fetch", &format!("cat \"{there}/{told}\""))]);

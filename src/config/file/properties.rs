@@ -114,7 +114,7 @@ proptest! {
         let streams = Config::parse(&format!("{LEAST}stream: {yes}\n")).unwrap();
         prop_assert!(streams.streaming.is_some());
         let found = problem(&format!("{LEAST}stream: {other}\n"));
-        prop_assert_eq!((found.text.as_str(), found.line), ("stream is neither true nor false", Some(3)));
+        prop_assert_eq!((found.text.as_str(), found.line), ("stream must be true or false", Some(3)));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<'a> Raw<'a> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
-            Some(_) => Err(self.problem(key, format!("{key} must be a text"), format!("write '{key}: {example}'"))),
+            Some(_) => Err(self.problem(key, format!("{key} must be text"), format!("write '{key}: {example}'"))),
         }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Raw<'a> {
         if text.contains(char::is_control) {
             return Err(self.problem(
                 key,
-                format!("{key} '{}' holds a control character", text.escape_debug()),
+                format!("{key} '{}' contains a control character", text.escape_debug()),
                 format!("write '{key}: {example}' or another path"),
             ));
         }
@@ -159,7 +159,7 @@ impl<'a> Raw<'a> {
             Some(number) => Ok(Some(number)),
             None => Err(self.problem(
                 key,
-                format!("{key} is no whole number from {least} to {most}"),
+                format!("{key} must be a whole number from {least} to {most}"),
                 format!("write '{key}: {least}', or leave it out for the default"),
             )),
         }
@@ -179,7 +179,7 @@ impl<'a> Raw<'a> {
             "false" | "no" | "off" | "n" | "0" => Ok(false),
             _ => Err(self.problem(
                 key,
-                format!("{key} is neither true nor false"),
+                format!("{key} must be true or false"),
                 format!("write '{key}: true' or '{key}: false'"),
             )),
         }

@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         verdict: Verdict::NotWhole(
-            "makes a success of a backup with damaged pages, which no prepare can use: mend the table in the server, then back up",
+            "lets a backup with damaged pages succeed, which no prepare can use: repair the table in the server, then back up",
         ),
         names: &["log-innodb-page-corruption"],
     },
@@ -217,7 +217,7 @@ pub(super) const ROWS: &[Row] = &[
         names: &["generate-transition-key"],
     },
     Row {
-        verdict: Verdict::NotHere("would be seen by every user: passwords belong in the credentials file"),
+        verdict: Verdict::NotHere("would be visible to every user: passwords belong in the credentials file"),
         names: &["password", "transition-key"],
     },
     Row { verdict: Verdict::NotHere("is what the setting 'parallel' is for"), names: &["parallel"] },
@@ -228,7 +228,7 @@ pub(super) const ROWS: &[Row] = &[
         names: &["stream", "fifo-dir", "fifo-streams", "fifo-timeout"],
     },
     Row {
-        verdict: Verdict::NotHere("is the daemon's own to say"),
+        verdict: Verdict::NotHere("is set by the daemon itself"),
         names: &[
             "backup",
             "backup-incremental-base",
@@ -248,7 +248,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        verdict: Verdict::NotHere("makes something else of the call than a backup"),
+        verdict: Verdict::NotHere("makes the tool do something other than a backup"),
         names: &[
             "apply-log",
             "copy-back",
@@ -266,7 +266,7 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row {
-        verdict: Verdict::NotHere("is of a prepare or a copy-back, and a restore does not get it from here"),
+        verdict: Verdict::NotHere("belongs to a prepare or a copy-back, which do not get it from backup_options"),
         names: &[
             "apply-log-only",
             "apply-redo-only",

@@ -80,7 +80,7 @@ impl Inventory {
         path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     }
 
-    /// Reads it; none, if it was not written: then nothing was moved.
+    /// Reads it; None if it was not written: then nothing was moved.
     ///
     /// # Errors
     /// The system's, or that it is no inventory.

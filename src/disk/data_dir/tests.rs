@@ -69,7 +69,10 @@ fn left_overs_count_as_nothing_and_all_else_counts() {
     }
     fs::write(dirs.data.join("lost+found/#1"), "").unwrap();
     assert!(matches!(check_empty(&dirs.data), Err(DataDirError::NotEmpty(_))));
-    assert!(matches!(check_empty(&dirs.data.join("my.cnf")), Err(DataDirError::Io { .. })), "a file is no directory");
+    assert!(
+        matches!(check_empty(&dirs.data.join("my.cnf")), Err(DataDirError::Io { .. })),
+        "a file is not a directory"
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Remains {
         let told = |place: &str| args.pointer(place).and_then(Value::as_str);
         if row.kind == "backup" {
             let id: Option<BackupId> = told("/id").and_then(|id| id.parse().ok());
-            let id = id.ok_or("its id cannot be told, so nothing was taken away")?;
+            let id = id.ok_or("its id is not known, so nothing was removed")?;
             let dir = config.backup_dir.join(id.as_str());
             // Another directory's backup is not this daemon's to remove.
             return if option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir) {
@@ -72,7 +72,7 @@ impl Remains {
             };
         }
         let tmp_dir = told("/tmp_dir").map(Path::new);
-        let tmp_dir = tmp_dir.ok_or("its directory cannot be told, so nothing was taken away")?;
+        let tmp_dir = tmp_dir.ok_or("its directory is not known, so nothing was removed")?;
         let dir = own(tmp_dir, &config.backup_dir).ok_or_else(|| left(tmp_dir))?;
         let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let room = config.data_dir.join(format!("{RESTORING}{name}"));

@@ -84,10 +84,10 @@ async fn what_a_row_does_not_tell_is_not_taken_away() {
     let elsewhere = tempfile::tempdir().unwrap();
     let args = |key: &str, dir: &Path| format!(r#"{{"{key}": "{}"}}"#, dir.display());
     let cases = [
-        ("backup", "{}".to_owned(), "its id cannot be told, so nothing was taken away"),
-        ("backup", r#"{"id": "../data"}"#.to_owned(), "its id cannot be told, so nothing was taken away"),
+        ("backup", "{}".to_owned(), "its id is not known, so nothing was removed"),
+        ("backup", r#"{"id": "../data"}"#.to_owned(), "its id is not known, so nothing was removed"),
         ("backup", r#"{"id": "mine"}"#.to_owned(), "'~/backups/mine' was left as it is"),
-        ("restore", "not JSON".to_owned(), "its directory cannot be told, so nothing was taken away"),
+        ("restore", "not JSON".to_owned(), "its directory is not known, so nothing was removed"),
         ("restore", args("tmp_dir", &elsewhere.path().join(MOMENT)), "' was left as it is"),
     ];
     for (kind, args, said) in cases {
@@ -96,7 +96,7 @@ async fn what_a_row_does_not_tell_is_not_taken_away() {
         fs::create_dir_all(elsewhere.path().join(MOMENT)).unwrap();
         past.row(kind, "/bin/tool --backup --target-dir=/somewhere/mine", &args);
         let rows = past.recover(&[]).await;
-        assert!(rows.starts_with("failed -1 the daemon was gone before this command was over; "), "{args}: {rows}");
+        assert!(rows.starts_with("failed -1 the daemon was gone before this command ended; "), "{args}: {rows}");
         assert!(rows.ends_with(said), "{args}: {rows}");
         assert!(past.path("backups/mine").exists() && elsewhere.path().join(MOMENT).exists(), "{args}");
     }
@@ -137,7 +137,7 @@ async fn a_copy_back_whose_working_copy_is_gone_is_left_alone_or_was_never_begun
     fs::create_dir(past.path("data")).unwrap();
     fs::write(past.path("data/orders.ibd"), "an order").unwrap();
     let rows = past.recover(&[]).await;
-    assert!(rows.ends_with("'~/data' was left as it is: its working copy is gone, as after a complete restore of which only the record is missing"), "{rows}");
+    assert!(rows.ends_with("'~/data' was left as it is: its working copy is gone, as after a complete restore whose record alone is missing"), "{rows}");
     assert_eq!(fs::read_to_string(past.path("data/orders.ibd")).unwrap(), "an order");
 }
 
@@ -151,7 +151,7 @@ async fn a_data_directory_is_not_emptied_under_a_server_and_what_shows_its_state
     }
     let rows = past.recover(&[0]).await;
     assert!(
-        rows.ends_with("'~/data' was left as it is: it may be half filled, but its server is not surely stopped"),
+        rows.ends_with("'~/data' was left as it is: it may be half filled, but its server may still run"),
         "{rows}"
     );
     assert!(past.path("data/orders.ibd").exists() && work.join("orders.ibd").exists());

@@ -24,7 +24,7 @@ async fn a_backup_whose_folder_cannot_be_made_is_told_to_the_client_and_recorded
     fs::remove_dir(bench.dir.path().join("backups")).unwrap();
     let refused = bench.backup().await.unwrap_err();
     let dir = bench.dir.path().join("backups/full-1");
-    assert_eq!(refused, format!("'{}' cannot be made: No such file or directory (os error 2)", dir.display()));
+    assert_eq!(refused, format!("'{}' cannot be created: No such file or directory (os error 2)", dir.display()));
     assert_eq!((bench.rows().as_str(), error(&bench)), ("failed -1", refused));
 }
 

@@ -72,7 +72,7 @@ fn verdict(rows: &[(&str, &str)]) -> Verdict {
         _ if said(UNDERNEATH).is_some() => {
             Verdict::Nothing("it has no rows of its own, and a table underneath is not there".to_owned())
         }
-        [] if said(NO_CHECK).is_some() => Verdict::Nothing("its engine has no check".to_owned()),
+        [] if said(NO_CHECK).is_some() => Verdict::Nothing("its engine has no CHECK TABLE".to_owned()),
         [] => Verdict::Well,
         // The last row of several says only that there are others.
         [first @ .., "Corrupt"] if !first.is_empty() => Verdict::Damaged(first.join("; ")),
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(of(&["error\tCorrupt"]), damaged("Corrupt"));
         assert_eq!(of(&["status\tOperation failed"]), damaged("Operation failed"));
         let nothing = of(&["note\tThe storage engine for the table doesn't support check"]);
-        assert_eq!(nothing, Verdict::Nothing("its engine has no check".to_owned()));
+        assert_eq!(nothing, Verdict::Nothing("its engine has no CHECK TABLE".to_owned()));
         let discarded = ["Warning\tTablespace has been discarded for table `a`", "error\tCorrupt"];
         assert_eq!(of(&discarded), Verdict::Nothing("its tablespace was discarded".to_owned()));
         let underneath = [

@@ -21,7 +21,7 @@ pub(crate) fn check(input: &[u8]) {
     match (&at_once, &in_pieces) {
         // It was answered before the rest came.
         (Framed::Bad(why), Framed::Whole(taken)) => {
-            assert_eq!(why.to_string(), "the request goes on behind the object");
+            assert_eq!(why.to_string(), "something follows the request's object");
             assert!(bytes.starts_with(taken) && matches!(frame(&[], taken), Framed::Whole(_)));
         }
         (Framed::Whole(one), Framed::Whole(other)) => assert_eq!(one.trim_ascii_end(), other.trim_ascii_end()),
