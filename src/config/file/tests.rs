@@ -218,5 +218,5 @@ fn what_the_apis_own_readers_take_for_theirs_is_taken() {
             "a name may be a number"
         );
     }
-    assert!(problem(&format!("{LEAST}host: !x y\n")).contains("host must be a text"));
+    assert!(problem(&format!("{LEAST}host: !x y\n")).contains("host must be text"));
 }
