@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, wait_for};
@@ -235,6 +235,39 @@ fn ddl_while_a_real_tool_copies_loses_no_table_in_silence() {
 #[test]
 fn ddl_while_a_real_tool_streams_loses_no_table_in_silence() {
     races("true");
+}
+
+const IS_LATER: &str = "SELECT now() > max(create_time) FROM information_schema.tables WHERE table_schema = 'shop'";
+
+/// The tool copies tables of `MyISAM` before all DDL waits, and a `TRUNCATE` is not in the log of DDL that it goes by after that.
+#[test]
+fn a_table_of_myisam_that_is_truncated_after_it_was_copied_is_no_success() {
+    if !is_installed() {
+        return;
+    }
+    let server = MariaDb::start();
+    for form in ["", "true"] {
+        let mut env = TestEnv::real(&server);
+        env.set("stream", form);
+        env.set("parallel", "1");
+        env.start_daemon();
+        server.sql(
+            "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop;
+             CREATE TABLE m1 (a INT, b CHAR(250)) ENGINE=MyISAM; INSERT INTO m1 SELECT seq, 'x' FROM seq_1_to_60000;
+             CREATE TABLE m2 LIKE m1; INSERT INTO m2 SELECT * FROM m1; CREATE TABLE m3 LIKE m1; INSERT INTO m3 SELECT * FROM m1",
+        );
+        assert!(env.send(r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#).contains("202"));
+        let tool = server.stop_between_tables_of_myisam();
+        // The server keeps whole seconds.
+        wait_for("another second than the tables were made in", || server.sql(IS_LATER).contains('1').then_some(()));
+        server.sql("USE shop; TRUNCATE TABLE m1; TRUNCATE TABLE m2; TRUNCATE TABLE m3");
+        kill_process(tool, Signal::CONT).unwrap();
+        env.settled();
+        let (status, error) = (env.newest("status"), env.newest("error"));
+        assert_eq!(status, "failed", "{form}");
+        assert!(error.contains("truncated or made while the tool copied") && error.contains("shop.m"), "{error}");
+        env.expect_log("backup failed");
+    }
 }
 
 /// `DATA DIRECTORY` of Aria: mariadb-backup leaves the table out, always.

@@ -58,7 +58,7 @@ impl Job {
             let info = witness::info(&dir, tool).map_err(unreadable)?;
             let found = imported::find(&data_dir).or_else(|why| {
                 let is_none = why.kind() == ErrorKind::NotFound;
-                let text = || format!("'{}' cannot be looked through for imported tables: {why}", data_dir.display());
+                let text = || format!("'{}' cannot be searched for imported tables: {why}", data_dir.display());
                 if is_none { Ok(Vec::new()) } else { Err(JobError::at_work(&why, text())) }
             })?;
             if let Some(base) = &base {

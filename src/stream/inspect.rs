@@ -7,7 +7,7 @@ use super::StreamError;
 use super::chunks::{Chunk, Kind};
 use crate::model::Tool;
 use crate::witness::findings::Findings;
-use crate::witness::{CORRUPT_PAGES, Checkpoints, aria, metadata, redo, renames, tables};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, index, metadata, redo, renames, tables};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";
@@ -163,8 +163,8 @@ impl Inspector {
         if tables::is_definition(path) {
             return tables::HEAD;
         }
-        if aria::is_index(path) {
-            return aria::HEAD;
+        if index::is_index(path) {
+            return index::told_by(path);
         }
         let is_metadata = path.to_str().is_some_and(|name| {
             name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
@@ -183,8 +183,9 @@ impl Inspector {
         let lacking = definitions.filter_map(|(path, file)| tables::lacking(path, &file.beginning, read, is_there));
         let mut lacking = lacking.collect::<Vec<_>>();
         lacking.sort();
-        let indexes = self.files.iter().filter(|(path, _)| aria::is_index(path));
-        let indexes = indexes.filter_map(|(path, file)| Some((path.clone(), aria::place(&file.beginning)?))).collect();
+        let indexes = self.files.iter().filter(|(path, _)| index::is_index(path));
+        let mark = |path: &Path, file: &File| index::mark(path, &file.beginning, file.length);
+        let indexes = indexes.filter_map(|(path, file)| Some((path.clone(), mark(path, file)?))).collect();
         Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames), indexes }
     }
 

@@ -75,8 +75,8 @@ pub enum Doubt {
     /// Tables that took each other's names.
     #[error("{} given the name of another that was renamed while the tool copied: {}; it is not known whose rows it copied: take the backup again", count_tables(.0.len()), some(.0))]
     Crossed(Vec<String>),
-    /// Tables of Aria that were truncated or made behind the tool's back.
-    #[error("{} truncated or made while the tool copied them, or after that: {}; the backup may have their old rows, take it again", count_aria(.0.len()), some(.0))]
+    /// Tables that were truncated or made behind the tool's back.
+    #[error("{} truncated or made while the tool copied them, or after that: {}; the backup may have their old rows, take it again", count_tables(.0.len()), some(.0))]
     Emptied(Vec<String>),
     /// InnoDB's tables of an incremental that took each other's names.
     #[error("{} with each other while the tool copied: {}; it cannot apply such an incremental, take the backup again", count_swapped(.0.len()), some(.0))]
@@ -129,10 +129,6 @@ const NAMED: usize = 5;
 
 fn count_tables(count: usize) -> String {
     if count == 1 { "1 table was".to_owned() } else { format!("{count} tables were") }
-}
-
-fn count_aria(count: usize) -> String {
-    if count == 1 { "1 table of Aria was".to_owned() } else { format!("{count} tables of Aria were") }
 }
 
 fn count_swapped(count: usize) -> String {

@@ -20,7 +20,7 @@ pub struct Findings {
     pub gone: Vec<PathBuf>,
     /// InnoDB's tables that took each other's names, which makes an incremental one that cannot be applied.
     pub swapped: Vec<PathBuf>,
-    /// The index files of Aria's tables, and the place in its log that each has in its head.
+    /// The files that tell whether a table was made anew, and what each says.
     pub indexes: Vec<(PathBuf, String)>,
 }
 

@@ -5,13 +5,14 @@
 //! each `BACKUP STAGE START`: a line for each statement, of fields with tabs between them (read from a MariaDB 10.11.19).
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::aria;
+use super::index;
 use super::tables::Lacking;
 
 /// The server's log of DDL during a backup, in its data directory.
@@ -66,21 +67,22 @@ impl Live {
         table.files.iter().any(is_symlink)
     }
 
-    /// The tables of Aria whose index is no longer what was copied of it, in order; but for those that were renamed meanwhile.
+    /// The tables that were made anew since they were copied, in order; but for those of Aria that were renamed meanwhile.
     /// What the tool copies again at the end, while all DDL waits, is what the server has. It does not always do so: of a table that it copied
     /// in the midst of a `CREATE … SELECT` it kept the rows of that moment (seen with mariadb-backup 10.11.19).
     pub(super) fn emptied(&self, indexes: &[(PathBuf, String)]) -> Vec<String> {
-        let differs = |(path, place): &&(PathBuf, String)| {
+        let differs = |(path, mark): &&(PathBuf, String)| {
             // What is gone by now was dropped when the backup was over.
-            aria::place_in(&self.data_dir.join(path)).is_ok_and(|now| now.is_some_and(|now| now != *place))
+            index::is_anew(&self.data_dir.join(path), mark, self.begin).unwrap_or(false)
         };
-        let mut tables = indexes.iter().filter(differs).map(|(path, _)| table_of(path)).collect::<Vec<_>>();
-        if !tables.is_empty()
+        let mut anew = indexes.iter().filter(differs).map(|(path, _)| path).collect::<Vec<_>>();
+        if !anew.is_empty()
             && let Some(log) = self.ddl_log()
         {
             let renamed = renamed(log);
-            tables.retain(|table| !renamed.contains(table));
+            anew.retain(|path| path.extension() != Some(OsStr::new("MAI")) || !renamed.contains(&table_of(path)));
         }
+        let mut tables = anew.into_iter().map(|path| table_of(path)).collect::<Vec<_>>();
         tables.sort();
         tables.dedup();
         tables
@@ -126,7 +128,8 @@ fn each_line(mut log: impl BufRead, mut take: impl FnMut(&[&str])) {
     }
 }
 
-/// The tables that the log says have another name than before. The tool renames its copy likewise, and the server writes into the head of its own.
+/// The tables that the log says have another name than before. The tool renames its copy likewise, and the server writes into the head of its own
+/// if it is one of Aria.
 fn renamed(log: impl BufRead) -> HashSet<String> {
     let mut renamed = HashSet::new();
     each_line(log, |fields| {

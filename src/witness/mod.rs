@@ -5,11 +5,11 @@
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
 pub mod ahead;
-pub(crate) mod aria;
 mod doubt;
 pub mod findings;
 pub mod hashed;
 pub mod imported;
+pub(crate) mod index;
 pub mod live;
 pub mod manifest;
 pub(crate) mod metadata;
@@ -64,8 +64,8 @@ pub fn whole_tables(
         let (lacking, files) = tables::of_folder(dir)?;
         let gone = findings::taken_away(&finished.first.stderr.watched, &files);
         let mut indexes = Vec::new();
-        for path in files.iter().filter(|path| aria::is_index(path)) {
-            indexes.extend(aria::place_in(&dir.join(path))?.map(|place| (path.clone(), place)));
+        for path in files.iter().filter(|path| index::is_index(path)) {
+            indexes.extend(index::mark_in(&dir.join(path))?.map(|mark| (path.clone(), mark)));
         }
         Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?), indexes }
     };

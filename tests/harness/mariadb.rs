@@ -1,13 +1,15 @@
 //! A real MariaDB server of a test's own: its data directory, its socket, no network.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{program, wait_for};
+use super::{PATIENCE, program, wait_for};
 
 /// A server that runs, or can.
 pub(crate) struct MariaDb {
@@ -209,16 +211,32 @@ impl MariaDb {
     /// Whether a backup tool has rows of a table of Aria in the database `shop` open: it has its list of Aria's tables then, copies them one
     /// after the other, and goes on to those of `MyISAM`, with DDL let through.
     pub(crate) fn is_being_copied(&self) -> bool {
+        backup_tools().any(|tool| self.copied_by(&tool, "MAD").is_some())
+    }
+
+    /// Stops the backup tool, by a signal, when it has come to its second table of `MyISAM` in the database `shop`; gives it.
+    pub(crate) fn stop_between_tables_of_myisam(&self) -> Pid {
+        let tool = wait_for("a backup tool", || backup_tools().find(|tool| self.copied_by(tool, "").is_some()));
+        let (mut seen, number) = (HashSet::new(), tool.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        let number = Pid::from_raw(number).unwrap();
+        let until = Instant::now() + PATIENCE;
+        // A table is copied within milliseconds.
+        while seen.len() < 2 {
+            assert!(Instant::now() < until && tool.exists(), "the tool copied no two tables of MyISAM: {seen:?}");
+            seen.extend(self.copied_by(&tool, "MYD"));
+        }
+        kill_process(number, Signal::STOP).unwrap();
+        number
+    }
+
+    /// The file with this ending that a process, by its directory in `/proc`, has open in the database `shop`; with none, any of the server's.
+    fn copied_by(&self, process: &Path, ending: &str) -> Option<PathBuf> {
         let shop = self.data_dir().join("shop");
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-        let is_tool = |process: &PathBuf| {
-            let words = fs::read(process.join("cmdline")).unwrap_or_default();
-            words.split(|byte| *byte == 0).any(|word| word == b"--backup")
-        };
-        processes.filter(is_tool).any(|process| {
-            let open = fs::read_dir(process.join("fd")).into_iter().flatten();
-            let mut files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-            files.any(|file| file.parent() == Some(&shop) && file.extension().is_some_and(|ending| ending == "MAD"))
+        let open = fs::read_dir(process.join("fd")).into_iter().flatten();
+        let mut files = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        files.find(|file| match ending {
+            "" => file.starts_with(self.data_dir()),
+            _ => file.parent() == Some(&shop) && file.extension().is_some_and(|its| its == ending),
         })
     }
 
@@ -254,4 +272,13 @@ impl Drop for MariaDb {
             let _ = child.wait();
         }
     }
+}
+
+/// The backup tools that take a backup, by their directories in `/proc`.
+fn backup_tools() -> impl Iterator<Item = PathBuf> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    processes.filter(|process| {
+        let words = fs::read(process.join("cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == b"--backup")
+    })
 }
