@@ -52,7 +52,7 @@ fn own_user() -> String {
     User::from_uid(id).ok().flatten().map_or_else(|| id.to_string(), |user| user.name)
 }
 
-/// Each recorded backup that this user may not read: what it is, and what mends it. None, where the records cannot be read: that is said
+/// Each recorded backup that this user may not read: what it is, and what mends it. None if the records cannot be read: that is said
 /// elsewhere. No content is read, and nothing below a backup's first directory is looked at.
 pub(super) fn backups(config: &Config) -> Vec<(String, String)> {
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
