@@ -1,5 +1,7 @@
 //! `check`: whether backups would work, line by line; each problem with what to do about it.
 
+mod database;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,13 +12,11 @@ use serde_json::json;
 use tokio::runtime;
 
 use super::output::Output;
-use super::unreadable::database_hint;
 use crate::config::credentials::{self, Exposure};
 use crate::config::{Config, option_files};
 use crate::disk;
 use crate::exec::{Finished, Invocation, LocalExecutor, Outcome, ask};
-use crate::model::{Api, Moment, Version, word};
-use crate::records::reader::Reader;
+use crate::model::{Moment, Version};
 use crate::repository::history;
 use crate::server::probe::{self, ANSWER_WITHIN, Ping, find};
 
@@ -116,7 +116,7 @@ async fn look(config: &Config, findings: &mut Findings) {
     if let Some(bin) = admin.filter(|_| readable) {
         look_at_server(config, &bin, findings).await;
     }
-    look_at_database(config, findings);
+    database::look_at_database(config, findings);
     // No backup that is taken now minds them, but a restore may.
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);
@@ -295,65 +295,5 @@ fn look_at_metrics(config: &Config, findings: &mut Findings) {
             format!("metrics '{}' cannot be written: {why}", path.display()),
             format!("create '{}', writable by the daemon's user", dir.display()),
         ),
-    }
-}
-
-/// The two APIs read one word of the records differently, and the layout of the tables cannot please both.
-fn look_at_the_reader(config: &Config, findings: &mut Findings) {
-    let told = Reader::open(&config.database_path).and_then(|reader| reader.reader_of(config.records_for));
-    let (told, misspelt) = match told {
-        Ok(told) => told,
-        Err(why) => {
-            return findings.warning(
-                format!("for which API the records are cannot be told: {}", crate::model::causes(&why)),
-                "set records_for to python or go",
-            );
-        }
-    };
-    let (api, name) = (told.api.title(), told.api.name());
-    findings.good(format!("the records are written for the {api} API: {}", told.by));
-    if misspelt > 0 {
-        let spelt = if told.api == Api::Go { "lower" } else { "upper" };
-        findings.warning(
-            format!("{misspelt} restores are recorded in the words of the other API, which the {api} API does not know"),
-            format!(
-                "is it the {api} API that reads them (else set records_for)? sqlite3 {} \"UPDATE restore SET target = {spelt}(target)\"; set \
-                 records_for: {name} before a database is made anew",
-                word(&config.database_path.display().to_string())
-            ),
-        );
-    }
-}
-
-/// Looks, and makes nothing: the check may run as another user than the daemon.
-fn look_at_database(config: &Config, findings: &mut Findings) {
-    let path = &config.database_path;
-    if !path.exists() {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        return match disk::is_writable(parent) {
-            Ok(()) => {
-                let api = config.records_for.unwrap_or(Api::Python).title();
-                findings.good(format!(
-                    "database '{}' will be created, as the {api} API creates it (set records_for if the other API reads it)",
-                    path.display()
-                ));
-            }
-            Err(why) => findings.problem(
-                format!("database '{}' cannot be created: {why}", path.display()),
-                if parent.is_dir() {
-                    database_hint(path)
-                } else {
-                    format!("create '{}', writable by the daemon's user", parent.display())
-                },
-            ),
-        };
-    }
-    match crate::records::try_write(path) {
-        Ok(()) => {
-            findings.good(format!("database '{}' can be written", path.display()));
-            look_at_the_reader(config, findings);
-        }
-        Err(why) => findings
-            .problem(format!("database '{}': {}", path.display(), crate::model::causes(&why)), database_hint(path)),
     }
 }
