@@ -2,6 +2,9 @@
 //!
 //! Everything comes in as an argument, so that a test can own it.
 
+mod listening;
+pub mod watch;
+
 use std::io;
 use std::mem;
 use std::os::unix::net::UnixListener as StdListener;
@@ -10,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use sd_notify::NotifyState;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -19,6 +22,8 @@ use tracing::{error, info, warn};
 
 use crate::world::{Jobs, World};
 use crate::{connection, metrics};
+use listening::Listening;
+use watch::Listeners;
 
 /// How long the records may take to be written at the end, in a database that is locked or full: less than systemd's
 /// `TimeoutStopSec` in the unit.
@@ -42,10 +47,9 @@ const RESERVED: u64 = 64;
 /// What a client may need of them: its connection, and the pipes of a ping.
 const EACH: u64 = 4;
 
-/// Serves clients until `world.shutdown`, then ends the jobs.
-pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
+/// Serves clients, at `first` and at the listeners that take its place, until `world.shutdown`; then ends the jobs.
+pub async fn run(first: StdListener, listeners: Listeners, world: Arc<World>) -> io::Result<()> {
+    let mut listening = Listening::new(first, listeners)?;
     notify(&[NotifyState::Ready, NotifyState::Status("idle")]);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     let enough = CancellationToken::new();
@@ -57,7 +61,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
         tokio::select! {
             biased;
             () = world.shutdown.cancelled() => break,
-            (seat, accepted) = accept(&listener, &seats) => match accepted {
+            (seat, accepted) = accept(&mut listening, &seats) => match accepted {
                 Ok(stream) => {
                     is_failing = false;
                     let world = Arc::clone(&world);
@@ -76,7 +80,7 @@ pub async fn run(listener: StdListener, world: Arc<World>) -> io::Result<()> {
             },
         }
     }
-    drop(listener);
+    drop(listening);
     telling.abort();
     notify(&[NotifyState::Stopping, NotifyState::Status("ending the jobs")]);
     info!(tasks = world.tasks.len(), "stopping");
@@ -104,12 +108,12 @@ fn seats() -> usize {
 
 /// Accepts a client once there is a seat.
 async fn accept(
-    listener: &UnixListener,
+    listening: &mut Listening,
     seats: &Arc<Semaphore>,
 ) -> (Option<OwnedSemaphorePermit>, io::Result<UnixStream>) {
     // It is never closed.
     let seat = Arc::clone(seats).acquire_owned().await.ok();
-    (seat, listener.accept().await.map(|(stream, _)| stream))
+    (seat, listening.accept().await)
 }
 
 /// Tells systemd, if it is there, what the jobs are at, whenever that changes. A manager that does not read keeps nobody else waiting.

@@ -161,27 +161,52 @@ fn noise_harms_no_step() {
 /// A tool that heeds no TERM and no INT is killed when its time is up, with all that it had begun taken away.
 #[test]
 fn a_tool_that_does_not_listen_is_killed() {
+    for is_restore in [false, true] {
+        let env = with_chain();
+        fs::create_dir(env.path("data")).unwrap();
+        if is_restore {
+            fault_at(&env, 1, r#""deaf""#);
+            env.accepted(&restore_request(&["full-1"], "database"));
+            env.wait_for_fake("mariabackup");
+            assert_ne!(env.listing("data"), "(empty)", "the copy-back is half done");
+        } else {
+            env.world.start().unwrap();
+            fault_at(&env, 0, r#""deaf""#);
+            env.accepted(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
+            env.wait_for_fake("mariabackup");
+        }
+        env.signal(Signal::TERM);
+        assert_eq!(env.wait_for_end(), Some(0));
+        env.expect_log(if is_restore { "restore failed" } else { "backup failed" });
+        let killed = "return_code = -9 AND error LIKE 'mariabackup stopped by the daemon, by signal 9%'";
+        assert_eq!(env.count("process", killed), 1);
+        assert_eq!(env.listing("data"), "(empty)");
+        let tmp = if is_restore { " tmp/" } else { "" };
+        assert_eq!(env.listing("backups"), format!("full-1/ inc-1/ inc-2/{tmp}"));
+        if is_restore {
+            assert_eq!(env.listing("backups/tmp"), "(empty)");
+        }
+    }
+}
+
+/// Whoever starts a server on what a restore has half brought, before that fails, keeps it: a server's files are not taken from under it.
+#[test]
+fn a_server_that_is_started_before_a_restore_fails_keeps_its_files() {
     let env = with_chain();
     fs::create_dir(env.path("data")).unwrap();
     fault_at(&env, 1, r#""deaf""#);
     env.accepted(&restore_request(&["full-1"], "database"));
     env.wait_for_fake("mariabackup");
-    assert_ne!(env.listing("data"), "(empty)", "the copy-back is half done");
-    fs::remove_file(env.path("bin/mariabackup.waiting")).unwrap();
+    let half = env.listing("data");
+    assert_ne!(half, "(empty)");
     env.world.start().unwrap();
-    fault_at(&env, 0, r#""deaf""#);
-    env.accepted(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
-    env.wait_for_fake("mariabackup");
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end(), Some(0));
-    env.expect_log("backup failed");
     env.expect_log("restore failed");
-    assert_eq!(
-        env.count("process", "return_code = -9 AND error LIKE 'mariabackup stopped by the daemon, by signal 9%'"),
-        2
-    );
-    assert_eq!((env.listing("data"), env.listing("backups/tmp")), ("(empty)".to_owned(), "(empty)".to_owned()));
-    assert_snapshot!(env.listing("backups"), @"full-1/ inc-1/ inc-2/ tmp/");
+    let error = env.newest("error");
+    let left = "/data' was left as it is: it may be half filled, but its server may still run";
+    assert!(error.contains(left), "{error}");
+    assert_eq!(env.listing("data"), half);
 }
 
 #[test]

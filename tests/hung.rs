@@ -1,6 +1,6 @@
 //! Disks that do not answer: whoever asks for what is on one is told so in time, others are served, and the daemon ends.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -150,4 +150,23 @@ fn a_disk_that_hangs_in_the_midst_of_a_job_bounds_the_end_and_the_next_start_goe
     assert!(!env.path("backups/full-1").exists());
     assert!(env.path("backups/full-0").exists());
     env.full("full-1");
+}
+
+/// The one who looks after the socket waits for that disk, and nobody else does.
+#[test]
+fn a_hung_directory_of_the_socket_keeps_no_client_who_is_there_waiting_and_not_the_end() {
+    let env = TestEnv::start();
+    let mut client = env.connect().unwrap();
+    let Some(hung) = Hung::mount(&env.path("run")) else { return };
+    let sent = Instant::now();
+    client.write_all(br#"{"cmd":"nothing","args":{}}"#).unwrap();
+    let reply = std::io::read_to_string(client).unwrap();
+    assert!(reply.starts_with(r#"{"code": 400"#), "{reply}");
+    assert!(sent.elapsed() < Duration::from_secs(2), "{:?}", sent.elapsed());
+    let told = Instant::now();
+    env.signal(Signal::TERM);
+    assert_eq!(env.wait_for_end(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    env.expect_log("the socket could not be removed: its directory does not answer");
+    drop(hung);
 }

@@ -37,8 +37,10 @@ impl<'a> Page<'a> {
     }
 
     /// From the old daemon to this one.
-    fn go_over(&self, is_whole: usize) {
-        assert!(self.type_in("units").contains("dbcalm-cmd"));
+    fn go_over(&self, is_whole: usize, is_go: bool) {
+        assert!(self.type_in("units").contains("dbcalm-mariadb-cmd"));
+        assert_eq!(self.type_in("layout"), if is_go { "TEXT\n" } else { "VARCHAR(8)\n" });
+        assert_eq!(self.type_in("times") != "0\n", is_go);
         // What the package does after its files are in place, for the first time.
         std::fs::write(self.machine.path("/stand/postinst"), include_str!("../packaging/scripts/postinst")).unwrap();
         self.machine.sh("sh /stand/postinst configure");
@@ -127,7 +129,7 @@ fn from_the_python_daemon_and_back() {
     let theirs = fingerprint(&machine, "full-1 inc-1 inc-2");
 
     let page = Page::open(&machine);
-    page.go_over(3);
+    page.go_over(3, false);
     // Ours on theirs.
     data::change(&machine, 4);
     machine.sh("dbcalm-db-cmd backup incremental ours-3 --from inc-2");
@@ -218,7 +220,11 @@ fn from_the_go_daemon_and_back() {
     assert_eq!(theirs.matches(".xbstream").count(), 3);
 
     let page = Page::open(&machine);
-    page.go_over(4);
+    // No schedule has a retention, and whoever asks leaves nothing of his own.
+    assert_eq!((page.type_in("retention"), page.type_in("next")), (String::new(), String::new()));
+    assert!(page.type_in("base").contains("none      stream-zst"), "{}", page.type_in("base"));
+    assert_eq!(machine.sh("stat -c %U /var/lib/dbcalm/* | sort -u"), "root\n");
+    page.go_over(4, true);
     // Of a stream in that place it cannot be told whose it is; the row says that it stayed, and `check` what to do about it.
     let ghost = &asked(&machine, "list processes --failed")["processes"][0];
     assert!(ghost["error"].as_str().unwrap().ends_with("backup-ghost-1.xbstream.gz' was left as it is"), "{ghost:#}");
@@ -264,6 +270,93 @@ fn from_the_go_daemon_and_back() {
     old.cannot_prepare("2026-11-25-02-00-00");
     page.type_in("unpack");
     assert_eq!(restored_by(&old, &["2026-11-25-02-00-00", "theirs-2"]), at_theirs_2);
+}
+
+/// The fixture's schedules: 1 keeps a week, 2 keeps two months, 3 keeps all. Each line is a backup: its id, base, schedule and age in days.
+#[test]
+fn the_page_shows_what_retention_will_remove() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    database.execute_batch(include_str!("schemas/schema-go.sql")).unwrap();
+    database
+        .execute_batch(
+            "INSERT INTO schedule (id, backup_type, frequency, retention_value, retention_unit, created_at, updated_at)
+             VALUES (1, 'full', 'daily', 1, 'weeks', '', ''), (2, 'full', 'weekly', 2, 'months', '', ''), (3, 'incremental', 'hourly', NULL, NULL, '', '')",
+        )
+        .unwrap();
+    let backup = |id: &str, base: Option<&str>, schedule: Option<i64>, days: i64| {
+        database
+            .execute(
+                "INSERT INTO backup (id, from_backup_id, schedule_id, start_time, end_time, process_id)
+                 VALUES (?1, ?2, ?3, datetime('now', ?4) || '.123456', datetime('now', ?4) || '.223456', 1)",
+                rusqlite::params![id, base, schedule, format!("-{days} days")],
+            )
+            .unwrap();
+    };
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    // As the shell gives them to sqlite3.
+    let query = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let text = |row: &rusqlite::Row<'_>| {
+            let word = |at| {
+                let value = row.get_ref_unwrap(at);
+                value.as_str().map_or_else(|_| format!("{value:?}"), str::to_owned)
+            };
+            Ok((0..columns).map(word).collect::<Vec<_>>().join(" | "))
+        };
+        statement.query_map([], text).unwrap().map(Result::unwrap).collect()
+    };
+    let blocks = page::blocks();
+    let asked = |name: &str| query(blocks[name].split("<<'SQL'\n").nth(1).unwrap().strip_suffix("\nSQL").unwrap());
+    let cleaned = |is_asked: bool| {
+        let (sql, calls) = blocks["next"].split_once("<<SQL\n").unwrap().1.split_once("\nSQL\n}\n").unwrap();
+        let schedules: Vec<_> = calls.lines().map(|call| call.strip_prefix("clean_up ").unwrap()).collect();
+        let [recorded, of_args] = schedules[..] else { panic!("{calls}") };
+        let schedule = if is_asked { of_args.trim_matches('"').replace("\\$", "$") } else { recorded.to_owned() };
+        let mut rows = query(&sql.replace("$1", &schedule));
+        rows.sort();
+        rows
+    };
+    // What the Go daemon recorded: no schedule.
+    backup("go-full", None, None, 400);
+    backup("go-inc", Some("go-full"), None, 399);
+    assert_eq!((cleaned(false), cleaned(true)), (Vec::new(), Vec::new()));
+    // But what it was asked for is in the arguments.
+    database
+        .execute_batch(
+            r#"INSERT INTO process (id, command_id, command, status, start_time, type, args)
+               VALUES (2, 'c', '', 'success', '', 'backup', '{"id":"go-full","schedule_id":1}'), (3, 'd', '', 'success', '', 'backup', 'no JSON');
+               UPDATE backup SET process_id = 2 WHERE id = 'go-full'; UPDATE backup SET process_id = 3 WHERE id = 'go-inc'"#,
+        )
+        .unwrap();
+    assert_eq!(cleaned(false), [""; 0]);
+    assert_eq!(cleaned(true), ["go-full | removed by schedule 1", "go-inc | LOST: taken from go-full"]);
+    let keeps =
+        ["Integer(1) | full | daily | 1 weeks | Integer(0)", "Integer(2) | full | weekly | 2 months | Integer(0)"];
+    assert_eq!(asked("retention"), keeps);
+    // What ours records: a chain within one schedule, of which one is young; one that is old as a whole.
+    backup("young", None, Some(1), 30);
+    backup("young-inc", Some("young"), Some(1), 6);
+    backup("old", None, Some(1), 30);
+    backup("old-inc", Some("old"), Some(1), 8);
+    // A full backup from under incrementals of another schedule and of none, and what was taken from those.
+    backup("under", None, Some(1), 9);
+    backup("of-3", Some("under"), Some(3), 1);
+    backup("of-none", Some("of-3"), None, 0);
+    // Another retention, on either side; one that keeps all.
+    backup("months", None, Some(2), 50);
+    backup("more-months", None, Some(2), 70);
+    backup("kept", None, Some(3), 900);
+    insta::assert_snapshot!(cleaned(false).join("\n"), @"
+    more-months | removed by schedule 2
+    of-3 | LOST: taken from under
+    of-none | LOST: taken from of-3
+    old | removed by schedule 1
+    old-inc | removed by schedule 1
+    under | removed by schedule 1
+    ");
+    let base: Vec<_> = asked("base").iter().map(|row| row.rsplit_once(" | ").unwrap().0.to_owned()).collect();
+    assert_eq!(base, ["none | go-full", "Integer(1) | under", "Integer(2) | months", "Integer(3) | kept"]);
 }
 
 #[test]

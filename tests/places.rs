@@ -338,6 +338,6 @@ fn a_server_that_is_started_before_a_restore_fails_loses_no_file_outside() {
     env.settled();
     env.expect_log("restore failed");
     let error = env.newest("error");
-    assert!(error.contains("its server may still run, so nothing outside it was removed"), "{error}");
+    assert!(error.contains("was left as it is: it may be half filled, but its server may still run"), "{error}");
     assert_eq!(far_files(&server), FAR);
 }

@@ -13,6 +13,7 @@ mod harness;
 
 mod access;
 mod backup;
+mod busy;
 mod cli;
 mod contract;
 mod crowd;
@@ -36,6 +37,7 @@ mod places;
 mod power_cut;
 mod progress;
 mod pythons;
+mod reach;
 mod readers;
 mod recorder;
 mod reflinks;

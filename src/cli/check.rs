@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::runtime;
 
 use super::output::Output;
+use super::reach;
 use crate::config::credentials::{self, Exposure};
 use crate::config::{Config, option_files};
 use crate::disk;
@@ -66,14 +67,14 @@ impl Findings {
 }
 
 /// Looks at everything a backup needs; success only if it would work.
-pub(super) fn check(args: &CheckArgs, config_path: &Path) -> ExitCode {
+pub(super) fn check(args: &CheckArgs, config_path: &Path, socket: &Path) -> ExitCode {
     let mut findings = Findings { output: args.output, all: Vec::new() };
     match Config::load(config_path) {
         Err(why) => findings.problem(crate::model::causes(&why), why.hint()),
         Ok(config) => {
             findings.good(format!("settings from '{}'", config_path.display()));
             match runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(look(&config, &mut findings)),
+                Ok(runtime) => runtime.block_on(look(&config, socket, &mut findings)),
                 Err(why) => findings.problem(why.to_string(), "the system has no resources left"),
             }
         }
@@ -91,11 +92,12 @@ pub(super) fn check(args: &CheckArgs, config_path: &Path) -> ExitCode {
     if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn look(config: &Config, findings: &mut Findings) {
+async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     if config.access.is_limited() {
         findings.good(format!("commands are accepted from {}", config.access.describe()));
     }
     look_at_backup_dir(config, findings);
+    look_at_socket(config, socket, findings);
     let tools = config.flavour.tool();
     match find(config.backup_bin.as_deref(), tools.backup_candidates) {
         None => findings.problem(
@@ -165,6 +167,15 @@ pub(super) fn inside(config: &Config) -> Option<(String, String)> {
             format!("make a directory elsewhere, on another disk at best, move all of '{dir}' there, and set backup_dir to it"),
         )
     })
+}
+
+/// A daemon that nobody finds takes no backup.
+fn look_at_socket(config: &Config, socket: &Path, findings: &mut Findings) {
+    match reach::look(&config.backup_dir, socket) {
+        None => {}
+        Some(Ok(())) => findings.good(format!("the daemon answers at '{}'", socket.display())),
+        Some(Err((text, hint))) => findings.problem(text, hint),
+    }
 }
 
 async fn look_at_tool(what: &str, bin: &str, key: &str, findings: &mut Findings) {

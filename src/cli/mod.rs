@@ -11,6 +11,7 @@ mod leftover;
 mod list;
 mod logs;
 mod output;
+mod reach;
 mod report;
 mod request;
 mod restore;
@@ -100,7 +101,7 @@ pub fn run() -> ExitCode {
     let socket = &cli.socket;
     let done = match cli.command.unwrap_or(Subcommands::Serve) {
         Subcommands::Serve => serve::serve(&cli.config, socket).map(|()| Exit::Done),
-        Subcommands::Check(args) => return check::check(&args, &cli.config),
+        Subcommands::Check(args) => return check::check(&args, &cli.config, socket),
         Subcommands::Backup(args) => config().and_then(|config| backup::backup(&args, &config, socket)),
         Subcommands::Restore(args) => config().and_then(|config| restore::restore(&args, &config, socket)),
         Subcommands::List(args) => config().and_then(|config| list::list(&args, &config)),

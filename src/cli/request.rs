@@ -1,6 +1,7 @@
 //! One request as its rows tell it: which step it is at, how it ended.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub(super) struct Status {
     pub(super) duration_seconds: Option<f64>,
     pub(super) return_code: Option<i64>,
     pub(super) error: Option<String>,
+    /// Where a folder restore has put the data directory.
+    pub(super) folder: Option<PathBuf>,
     pub(super) args: Value,
 }
 
@@ -59,6 +62,7 @@ impl Status {
             duration_seconds: took(first.start_time.as_deref(), end).map(seconds),
             return_code: last.return_code,
             error: last.error.clone(),
+            folder: folder(&first.args).filter(|_| last.status == "success"),
             args: first.args.clone(),
         };
         Ok((status, rows))
@@ -101,6 +105,7 @@ impl Status {
             ("begun", self.start_time.as_ref().map(|at| format!("{at} UTC"))),
             ("ended", self.end_time.as_ref().map(|at| format!("{at} UTC"))),
             ("took", length),
+            ("folder", self.folder.as_ref().map(|folder| folder.display().to_string())),
             ("code", self.return_code.filter(|_| is_failed).map(|code| code.to_string())),
         ]);
         if let Some(error) = self.error.as_deref().filter(|_| is_failed) {
@@ -124,6 +129,14 @@ fn steps(args: &Value) -> usize {
     let members = args.get("id_list").and_then(Value::as_array).map_or(0, Vec::len);
     let fills = args.get("target").and_then(Value::as_str) == Some("database");
     if members == 0 { 1 } else { members * 2 + usize::from(fills) }
+}
+
+/// Where a folder restore leaves the data directory: under the full backup's id in the request's own directory.
+fn folder(args: &Value) -> Option<PathBuf> {
+    let word = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let full = word(args.get("id_list").and_then(|ids| ids.get(0)))?;
+    let dir = word(args.get("tmp_dir"))?;
+    (word(args.get("target"))? == "folder").then(|| PathBuf::from(dir).join(full))
 }
 
 /// What a command does, for people.

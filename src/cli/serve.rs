@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::exit::Failure;
 use super::unreadable::database_hint;
 use crate::config::{Config, credentials};
+use crate::daemon::watch::Watch;
 use crate::exec::LocalExecutor;
 use crate::job::recover;
 use crate::logging::Log;
@@ -96,8 +97,10 @@ async fn run(
         return Err(Failure::new(&why, "look at the processes that the records show as running, then start again"));
     }
     let world = Arc::new(World::new(config, store, executor));
-    let listening = tokio::spawn(signals.heed(Arc::clone(&world), log, config_path.to_owned(), socket));
-    let served = daemon::run(listener, world).await;
+    let (watch, listeners) = Watch::begin(socket, Arc::clone(&world.jobs))
+        .map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
+    let listening = tokio::spawn(signals.heed(Arc::clone(&world), log, config_path.to_owned(), watch));
+    let served = daemon::run(listener, listeners, world).await;
     listening.abort();
     served.map_err(|why| Failure::new(&why, "this is not expected: please report it"))
 }
@@ -180,7 +183,7 @@ impl Signals {
     }
 
     /// Heeds signals until one ends the daemon.
-    async fn heed(mut self, world: Arc<World>, log: Log, config_path: PathBuf, socket: Socket) {
+    async fn heed(mut self, world: Arc<World>, log: Log, config_path: PathBuf, watch: Watch) {
         let log = Arc::new(log);
         let mut reading: Option<Reading> = None;
         loop {
@@ -195,9 +198,7 @@ impl Signals {
             }
         }
         // Nobody finds the socket from here on, and those who are connected get their answer.
-        if let Err(why) = socket.remove() {
-            warn!(reason = %why, "the socket could not be removed");
-        }
+        watch.end().await;
         world.shutdown.cancel();
     }
 }

@@ -193,6 +193,12 @@ pub fn lock(dir: &Path) -> io::Result<File> {
     Ok(held)
 }
 
+/// Whether a daemon works in `dir`. One that starts at this moment waits for the answer.
+pub fn is_locked(dir: &Path) -> bool {
+    let asked = File::open(dir).and_then(|held| Ok(flock(&held, FlockOperation::NonBlockingLockShared)?));
+    asked.is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Writes a file so that whoever reads it sees the old one or the new one.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -184,22 +184,24 @@ impl Job {
             return Ok(());
         }
         let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
-        // Outside the data directory a server that was started meanwhile has its files under the names of the restore's.
-        let is_stopped = awaited.is_empty()
-            || probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &dir).await.unwrap_or(false);
+        // A server that was started meanwhile has its files under the names of the restore's.
+        let stopped = probe::is_surely_stopped(self.world.executor.as_ref(), &self.config, &dir).await;
+        let is_stopped = stopped.unwrap_or(false);
         blocking(move || {
-            // Of a restore that is complete nothing is undone.
+            // Of a restore that is complete nothing is undone: without the working copy, or the inventory, it is, whatever failed after that.
             let is_complete = if is_renamed { !tmp_dir.join(INVENTORY).exists() } else { !disk::is_directory(&work) };
-            let outside = match (is_complete, is_stopped) {
-                (true, _) => Ok(()),
-                (false, true) => awaited.undo().map_err(|why| causes(&why)),
-                (false, false) => Err("its server may still run, so nothing outside it was removed".to_owned()),
-            };
+            if is_complete {
+                return Ok(());
+            }
+            if !is_stopped {
+                let dir = dir.display();
+                return Err(format!("'{dir}' was left as it is: it may be half filled, but its server may still run"));
+            }
+            let outside = awaited.undo().map_err(|why| causes(&why));
             let undone = match inventory {
-                // Once it is removed the restore is complete, whatever failed after that.
-                Some(moved) if tmp_dir.join(INVENTORY).exists() => moved.undo(&dir, Strangers::Spare),
-                _ if is_renamed || !disk::is_directory(&work) => Ok(()),
-                _ => data_dir::undo(&dir, &work, Strangers::Spare),
+                Some(moved) => moved.undo(&dir, Strangers::Spare),
+                None if is_renamed => Ok(()),
+                None => data_dir::undo(&dir, &work, Strangers::Spare),
             };
             match (undone.map_err(|why| causes(&why)), outside) {
                 (Err(within), Err(outside)) => Err(format!("{within}; {outside}")),

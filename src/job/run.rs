@@ -172,7 +172,11 @@ impl Job {
             // The way is cleared only now that the row is there: it tells the next start that something was set aside.
             let ready = match ready {
                 Ok(()) => self.clear_way(&next).await,
-                Err(error) => Err(error),
+                Err(error) => {
+                    // What is there by now is somebody else's.
+                    current.fills_data_dir = false;
+                    Err(error)
+                }
             };
             running = match ready.and_then(|()| self.start(&next, &mut current)) {
                 Ok(running) => running,

@@ -44,8 +44,10 @@ const DAMAGED: [&str; 4] = [
 ];
 
 /// What says that it was neither the tool nor what it left; our own words.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
     "already exists",
+    "in the way, where",
+    "restore to a folder",
     "could not be sealed and synced",
     "could not be synced",
     "cannot be created",

@@ -12,6 +12,7 @@ pub mod reader;
 mod reader_of;
 pub(crate) mod rows;
 pub(crate) mod schema;
+mod wal;
 mod worker;
 
 use std::collections::HashMap;
@@ -143,11 +144,14 @@ impl Records {
     /// Records in one step that a request's last command has succeeded and what the request came to.
     pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), RecordsError> {
         let api = self.api;
-        self.lasting(move |transaction| {
-            let row = process::end(transaction, &ended, true)?;
-            rows::insert(transaction, &success, &ended, row, api)
-        })
-        .await
+        self.worker
+            .call(Patience::Lasting, move |connection| {
+                wal::seen_once_synced(connection, |transaction| {
+                    let row = process::end(transaction, &ended, true)?;
+                    rows::insert(transaction, &success, &ended, row, api)
+                })
+            })
+            .await
     }
 
     /// Records that a command, and with it its request, has failed.

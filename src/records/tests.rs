@@ -172,7 +172,7 @@ async fn the_newest_row_never_says_success_between_two_steps() {
 }
 
 #[tokio::test]
-async fn the_records_are_wal_with_full_syncs_and_open_to_the_group() {
+async fn the_records_are_wal_and_open_to_the_group() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db.sqlite3");

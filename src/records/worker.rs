@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
 use super::process::{self, Note};
-use super::{RecordsError, START_WITHIN, schema};
+use super::{RecordsError, START_WITHIN, schema, wal};
 use crate::model::Api;
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
@@ -58,25 +58,33 @@ enum Message {
 
 /// Something to do with the connection, and somebody who waits for it.
 trait Task: Send {
-    /// Tries it; tells the caller if it went well.
+    /// Tries it, unless it is done.
     fn attempt(&mut self, connection: &mut Connection) -> rusqlite::Result<()>;
+    /// Tells the caller that it is done, and on the disk.
+    fn finish(self: Box<Self>);
     /// Tells the caller that it will not be done.
     fn give_up(self: Box<Self>, why: RecordsError);
 }
 
 struct Call<T, F> {
     work: F,
+    value: Option<T>,
     reply: Option<oneshot::Sender<Result<T, RecordsError>>>,
 }
 
 impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for Call<T, F> {
     fn attempt(&mut self, connection: &mut Connection) -> rusqlite::Result<()> {
-        let value = (self.work)(connection)?;
-        if let Some(reply) = self.reply.take() {
+        if self.value.is_none() {
+            self.value = Some((self.work)(connection)?);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) {
+        if let (Some(reply), Some(value)) = (self.reply, self.value) {
             // A caller that has gone does not want it any more.
             let _gone = reply.send(Ok(value));
         }
-        Ok(())
     }
 
     fn give_up(self: Box<Self>, why: RecordsError) {
@@ -103,6 +111,7 @@ impl Worker {
             notes: Arc::clone(&notes),
             is_noted: false,
             stuck: false,
+            is_unsynced: true,
             closing: None,
         };
         let spawned = thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver));
@@ -117,14 +126,14 @@ impl Worker {
         work: impl FnMut(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, RecordsError> {
         let (reply, answer) = oneshot::channel();
-        let task = Box::new(Call { work, reply: Some(reply) });
+        let task = Box::new(Call { work, value: None, reply: Some(reply) });
         self.sender.send(Message::Task(patience, task)).map_err(closed)?;
         answer.await.map_err(closed)?
     }
 
     /// Does `work` on the connection, for nobody who waits.
     pub(super) fn post(&self, work: impl FnMut(&mut Connection) -> rusqlite::Result<()> + Send + 'static) {
-        let task = Box::new(Call { work, reply: None });
+        let task = Box::new(Call { work, value: None, reply: None });
         // A thread that has ended writes no more; the next start finds the row as it is.
         let _closed = self.sender.send(Message::Task(Patience::Lasting, task));
     }
@@ -164,6 +173,8 @@ struct Thread {
     is_noted: bool,
     /// Whether the first of `lasting` has failed and is tried again.
     stuck: bool,
+    /// Whether something was committed that may not be on the disk.
+    is_unsynced: bool,
     closing: Option<(Instant, oneshot::Sender<()>)>,
 }
 
@@ -225,7 +236,7 @@ impl Thread {
 
     fn try_urgent(&mut self, until: Instant, mut task: Box<dyn Task>) {
         match self.attempt(task.as_mut()) {
-            Ok(()) => {}
+            Ok(()) => task.finish(),
             Err(RecordsError::Sqlite(why)) if is_lock(&why) && Instant::now() < until => {
                 self.urgent.push_back((until, task));
             }
@@ -237,6 +248,7 @@ impl Thread {
         let over = self.closing.as_ref().is_some_and(|(until, _)| Instant::now() >= *until);
         match self.attempt(task.as_mut()) {
             Ok(()) => {
+                task.finish();
                 if std::mem::take(&mut self.stuck) {
                     warn!("the records are written again");
                 }
@@ -268,7 +280,7 @@ impl Thread {
             return;
         };
         let connection = &mut database.connection;
-        let written = hasten(connection).and_then(|()| {
+        let written = connection.busy_timeout(Duration::ZERO).and_then(|()| {
             let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
             process::note(&transaction, notes.values())?;
             transaction.commit()
@@ -276,7 +288,7 @@ impl Thread {
         if let Err(why) = written {
             debug!(reason = %why, "the jobs' progress could not be written");
         }
-        if let Err(why) = unhasten(connection) {
+        if let Err(why) = connection.busy_timeout(SLICE) {
             debug!(reason = %why, "the database is opened again");
             self.database = None;
         }
@@ -294,21 +306,16 @@ impl Thread {
                 database
             }
         };
-        Ok(task.attempt(&mut database.connection)?)
+        let before = database.connection.total_changes();
+        task.attempt(&mut database.connection)?;
+        // A look writes nothing, and waits for no disk.
+        if database.connection.total_changes() != before || self.is_unsynced {
+            self.is_unsynced = true;
+            wal::settle(&self.path, &database.connection).map_err(RecordsError::at(&self.path))?;
+            self.is_unsynced = false;
+        }
+        Ok(())
     }
-}
-
-/// Lets what is written next wait neither for a lock nor for the disk.
-fn hasten(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::ZERO)?;
-    // In WAL mode the next commit that is synced syncs what came before it too.
-    connection.pragma_update(None, "synchronous", "normal")
-}
-
-/// The connection as outcomes need it.
-fn unhasten(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.busy_timeout(SLICE)
 }
 
 /// Whether another process holds a lock, and waiting is all it needs.
@@ -339,7 +346,8 @@ impl Database {
         let connection = super::open_to_write(path)?;
         connection.busy_timeout(patience)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
+        // Synced by `wal`.
+        connection.pragma_update(None, "synchronous", "normal")?;
         // A record is never refused for what the API has deleted in the meantime: a schedule, say.
         connection.pragma_update(None, "foreign_keys", false)?;
         schema::ensure(&connection, api)?;

@@ -82,7 +82,13 @@ impl Inspector {
             }
             Kind::End => {
                 let begins = self.begins(chunk)?;
-                self.of(path)?.has_ended = true;
+                let file = self.of(path)?;
+                file.has_ended = true;
+                if index::is_index(path) {
+                    // There may be very many of them.
+                    let mark = index::mark(path, &file.beginning, file.length).unwrap_or_default();
+                    file.beginning = mark.into_bytes();
+                }
                 self.has_definitions |= tables::is_definition(path);
                 Ok(begins)
             }
@@ -184,8 +190,9 @@ impl Inspector {
         let mut lacking = lacking.collect::<Vec<_>>();
         lacking.sort();
         let indexes = self.files.iter().filter(|(path, _)| index::is_index(path));
-        let mark = |path: &Path, file: &File| index::mark(path, &file.beginning, file.length);
-        let indexes = indexes.filter_map(|(path, file)| Some((path.clone(), mark(path, file)?))).collect();
+        let indexes = indexes.filter(|(_, file)| !file.beginning.is_empty());
+        let mark = |file: &File| String::from_utf8_lossy(&file.beginning).into_owned();
+        let indexes = indexes.map(|(path, file)| (path.clone(), mark(file))).collect();
         Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames), indexes }
     }
 

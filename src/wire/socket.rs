@@ -8,11 +8,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use thiserror::Error;
-
-use crate::model::at;
 
 /// The name under which the Python API looks for the daemon, beside the socket itself.
 pub const PYTHON_NAME: &str = "mariadb-cmd.sock";
@@ -53,11 +52,20 @@ impl SocketError {
     }
 }
 
+/// How often whoever has taken the place is asked whether he still answers: 10 s. A predecessor may mind a client that only looks: the Python
+/// daemon spun for ever.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// A file, whatever its name.
+type Identity = (u64, u64);
+
 /// A socket in the file system, removed at the end, if it is still this one.
 #[derive(Debug)]
 pub struct Socket {
     path: PathBuf,
-    identity: (u64, u64),
+    identity: Identity,
+    /// Whose file was last found to answer in its place, and when.
+    taken: Option<(Identity, Instant)>,
 }
 
 impl Socket {
@@ -70,33 +78,96 @@ impl Socket {
         if let Some(alias) = &alias {
             clear(alias)?;
         }
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source: io::Error| SocketError::Io { path, source }
-        };
-        let listener = listener(path).map_err(at(path))?;
+        let (identity, listener) = listen_at(path)?;
         if let Some(alias) = &alias {
             lay_symlink(path, alias).map_err(at(alias))?;
         }
-        let bound = fs::symlink_metadata(path).map_err(at(path))?;
-        Ok((Self { path: path.to_owned(), identity: (bound.dev(), bound.ino()) }, listener))
+        Ok((Self { path: path.to_owned(), identity, taken: None }, listener))
+    }
+
+    /// Binds the socket again where it is gone, and gives its new listener. None if it is there. The symlink is laid again too.
+    ///
+    /// Whoever has connected to the old one is still in that one's queue.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind): the directory is gone, or somebody answers at either name. Nothing of theirs is touched.
+    pub fn renew(&mut self) -> Result<Option<UnixListener>, SocketError> {
+        let path = self.path.clone();
+        let there = identity(&path).map_err(at(&path))?;
+        if there == Some(self.identity) {
+            self.renew_alias()?;
+            return Ok(None);
+        }
+        self.clear_once(&path, there)?;
+        let (identity, listener) = listen_at(&path)?;
+        self.identity = identity;
+        let _told_at_the_next_look = self.renew_alias();
+        Ok(Some(listener))
+    }
+
+    fn renew_alias(&mut self) -> Result<(), SocketError> {
+        let Some(alias) = alias(&self.path).filter(|alias| !points_to(alias, &self.path)) else { return Ok(()) };
+        let there = identity(&alias).map_err(at(&alias))?;
+        self.clear_once(&alias, there)?;
+        lay_symlink(&self.path, &alias).map_err(at(&alias))
+    }
+
+    /// Clears a name, and asks who answers there again only after a while.
+    fn clear_once(&mut self, path: &Path, there: Option<Identity>) -> Result<(), SocketError> {
+        if let Some((taken, asked)) = self.taken
+            && there == Some(taken)
+            && asked.elapsed() < ASK_AGAIN
+        {
+            return Err(SocketError::Taken(path.to_owned()));
+        }
+        let cleared = clear(path);
+        self.taken =
+            there.filter(|_| matches!(cleared, Err(SocketError::Taken(_)))).map(|there| (there, Instant::now()));
+        cleared
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Removes the socket and its symlink, unless another has taken its place.
     pub fn remove(self) -> io::Result<()> {
-        let there = match fs::symlink_metadata(&self.path) {
-            Ok(there) => there,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(why) => return Err(why),
-        };
-        if (there.dev(), there.ino()) != self.identity {
+        if identity(&self.path)? != Some(self.identity) {
             return Ok(());
         }
         if let Some(alias) = alias(&self.path).filter(|alias| points_to(alias, &self.path)) {
-            fs::remove_file(&alias).map_err(at(&alias))?;
+            fs::remove_file(&alias).map_err(crate::model::at(&alias))?;
         }
-        fs::remove_file(&self.path).map_err(at(&self.path))
+        fs::remove_file(&self.path).map_err(crate::model::at(&self.path))
     }
+}
+
+/// An error of the system's, with its path.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> SocketError + use<> {
+    let path = path.to_owned();
+    move |source| SocketError::Io { path, source }
+}
+
+/// Which file is there. None if there is none.
+fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(Some((there.dev(), there.ino()))),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// A listener at a path at which there is nothing, and which file it is.
+fn listen_at(path: &Path) -> Result<(Identity, UnixListener), SocketError> {
+    let listener = listener(path).map_err(at(path))?;
+    let bound = fs::symlink_metadata(path).map_err(at(path))?;
+    Ok(((bound.dev(), bound.ino()), listener))
+}
+
+/// What lies under the Python API's name for the socket at `path`, where that is no symlink to it: a predecessor's, as a rule.
+pub fn anothers_alias(path: &Path) -> Option<PathBuf> {
+    alias(path).filter(|alias| fs::symlink_metadata(alias).is_ok() && !points_to(alias, path))
 }
 
 fn alias(path: &Path) -> Option<PathBuf> {
@@ -166,145 +237,4 @@ fn lay_symlink(path: &Path, alias: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::os::unix::net::{UnixListener, UnixStream};
-    use std::path::Path;
-
-    use super::{Socket, SocketError};
-
-    fn dir(mode: u32) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
-        dir
-    }
-
-    #[test]
-    fn the_mode_follows_the_directory() {
-        for (parent, socket) in [(0o770, 0o660), (0o2774, 0o664), (0o777, 0o666), (0o700, 0o600)] {
-            let dir = dir(parent);
-            let path = dir.path().join("db-cmd.sock");
-            let _held = Socket::bind(&path).unwrap();
-            let mode = fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, socket, "parent {parent:o}");
-        }
-    }
-
-    #[test]
-    fn the_python_name_is_a_relative_symlink_and_both_go_at_the_end() {
-        let dir = dir(0o770);
-        let path = dir.path().join("db-cmd.sock");
-        let (socket, _listener) = Socket::bind(&path).unwrap();
-        assert_eq!(fs::read_link(dir.path().join("mariadb-cmd.sock")).unwrap(), Path::new("db-cmd.sock"));
-        UnixStream::connect(dir.path().join("mariadb-cmd.sock")).unwrap();
-        socket.remove().unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_socket_whose_owner_is_gone_is_replaced() {
-        let dir = dir(0o770);
-        for name in ["db-cmd.sock", "mariadb-cmd.sock"] {
-            drop(UnixListener::bind(dir.path().join(name)).unwrap());
-        }
-        Socket::bind(&dir.path().join("db-cmd.sock")).unwrap();
-        // And once more over what that run left: a socket and our own symlink.
-        Socket::bind(&dir.path().join("db-cmd.sock")).unwrap();
-    }
-
-    #[test]
-    fn a_socket_that_answers_is_left_alone() {
-        let dir = dir(0o770);
-        for name in ["db-cmd.sock", "mariadb-cmd.sock"] {
-            let taken = dir.path().join(name);
-            let _other = UnixListener::bind(&taken).unwrap();
-            let refused = Socket::bind(&dir.path().join("db-cmd.sock")).unwrap_err();
-            assert!(matches!(&refused, SocketError::Taken(path) if *path == taken), "{refused:?}");
-            UnixStream::connect(&taken).unwrap();
-            fs::remove_file(&taken).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_is_no_socket_is_left_alone() {
-        let dir = dir(0o770);
-        let path = dir.path().join("db-cmd.sock");
-        fs::write(&path, "precious").unwrap();
-        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)));
-        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("mariadb-cmd.sock")).unwrap();
-        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)));
-        assert!(fs::symlink_metadata(dir.path().join("mariadb-cmd.sock")).is_ok());
-    }
-
-    #[test]
-    fn a_socket_of_another_kind_and_a_link_to_nowhere_are_left_alone() {
-        let dir = dir(0o770);
-        let path = dir.path().join("db-cmd.sock");
-        let datagrams = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)));
-        drop(datagrams);
-        fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink("db-cmd.sock", &path).unwrap();
-        assert!(matches!(Socket::bind(&path).unwrap_err(), SocketError::NotASocket(_)), "a loop");
-        assert_eq!(fs::read_link(&path).unwrap(), Path::new("db-cmd.sock"));
-        fs::remove_file(&path).unwrap();
-        let below = path.join("deeper.sock");
-        fs::write(&path, "precious").unwrap();
-        assert!(matches!(Socket::bind(&below).unwrap_err(), SocketError::Io { path, .. } if path == below));
-    }
-
-    #[test]
-    fn a_socket_that_cannot_be_looked_for_is_told() {
-        let dir = dir(0o770);
-        let run = dir.path().join("run");
-        fs::create_dir(&run).unwrap();
-        let (socket, _listener) = Socket::bind(&run.join("db-cmd.sock")).unwrap();
-        fs::remove_dir_all(&run).unwrap();
-        fs::write(&run, "a file in the directory's place").unwrap();
-        assert!(socket.remove().is_err());
-    }
-
-    /// A socket that cannot be asked whether somebody answers: by a path that is too long for it, it was bound by another one.
-    #[test]
-    fn a_socket_that_cannot_be_asked_is_no_reason_to_call_it_something_else() {
-        let dir = dir(0o770);
-        let long = dir.path().join("x".repeat(100));
-        fs::create_dir(&long).unwrap();
-        let opened = fs::File::open(&long).unwrap();
-        let short = format!("/proc/self/fd/{}/db-cmd.sock", std::os::fd::AsRawFd::as_raw_fd(&opened));
-        drop(UnixListener::bind(short).unwrap());
-        let path = long.join("db-cmd.sock");
-        let refused = Socket::bind(&path).unwrap_err();
-        assert!(matches!(&refused, SocketError::Io { path: named, .. } if *named == path), "{refused:?}");
-        assert!(fs::symlink_metadata(&path).is_ok());
-    }
-
-    #[test]
-    fn what_has_gone_already_and_what_became_anothers_is_not_removed() {
-        let dir = dir(0o770);
-        let (path, alias) = (dir.path().join("db-cmd.sock"), dir.path().join("mariadb-cmd.sock"));
-        let (socket, _listener) = Socket::bind(&path).unwrap();
-        fs::remove_file(&alias).unwrap();
-        std::os::unix::fs::symlink("another.sock", &alias).unwrap();
-        socket.remove().unwrap();
-        assert_eq!(fs::read_link(&alias).unwrap(), Path::new("another.sock"));
-        fs::remove_file(&alias).unwrap();
-        let (socket, _listener) = Socket::bind(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        socket.remove().unwrap();
-    }
-
-    #[test]
-    fn a_socket_that_took_this_ones_place_is_not_removed() {
-        let dir = dir(0o770);
-        let path = dir.path().join("db-cmd.sock");
-        let (socket, _listener) = Socket::bind(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let _other = UnixListener::bind(&path).unwrap();
-        socket.remove().unwrap();
-        UnixStream::connect(&path).unwrap();
-    }
-}
+mod tests;

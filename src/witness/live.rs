@@ -5,7 +5,6 @@
 //! each `BACKUP STAGE START`: a line for each statement, of fields with tabs between them (read from a MariaDB 10.11.19).
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -67,22 +66,22 @@ impl Live {
         table.files.iter().any(is_symlink)
     }
 
-    /// The tables that were made anew since they were copied, in order; but for those of Aria that were renamed meanwhile.
+    /// The tables that were made anew since they were copied, in order.
     /// What the tool copies again at the end, while all DDL waits, is what the server has. It does not always do so: of a table that it copied
     /// in the midst of a `CREATE … SELECT` it kept the rows of that moment (seen with mariadb-backup 10.11.19).
     pub(super) fn emptied(&self, indexes: &[(PathBuf, String)]) -> Vec<String> {
-        let differs = |(path, mark): &&(PathBuf, String)| {
+        let is_anew = |(path, mark): &(PathBuf, String), is_renamed| {
             // What is gone by now was dropped when the backup was over.
-            index::is_anew(&self.data_dir.join(path), mark, self.begin).unwrap_or(false)
+            index::is_anew(&self.data_dir.join(path), mark, self.begin, is_renamed).unwrap_or(false)
         };
-        let mut anew = indexes.iter().filter(differs).map(|(path, _)| path).collect::<Vec<_>>();
+        let mut anew = indexes.iter().filter(|index| is_anew(index, false)).collect::<Vec<_>>();
         if !anew.is_empty()
             && let Some(log) = self.ddl_log()
         {
             let renamed = renamed(log);
-            anew.retain(|path| path.extension() != Some(OsStr::new("MAI")) || !renamed.contains(&table_of(path)));
+            anew.retain(|index| !renamed.contains(&table_of(&index.0)) || is_anew(index, true));
         }
-        let mut tables = anew.into_iter().map(|path| table_of(path)).collect::<Vec<_>>();
+        let mut tables = anew.into_iter().map(|(path, _)| table_of(path)).collect::<Vec<_>>();
         tables.sort();
         tables.dedup();
         tables
@@ -247,14 +246,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let live = Live { data_dir: dir.path().to_owned(), begin: Duration::ZERO };
         fs::create_dir(dir.path().join("r")).unwrap();
-        let head = |place: u8| [&b"\xfe\xfe\x09\x03"[..], &[0; 24], &[place; 7], &[0; 9]].concat();
+        let head =
+            |place: u8, made: u8| [&b"\xfe\xfe\x09\x03"[..], &[0; 24], &[place; 7], &[0; 132], &[made; 8]].concat();
         for (name, place) in [("same", 1), ("emptied", 2), ("t#P#p0", 2), ("t#P#p1", 2), ("m1", 2)] {
-            fs::write(dir.path().join(format!("r/{name}.MAI")), head(place)).unwrap();
+            fs::write(dir.path().join(format!("r/{name}.MAI")), head(place, 1)).unwrap();
         }
-        let index = |name: &str| (format!("r/{name}.MAI").into(), "01".repeat(7));
+        let index = |name: &str| (format!("r/{name}.MAI").into(), "01".repeat(15));
         let indexes = ["same", "emptied", "t#P#p0", "t#P#p1", "m1", "gone"].map(index);
         assert_eq!(live.emptied(&indexes), ["r.emptied", "r.m1", "r.t"]);
         fs::write(dir.path().join("ddl.log"), [ALTER, &rename("Aria", 0, "a", "emptied")].concat()).unwrap();
         assert_eq!(live.emptied(&indexes), ["r.m1", "r.t"], "the tool renamed its copy, which has the old head");
+        fs::write(dir.path().join("r/emptied.MAI"), head(2, 2)).unwrap();
+        assert_eq!(live.emptied(&indexes), ["r.emptied", "r.m1", "r.t"], "it was truncated too");
     }
 }

@@ -25,6 +25,7 @@ pub struct Jobs {
     changed: Notify,
     turned: Notify,
     failures: Mutex<Failures>,
+    unreachable: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,14 +61,18 @@ impl Jobs {
         JobStatus { jobs: Arc::clone(self), number }
     }
 
-    /// What all jobs are at, in one line.
+    /// What all jobs are at, in one line; before it why no client finds the daemon, if none does.
     pub(crate) fn status(&self) -> String {
         let entries = self.lock();
-        let mut line = match entries.taken.len() {
-            0 => "idle".to_owned(),
-            1 => "1 ".to_owned(),
-            count => format!("{count} jobs running: "),
+        let mut line = match &*self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(why) => format!("clients do not find this daemon, {why}; "),
+            None => String::new(),
         };
+        match entries.taken.len() {
+            0 => line.push_str("idle"),
+            1 => line.push_str("1 "),
+            count => drop(write!(line, "{count} jobs running: ")),
+        }
         let is_alone = entries.taken.len() == 1;
         for (index, Entry { kind, id, doing }) in entries.taken.values().enumerate() {
             let (kind, id) = (kind.as_str(), cut(id, LONGEST_ID));
@@ -77,6 +82,12 @@ impl Jobs {
             let _written = write!(line, "{separator}{kind}{running} {id} {doing}");
         }
         cut(line.trim_end(), LONGEST)
+    }
+
+    /// Says why no client finds the daemon; None: they do.
+    pub(crate) fn set_unreachable(&self, why: Option<String>) {
+        *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        self.changed.notify_one();
     }
 
     /// Waits until the line may be another one. For one who waits, and no more.
@@ -175,6 +186,10 @@ mod tests {
         say("too late");
         assert_eq!(jobs.status(), "1 restore running: full-0 step 2 of 5, preparing");
         drop(second);
+        assert_eq!(jobs.status(), "idle");
+        jobs.set_unreachable(Some("another daemon answers at '/run/s'".to_owned()));
+        assert_eq!(jobs.status(), "clients do not find this daemon, another daemon answers at '/run/s'; idle");
+        jobs.set_unreachable(None);
         assert_eq!(jobs.status(), "idle");
     }
 

@@ -8,6 +8,7 @@ use insta::assert_snapshot;
 use super::{command, json, run, said, stderr, stdout};
 use crate::harness::TestEnv;
 use crate::harness::mariadb::{MariaDb, is_installed};
+use crate::harness::world::content_of;
 
 #[test]
 fn a_backup_is_followed_to_its_end() {
@@ -37,6 +38,26 @@ fn a_detached_order_is_followed_by_its_id() {
     let id = stdout(&env, 0, "backup full monday --detach");
     let status = json(&env, 0, &format!("status {} --follow", id.trim()));
     assert_eq!((&status["status"], &status["command_id"]), (&"success".into(), &id.trim().into()));
+}
+
+#[test]
+fn a_folder_restore_ends_by_saying_where_it_is() {
+    let env = TestEnv::start();
+    env.full("monday");
+    env.incremental("noon", "monday");
+    let said = stdout(&env, 0, "restore noon --target folder");
+    let folder = said.lines().find_map(|line| line.strip_prefix("folder       ")).expect(&said);
+    assert_eq!(env.redact(folder), "~/backups/restores/[TIME]/monday");
+    assert_eq!(content_of(std::path::Path::new(folder)).unwrap(), env.world.content().unwrap());
+    let command_id = said.lines().find_map(|line| line.strip_prefix("command      ")).unwrap();
+    assert_eq!(json(&env, 0, &format!("status {command_id}"))["folder"], folder);
+    // What is no folder, or was never filled, has none.
+    assert!(json(&env, 0, "backup full tuesday")["folder"].is_null());
+    env.script("mariabackup", "{}");
+    env.script("mariabackup", r#"{"fault":{"exit":3}}"#);
+    let failed = json(&env, 1, "restore noon --target folder");
+    assert!(failed["folder"].is_null(), "{failed:#}");
+    env.expect_log("restore failed");
 }
 
 #[test]

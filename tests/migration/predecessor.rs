@@ -63,7 +63,7 @@ impl<'a> Predecessor<'a> {
         ));
         let predecessor = Self { machine, kind };
         predecessor.database().execute_batch(kind.schema()).unwrap();
-        machine.sh(&format!("chown {user} /var/lib/dbcalm/db.sqlite3; systemctl enable --now dbcalm-cmd"));
+        machine.sh(&format!("chown {user} /var/lib/dbcalm/db.sqlite3; systemctl enable --now dbcalm-mariadb-cmd"));
         predecessor
     }
 

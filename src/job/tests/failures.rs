@@ -96,6 +96,7 @@ async fn a_copy_back_without_a_working_copy_has_nothing_to_undo() {
             fs::write(data.join("orders.ibd"), "an order").unwrap();
             Ok(End::Exits(1, "no more of it"))
         }));
+        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
         acts
     });
     bench.restore_to(Target::Database).await.unwrap();
@@ -139,6 +140,7 @@ async fn a_move_that_is_complete_is_not_undone() {
             fs::create_dir(data.join(".ibdata1.dbcalm-aside")).unwrap();
             Ok(End::Exits(0, DONE))
         }));
+        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
         acts
     });
     bench.restore_by(Target::Database, true).await.unwrap();
@@ -157,6 +159,7 @@ async fn a_move_that_fails_is_undone() {
             fs::rename(work.join("backup-my.cnf"), data.join("backup-my.cnf")).unwrap();
             Ok(End::Exits(1, "no more of it"))
         }));
+        acts.push(Box::new(|_| Ok(End::Exits(1, ""))));
         acts
     });
     bench.restore_by(Target::Database, true).await.unwrap();
