@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::model::{BackupId, word};
 use crate::records::reader::BackupRow;
 
 /// Why a backup cannot be restored.
@@ -27,6 +28,9 @@ pub enum Broken {
         /// The id of its base.
         base: String,
     },
+    /// A member's id is none by which anything is looked for.
+    #[error("'{}' is no name that a folder of backup_dir can have, so nothing is looked for under it", .0.escape_debug())]
+    NoName(String),
     /// A member's files are gone.
     #[error("the files of '{0}' are gone")]
     Missing(String),
@@ -34,7 +38,7 @@ pub enum Broken {
     #[error("'{0}' descends from itself")]
     Loop(String),
     /// The last verification of a member found damage.
-    #[error("the last verification found '{0}' damaged: dbcalm-db-cmd show {0} says how")]
+    #[error("the last verification found '{0}' damaged: dbcalm-db-cmd show {word} says how", word = word(.0))]
     Damaged(String),
     /// An incremental that a predecessor's restore applied itself, and not a copy of it.
     #[error("'{0}' has been consumed: an earlier restore applied it in place")]
@@ -167,6 +171,9 @@ impl Chains {
             if chain.len() > self.rows.len() {
                 return Err(Broken::Loop(id.to_owned()));
             }
+            if !has_name(row) {
+                return Err(Broken::NoName(row.id.clone()));
+            }
             if self.is_gone(&row.id) {
                 return Err(Broken::Missing(row.id.clone()));
             }
@@ -183,6 +190,7 @@ impl Chains {
         let (mut broken, mut seen) = (HashMap::new(), HashSet::new());
         for Node { row, .. } in self.tree() {
             let why = match self.base_of(row) {
+                _ if !has_name(row) => Some(Broken::NoName(row.id.clone())),
                 _ if self.is_gone(&row.id) => Some(Broken::Missing(row.id.clone())),
                 Err(why) => Some(why),
                 Ok(None) => None,
@@ -238,13 +246,20 @@ impl Chains {
         let mut once = |row: &BackupRow, base: Option<&BackupRow>| {
             doubted.entry(row.id.clone()).or_insert_with(|| doubt(row, base)).clone()
         };
-        self.rows.iter().rev().find(|row| self.base(&row.id, &mut once).is_ok())
+        // One that a client cannot name is no base of a new backup.
+        let may_be_named = |row: &&BackupRow| BackupId::recorded(&row.id).is_ok_and(|id| id.may_be_new());
+        self.rows.iter().rev().filter(may_be_named).find(|row| self.base(&row.id, &mut once).is_ok())
     }
 
     /// The newest full backup, for what the next one may come to.
     pub fn newest_full(&self) -> Option<&BackupRow> {
         self.rows.iter().rev().find(|row| row.from.is_none())
     }
+}
+
+/// Whether anything can be called as this backup is.
+fn has_name(row: &BackupRow) -> bool {
+    BackupId::recorded(&row.id).is_ok()
 }
 
 #[cfg(test)]

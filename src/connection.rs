@@ -48,7 +48,8 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
         }
     };
     let begun = Instant::now();
-    let parsed = Request::parse(&bytes).and_then(|request| Command::parse(&request));
+    let is_operator = peer.is_some_and(|peer| peer.is_operator());
+    let parsed = Request::parse(&bytes).and_then(|request| Command::parse_for(&request, is_operator));
     drop(bytes);
     let outcome = match &parsed {
         // On the heap, so that a client who says nothing costs no more than its own waiting.

@@ -153,7 +153,7 @@ pub enum Unreadable {
 
 fn in_memory() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
-    schema::ensure(&connection)?;
+    schema::ensure(&connection, None)?;
     Ok(connection)
 }
 

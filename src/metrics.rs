@@ -114,7 +114,7 @@ impl Keeper {
 
     /// The size of a backup whose row has none, since the Python API's table has no column for it. It is measured once.
     async fn measure(&mut self, latest: &Latest, backup_dir: &Path) -> Option<u64> {
-        let id: crate::model::BackupId = latest.id.parse().ok()?;
+        let id = crate::model::BackupId::recorded(&latest.id).ok()?;
         if let Some((_, size)) = self.measured.as_ref().filter(|(known, _)| *known == latest.id) {
             return Some(*size);
         }

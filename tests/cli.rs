@@ -3,9 +3,11 @@
 mod chains;
 mod clock;
 mod interrupted;
+mod odd_ids;
 mod orders;
 mod reference;
 mod restored;
+mod times;
 mod verify;
 mod views;
 
@@ -39,14 +41,14 @@ pub(crate) fn run(env: &TestEnv, args: &str) -> Said {
 }
 
 /// What a subcommand that must end so says on stdout.
-fn stdout(env: &TestEnv, status: i32, args: &str) -> String {
+pub(crate) fn stdout(env: &TestEnv, status: i32, args: &str) -> String {
     let said = run(env, args);
     assert_eq!(said.status, status, "{args}: {}{}", said.stdout, said.stderr);
     said.stdout
 }
 
 /// The JSON that a subcommand says.
-fn json(env: &TestEnv, status: i32, args: &str) -> Value {
+pub(crate) fn json(env: &TestEnv, status: i32, args: &str) -> Value {
     serde_json::from_str(&stdout(env, status, &format!("{args} --json"))).unwrap()
 }
 

@@ -141,8 +141,8 @@ fn records_on_a_full_disk_lose_no_outcome() {
             assert_eq!(env.count("backup", &format!("id = '{id}'")), 1, "{pages} pages");
         } else {
             refused += 1;
-            env.expect_log("the records cannot be written");
-            let full = "the records cannot be written: the database cannot be used: database or disk is full";
+            env.expect_log("cannot be written: the database");
+            let full = "the records in '~/lib/db.sqlite3' cannot be written: the database cannot be used: database or disk is full";
             assert_eq!(reply, format!(r#"{{"code": 500, "status": "{full}"}}"#));
             assert_eq!(env.count("process", &format!("args LIKE '%\"{id}\"%'")), 0, "{pages} pages");
             assert!(!env.backup(&id).exists());

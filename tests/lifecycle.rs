@@ -416,7 +416,7 @@ fn a_start_that_cannot_be_says_why_and_what_to_do() {
     fs::write(env.path("lib/db.sqlite3"), "this is no database, and never was one").unwrap();
     assert_snapshot!(refused(&env), @r"
     error: the database cannot be used: file is not a database
-    hint: '~/lib/db.sqlite3' and its directory must be writable by this user
+    hint: '~/lib/db.sqlite3' and its directory must be writable by this user, and it must be an SQLite file
     ");
     fs::remove_file(env.path("config.yml")).unwrap();
     assert_snapshot!(refused(&env), @r"
@@ -456,8 +456,8 @@ fn an_outcome_outlasts_a_locked_database() {
     fs::write(env.path("go"), "").unwrap();
     env.expect_log("the records cannot be written: trying again");
     let reply = env.send(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
-    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records cannot be written: the database cannot be used: database is locked"}"#);
-    env.expect_log("the records cannot be written: the database");
+    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records in '~/lib/db.sqlite3' cannot be written: the database cannot be used: database is locked"}"#);
+    env.expect_log("cannot be written: the database");
     other.execute_batch("ROLLBACK").unwrap();
     env.settled();
     env.expect_log("the records are written again");
@@ -473,8 +473,8 @@ fn a_database_that_cannot_be_opened_is_a_clear_error_and_the_daemon_stays_up() {
     fs::rename(env.path("lib/db.sqlite3"), env.path("lib/moved")).unwrap();
     fs::create_dir(env.path("lib/db.sqlite3")).unwrap();
     let reply = env.send(r#"{"cmd":"full_backup","args":{"id":"full-2"}}"#);
-    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records cannot be read: the database cannot be used: unable to open database file: ~/lib/db.sqlite3"}"#);
-    env.expect_log("the records cannot be read");
+    assert_snapshot!(reply, @r#"{"code": 500, "status": "the records in '~/lib/db.sqlite3' cannot be read: the database cannot be used: unable to open database file: ~/lib/db.sqlite3"}"#);
+    env.expect_log("cannot be read: the database");
     fs::remove_dir(env.path("lib/db.sqlite3")).unwrap();
     fs::rename(env.path("lib/moved"), env.path("lib/db.sqlite3")).unwrap();
     env.full("full-2");

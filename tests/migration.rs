@@ -41,6 +41,7 @@ impl<'a> Page<'a> {
         assert!(self.type_in("units").contains("dbcalm-mariadb-cmd"));
         assert_eq!(self.type_in("layout"), if is_go { "TEXT\n" } else { "VARCHAR(8)\n" });
         assert_eq!(self.type_in("times") != "0\n", is_go);
+        assert_eq!(self.type_in("ids"), "", "the ids here may all be new ones");
         // What the package does after its files are in place, for the first time.
         std::fs::write(self.machine.path("/stand/postinst"), include_str!("../packaging/scripts/postinst")).unwrap();
         self.machine.sh("sh /stand/postinst configure");

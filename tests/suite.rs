@@ -40,14 +40,17 @@ mod power_cut;
 mod progress;
 mod pythons;
 mod reach;
+mod readers;
 mod recorder;
 mod reflinks;
 mod relay;
+mod replica;
 mod restore;
 mod scenarios;
 mod streams;
 mod tables;
 mod torture;
+mod unreadable;
 mod workflow;
 
 /// A test that nobody calls proves nothing: every file here is a module above.

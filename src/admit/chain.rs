@@ -26,7 +26,7 @@ pub(super) async fn check_base(
     config: &Config,
     until: Instant,
 ) -> Result<(), Rejection> {
-    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why))?;
+    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why, config))?;
     let (id, backup_dir, flavour) = (base.clone(), config.backup_dir.clone(), config.flavour);
     let database = config.database_path.clone();
     let look = move || {
@@ -38,7 +38,7 @@ pub(super) async fn check_base(
         let glance = Glance { backup_dir: &backup_dir, flavour };
         let verified = kept::read(&database);
         let is_gone = |member: &&Recorded| {
-            let found = member.row.id.parse().map(|id| stored::look(&backup_dir, &id));
+            let found = BackupId::recorded(&member.row.id).map(|id| stored::look(&backup_dir, &id));
             // What cannot be looked at speaks against nothing.
             found.map_or(true, |found| found.is_ok_and(|found| stored::is_gone(found.as_ref(), member.forwarded)))
         };

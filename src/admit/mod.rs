@@ -224,7 +224,7 @@ async fn find_chain(
             return Err(Rejection::Forwarded(id));
         }
         let base = known.get(id.as_str()).and_then(|known| known.from.as_deref());
-        let base = base.and_then(|base| base.parse().ok());
+        let base = base.and_then(|base| BackupId::recorded(base).ok());
         Ok(Member { id, base, stored })
     };
     Ok((found.into_iter().map(member).collect::<Result<_, _>>()?, cards))
@@ -238,11 +238,12 @@ async fn known(
 ) -> Result<HashMap<String, Known>, Rejection> {
     let ids = ids.map(ToString::to_string).collect();
     let known = world.records.known(ids, until).await;
-    known.map_err(|why| unreadable(&why))
+    known.map_err(|why| unreadable(&why, &world.config()))
 }
 
-fn unreadable(why: &RecordsError) -> Rejection {
-    Rejection::Broken(format!("the records cannot be read: {}", crate::model::causes(why)))
+fn unreadable(why: &RecordsError, config: &Config) -> Rejection {
+    let path = config.database_path.display();
+    Rejection::Broken(format!("the records in '{path}' cannot be read: {}", crate::model::causes(why)))
 }
 
 /// A chain is a full backup and then, each in turn, an incremental that was taken from the one before it.

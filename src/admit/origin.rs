@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::{debug, info};
 
-use super::{broken, on_disk};
+use super::{broken, on_disk, unreadable};
 use crate::command::Backup;
 use crate::config::Config;
 use crate::model::{BackupId, Rejection, Tool};
@@ -112,8 +112,7 @@ async fn descends(
     }
     // The records know of the restores that this daemon or a predecessor has done, and of no other.
     let restored = world.records.restored_since(base.to_string(), until).await;
-    let restored = restored
-        .map_err(|why| Rejection::Broken(format!("the records cannot be read: {}", crate::model::causes(&why))))?;
+    let restored = restored.map_err(|why| unreadable(&why, config))?;
     if restored.is_some_and(|chain| !chain.iter().any(|id| id == base.as_str())) {
         return Err(refused());
     }

@@ -21,7 +21,7 @@ fn world(dir: &Path, acts: Vec<Act>) -> World {
     );
     fs::write(dir.join("config.yml"), text).unwrap();
     let config = Config::load(&dir.join("config.yml")).unwrap();
-    let store = Records::open(&config.database_path).unwrap();
+    let store = Records::open(&config.database_path, None).unwrap();
     let database = rusqlite::Connection::open(&config.database_path).unwrap();
     for (id, from) in [("f", None), ("a", Some("f"))] {
         fs::create_dir_all(config.backup_dir.join(id)).unwrap();

@@ -1,4 +1,5 @@
-//! Backups whose times are in the future: the clock was ahead when they were taken, or is behind now.
+//! Backups that somebody takes for newer than they are: the clock was ahead when they were taken, or is behind now; or the API sorts by the
+//! text of a time that its daemon wrote in another zone.
 
 use super::strays::bounded;
 use crate::config::Config;
@@ -19,4 +20,24 @@ pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {
         ))
     });
     bounded(found.collect(), "dated in the future")
+}
+
+/// Each backup of the past that an API, which sorts times as texts, takes for newer than one that is begun now. The Go API's driver writes
+/// the local time with its zone behind it, and this daemon UTC: east of Greenwich that is so for as many hours as the zone is ahead.
+pub(super) fn sorted_wrongly(config: &Config, now: Moment) -> Vec<(String, String)> {
+    let rows = Reader::open(&config.database_path).and_then(|reader| reader.sorted_after(now)).unwrap_or_default();
+    let found = rows.iter().filter_map(|(id, text)| {
+        let at = Moment::read(text).filter(|at| !at.is_ahead_of(now))?;
+        let until = text.get(..19)?;
+        Some((
+            format!(
+                "backup '{id}' was begun at {at} UTC, is recorded as '{text}', and the API sorts by that text: until {until} UTC it takes it \
+                 for newer than those that are taken now"
+            ),
+            "until then, name from_backup_id in the API for each incremental, since it looks for the newest full backup itself; here the \
+             order is right"
+                .to_owned(),
+        ))
+    });
+    bounded(found.collect(), "that the API takes for newer")
 }

@@ -21,7 +21,7 @@ use crate::verify::kept::{self, Outcome};
 
 /// A file of each backup whose files themselves are stored (mariadb.com, "Files Created by mariadb-backup"): one look at it, and a folder
 /// needs no other.
-const OF_A_DIRECTORY: &str = "backup-my.cnf";
+pub(super) const OF_A_DIRECTORY: &str = "backup-my.cnf";
 
 /// What of a backup is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -117,11 +117,13 @@ impl Backups {
         let rows = reader.backups(with_requests).map_err(|why| unread(&why))?;
         // One look at the directory finds what is gone; a folder is looked into once.
         let names = names(&config.backup_dir);
-        let state = |row: &BackupRow| match (&names, row.id.parse::<BackupId>()) {
+        let state = |row: &BackupRow| match (&names, BackupId::recorded(&row.id)) {
             // A directory that may be passed but not listed.
             (Err(why), Ok(id)) if why.kind() == io::ErrorKind::PermissionDenied => state(&config.backup_dir, &id),
             (Ok(names), Ok(id)) if is_named(names, &id) => state(&config.backup_dir, &id),
-            (Ok(_) | Err(_), Ok(_) | Err(_)) => State::Missing,
+            // Nothing is looked for by such an id: its chain says so.
+            (_, Err(_)) => State::Unknown,
+            (Ok(_) | Err(_), Ok(_)) => State::Missing,
         };
         let mut states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
         let is_streamed = states.values().any(|state| matches!(state, State::Stream | State::Forwarded));
@@ -204,7 +206,7 @@ impl Backups {
         if row.size.is_some() || self.state(&row.id) == State::Missing {
             return row.size;
         }
-        let stored = stored::look(&config.backup_dir, &row.id.parse().ok()?).ok()??;
+        let stored = stored::look(&config.backup_dir, &BackupId::recorded(&row.id).ok()?).ok()??;
         match stored {
             Stored::Directory(dir) => tree_size(&dir),
             Stored::Stream(stream) => fs::symlink_metadata(stream.path).ok().map(|file| file.len()),

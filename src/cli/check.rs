@@ -1,6 +1,7 @@
 //! `check`: whether backups would work, line by line; each problem with what to do about it.
 
 mod data_dir;
+mod database;
 mod server;
 
 use std::io::{self, Write};
@@ -121,7 +122,7 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     if let Some(bin) = admin.filter(|_| readable) {
         server::look_at_server(config, &bin, tool, findings).await;
     }
-    look_at_database(config, findings);
+    database::look_at_database(config, findings);
     if let Some(tool) = tool {
         server::look_at_the_base(config, tool, findings);
     }
@@ -129,7 +130,11 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     for (text, hint) in super::strays::strays(config) {
         findings.warning(text, hint);
     }
-    for (text, hint) in super::ahead::ahead(config, Moment::now()) {
+    let now = Moment::now();
+    for (text, hint) in super::ahead::ahead(config, now).into_iter().chain(super::ahead::sorted_wrongly(config, now)) {
+        findings.warning(text, hint);
+    }
+    for (text, hint) in super::unreadable::backups(config) {
         findings.warning(text, hint);
     }
     for left in super::leftover::left(config) {
@@ -144,12 +149,31 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
 fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
     let dir = config.backup_dir.display();
     match disk::is_writable(&config.backup_dir) {
-        Ok(()) => findings.good(format!("backup_dir '{dir}' is writable")),
+        Ok(()) => {
+            findings.good(format!("backup_dir '{dir}' is writable"));
+            if let Some((text, hint)) = inside(config) {
+                findings.warning(text, hint);
+            }
+        }
         Err(why) => findings.problem(
             format!("backup_dir '{dir}' cannot be used: {why}"),
             format!("create it for the daemon's user: install -d -o mysql -g dbcalm -m 2770 '{dir}'"),
         ),
     }
+}
+
+/// What is said, here and at a start, of backups in the server's own directory.
+pub(super) fn inside(config: &Config) -> Option<(String, String)> {
+    disk::lies_in(&config.backup_dir, &config.data_dir).then(|| {
+        let (dir, data_dir) = (config.backup_dir.display(), config.data_dir.display());
+        (
+            format!(
+                "backup_dir '{dir}' is inside data_dir '{data_dir}': a database restore needs that empty, and who empties it for one removes the \
+                 backups"
+            ),
+            format!("make a directory elsewhere, on another disk at best, move all of '{dir}' there, and set backup_dir to it"),
+        )
+    })
 }
 
 /// A daemon that nobody finds takes no backup.
@@ -227,28 +251,6 @@ fn look_at_metrics(config: &Config, findings: &mut Findings) {
         Err(why) => findings.warning(
             format!("metrics '{}' cannot be written: {why}", path.display()),
             format!("create '{}', writable by the daemon's user", dir.display()),
-        ),
-    }
-}
-
-/// Looks, and makes nothing: the check may run as another user than the daemon.
-fn look_at_database(config: &Config, findings: &mut Findings) {
-    let path = &config.database_path;
-    if !path.exists() {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        return match disk::is_writable(parent) {
-            Ok(()) => findings.good(format!("database '{}' will be created", path.display())),
-            Err(why) => findings.problem(
-                format!("database '{}' cannot be created: {why}", path.display()),
-                format!("create '{}', writable by the daemon's user", parent.display()),
-            ),
-        };
-    }
-    match crate::records::try_write(path) {
-        Ok(()) => findings.good(format!("database '{}' can be written", path.display())),
-        Err(why) => findings.problem(
-            format!("database '{}': {}", path.display(), crate::model::causes(&why)),
-            "it must be an SQLite file, and the daemon's user must be able to write it and its directory",
         ),
     }
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
+use crate::command::parse::{RECORDED_IDS, RESTORE_BACKUP};
+use crate::model::BackupId;
 
 /// How long an answer is waited for: the daemon's own bound is below 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -36,6 +38,16 @@ pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String
         (202, Some(id)) => Ok(id),
         (code, _) => Err(refused(code, &reply.status)),
     }
+}
+
+/// Orders the restore of a chain, full backup first; gives the id of its records.
+pub(super) fn order_restore(socket: &Path, ids: &[&str], target: &str) -> Result<String, Failure> {
+    let mut args = serde_json::json!({"id_list": ids, "target": target});
+    // Ids that the Go daemon allowed are recorded, and no client of the daemon's may name them.
+    if let Some(args) = args.as_object_mut().filter(|_| ids.iter().any(|id| id.parse::<BackupId>().is_err())) {
+        args.insert(RECORDED_IDS.to_owned(), true.into());
+    }
+    order(socket, RESTORE_BACKUP, &args)
 }
 
 /// Whether the daemon takes connections.
@@ -68,6 +80,9 @@ pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
 fn refused(code: u16, status: &str) -> Failure {
     let hint = match code {
         400 if status.contains("do not descend") => "dbcalm-db-cmd backup full",
+        400 if status.contains(RECORDED_IDS) => {
+            "only root and the daemon's user may restore such ids: run this as one of them"
+        }
         403 => "allowed_users and allowed_groups in the settings say who may give commands",
         404 if status.starts_with("Base") => {
             "dbcalm-db-cmd list shows what is there; a stream of the Go daemon cannot be a base: dbcalm-db-cmd backup full"

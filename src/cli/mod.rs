@@ -22,6 +22,7 @@ mod status;
 mod step;
 mod strays;
 mod tree;
+mod unreadable;
 mod verify;
 mod watched;
 

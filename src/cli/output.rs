@@ -38,8 +38,9 @@ impl Output {
 /// The records, for reading.
 pub(super) fn records(config: &Config) -> Result<Reader, Failure> {
     let path = config.database_path.display();
-    Reader::open(&config.database_path)
-        .map_err(|why| Failure::new(&why, format!("the daemon creates '{path}'; this user must be able to read it")))
+    Reader::open(&config.database_path).map_err(|why| {
+        Failure::new(&why, format!("the daemon creates '{path}'; run this as root, or as a user who can read it"))
+    })
 }
 
 /// An error while the records are read.

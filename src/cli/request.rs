@@ -155,9 +155,10 @@ fn folder(args: &Value) -> Option<PathBuf> {
 fn phase(command: &str) -> String {
     let words: Vec<_> = command.split(' ').collect();
     let has = |option: &str| words.contains(&option);
+    // A path may hold spaces; no id holds what ends it here.
     let name = |option: &str| {
-        let at = words.iter().position(|word| *word == option || word.starts_with(&format!("{option}=")))?;
-        let path = words.get(at)?.split_once('=').map_or(words.get(at + 1).copied(), |(_, path)| Some(path))?;
+        let (_, rest) = command.split_once(&format!(" {option}"))?;
+        let path = rest.strip_prefix(['=', ' '])?.split(" --").next()?.split(" | ").next()?;
         path.rsplit('/').next().map(str::to_owned)
     };
     let of = |verb: &str, option: &str| format!("{verb} {}", name(option).unwrap_or_default()).trim_end().to_owned();
@@ -199,6 +200,8 @@ mod tests {
                 "applying tuesday",
             ),
             ("mariabackup --move-back --target-dir /t/monday --datadir=/d", "filling the data directory"),
+            ("mariabackup --prepare --target-dir /t/my backup --incremental-dir /t/full:1", "applying full:1"),
+            ("dbcalm-db-cmd copy --from=/b/my backup --into=/t/1/my backup --threads=2", "copying my backup"),
             ("/bin/rsync -a /x /y", "rsync"),
             ("", ""),
         ] {

@@ -5,14 +5,12 @@ use std::io::{self, BufRead, IsTerminal, Write as _};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
 use super::backups::Backups;
-use super::client::order;
+use super::client::order_restore;
 use super::exit::{Exit, Failure};
 use super::follow::{Order, see_to};
 use super::output::Output;
-use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
 use crate::model::Amount;
 use crate::records::reader::BackupRow;
@@ -65,7 +63,7 @@ pub(super) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Res
         Target::Database => ("database", format!("into '{}'", config.data_dir.display())),
         Target::Folder => ("folder", "to a folder".to_owned()),
     };
-    let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": target}))?;
+    let command_id = order_restore(socket, &ids, target)?;
     let what = format!("restore of {} {into}", ids.join(" → "));
     see_to(&Order { command_id: &command_id, what: &what }, args.detach, config, socket, args.output)
 }

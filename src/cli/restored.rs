@@ -4,18 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::client::order;
+use super::client::order_restore;
 use super::exit::Failure;
 use super::follow::follow;
 use super::leftover::{Begun, Mark};
 use super::output::Output;
 use super::request::Status;
-use crate::command::parse::RESTORE_BACKUP;
 use crate::config::Config;
 use crate::disk::below;
 use crate::exec::LocalExecutor;
@@ -78,7 +77,7 @@ impl<'a> Restored<'a> {
         let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
         let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
         let begun = Begun::now();
-        let command_id = order(socket, RESTORE_BACKUP, &json!({"id_list": ids, "target": "folder"}))?;
+        let command_id = order_restore(socket, &ids, "folder")?;
         let id = CommandId::random();
         // Where it cannot be set, what a KILL leaves is not found again; that is no reason to verify nothing.
         let _mark = Mark::set(config, id, &command_id, begun).ok();

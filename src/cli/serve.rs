@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::exit::Failure;
+use super::unreadable::database_hint;
 use crate::config::{Config, credentials};
 use crate::daemon::watch::Watch;
 use crate::exec::LocalExecutor;
@@ -43,6 +44,9 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
         warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written, logging to stderr alone");
     }
     warn_of_exposure(&config);
+    if let Some((text, hint)) = super::check::inside(&config) {
+        warn!(hint, "{text}");
+    }
     raise_descriptors();
     // One thread for all clients and jobs: they wait, and what works on the disk has threads of its own.
     let runtime = runtime::Builder::new_current_thread()
@@ -69,12 +73,13 @@ async fn run(
         Signals::new().map_err(|why| Failure::new(&why, "the system has no resources left for the daemon"))?;
     *lock = Some(lock_backup_dir(&config).await?);
     let is_taken = |why: &RecordsError| matches!(why, RecordsError::Taken);
-    let store =
-        once_let_go("the database", || Records::open(&config.database_path), is_taken).await.map_err(|why| {
+    let store = once_let_go("the database", || Records::open(&config.database_path, config.records_for), is_taken)
+        .await
+        .map_err(|why| {
             let hint = match why {
                 RecordsError::Taken => "stop the other daemon first, or give this one another database_path".to_owned(),
                 RecordsError::Sqlite(_) | RecordsError::Io(_) | RecordsError::Closed => {
-                    format!("'{}' and its directory must be writable by this user", config.database_path.display())
+                    database_hint(&config.database_path)
                 }
             };
             Failure::new(&why, hint)

@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, age, facts, records, span, took};
 use super::request::Status;
 use crate::config::Config;
-use crate::model::{Amount, Moment};
+use crate::model::{Amount, BackupId, Moment};
 use crate::repository::stored;
 
 /// Show a backup, its chain, and what depends on it; or a command
@@ -50,7 +50,7 @@ pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     let now = Moment::now();
     let members = all.chains.chain(&row.id).unwrap_or_default();
     let problem = all.doubt(row, config).map(|why| why.to_string());
-    let place = row.id.parse().ok().and_then(|id| stored::look(&config.backup_dir, &id).ok().flatten());
+    let place = BackupId::recorded(&row.id).ok().and_then(|id| stored::look(&config.backup_dir, &id).ok().flatten());
     let whole = Whole {
         backup: Shown {
             size: all.size(row, config),

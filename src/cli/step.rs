@@ -12,7 +12,7 @@ use clap::Args;
 use super::print_error;
 use crate::copying::Copying;
 use crate::disk::links;
-use crate::model::{Compression, Flavour};
+use crate::model::{Compression, Flavour, at};
 use crate::stream::{Codec, Destination, Extract, Store};
 
 /// Store the stream that comes on stdin
@@ -113,7 +113,8 @@ pub(super) fn extract(args: &ExtractArgs) -> ExitCode {
         let (input, is_vouched): (Box<dyn Read + Send>, bool) = if args.from == Path::new("-") {
             (Box::new(io::stdin()), true)
         } else {
-            let (file, is_vouched) = links::open_vouched(&args.from).map_err(crate::stream::StreamError::Read)?;
+            let (file, is_vouched) =
+                links::open_vouched(&args.from).map_err(|why| crate::stream::StreamError::Read(at(&args.from)(why)))?;
             (Box::new(file), is_vouched)
         };
         let extract = Extract {
@@ -123,7 +124,11 @@ pub(super) fn extract(args: &ExtractArgs) -> ExitCode {
             manifest: args.manifest.as_deref(),
         };
         let extracted = extract.run(input)?;
-        let left = if is_vouched { 0 } else { links::forget(&args.into).map_err(crate::stream::StreamError::Read)? };
+        let left = if is_vouched {
+            0
+        } else {
+            links::forget(&args.into).map_err(|why| crate::stream::StreamError::Read(at(&args.into)(why)))?
+        };
         say_left(left);
         Ok::<_, crate::stream::StreamError>(format!(
             "extracted {} files from a stream of {} bytes",

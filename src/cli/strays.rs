@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::backups::{Backups, State};
+use super::backups::{Backups, OF_A_DIRECTORY, State};
 use crate::config::Config;
-use crate::model::{BackupId, Compression, stream_name};
+use crate::model::{BackupId, Compression, quoted, stream_name, word};
 use crate::records::reader::Reader;
 use crate::repository::stored;
 
@@ -43,16 +43,34 @@ pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
             (
                 format!("backup '{id}' is recorded, {needed_by}"),
                 format!(
-                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API; dbcalm-db-cmd show {id} \
+                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API; dbcalm-db-cmd show {} \
                      says what needs it",
-                    config.backup_dir.display()
+                    config.backup_dir.display(),
+                    word(id)
                 ),
             )
         })
         .collect();
+    let nameless = all.chains.tree().into_iter().filter(|node| BackupId::recorded(&node.row.id).is_err());
+    let without_name = nameless.map(|node| nameless_one(config, &node.row.id)).collect();
     let mut found = bounded(without_record, "without a record");
+    found.extend(bounded(without_name, "under no name of a folder"));
     found.extend(bounded(without_files, "without files"));
     found
+}
+
+/// The Go daemon joined an id to `backup_dir` whatever it was, so its files may be anywhere.
+fn nameless_one(config: &Config, id: &str) -> (String, String) {
+    let id = id.escape_debug();
+    (
+        format!(
+            "backup '{id}' is recorded, and no folder of backup_dir can have that name: nothing here looks for its files"
+        ),
+        format!(
+            "nothing says that they are gone: look at '{}/{id}'; what you find there restores by the tool's own commands, after a copy of it",
+            config.backup_dir.display()
+        ),
+    )
 }
 
 fn unrecorded(config: &Config, id: &BackupId) -> (String, String) {
@@ -67,8 +85,8 @@ fn unrecorded(config: &Config, id: &BackupId) -> (String, String) {
         format!("'{}' is in backup_dir, but no record names it: it cannot be restored by its id", path.display()),
         format!(
             "it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p \
-             '{dir}/.unrecorded' && mv -n '{}' '{dir}/.unrecorded/'",
-            path.display()
+             '{dir}/.unrecorded' && mv -n {} '{dir}/.unrecorded/'",
+            quoted(&path.display().to_string())
         ),
     )
 }
@@ -80,7 +98,9 @@ fn ids(backup_dir: &Path) -> BTreeSet<BackupId> {
     let id = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         if entry.file_type().ok()?.is_dir() {
-            return name.parse().ok();
+            // Under another name than a new backup can have, only what has the files of one.
+            let is_backup = || entry.path().join(OF_A_DIRECTORY).symlink_metadata().is_ok();
+            return name.parse().ok().or_else(|| BackupId::recorded(&name).ok().filter(|_| is_backup()));
         }
         // Where the Go daemon put its streams.
         let stem = name.strip_prefix("backup-")?.split(".xbstream").next()?;

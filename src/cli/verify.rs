@@ -142,15 +142,17 @@ fn one<'a>(
     let its_base = all.chains.base_of(row);
     let base = row.from.as_deref().map(|from| (from, before.get(from).filter(|_| its_base.is_ok())));
     let from = base.and_then(|(_, report)| report?.to_lsn);
-    let found = match row.id.parse::<BackupId>() {
-        Ok(id) => verifier.look(&id, row.from.is_some(), from).map_err(|why| {
-            let hint = "run this as root or as the daemon's user, who may read backup_dir";
-            Failure::because(format!("'{}' cannot be examined: {why}", row.id), hint)
-        })?,
-        Err(_no_id_of_ours) => None,
+    let without = |why: Broken| Found { problems: vec![why.to_string()], ..Found::default() };
+    let mut found = match BackupId::recorded(&row.id) {
+        Ok(id) => {
+            let found = verifier.look(&id, row.from.is_some(), from).map_err(|why| {
+                let hint = "run this as root or as the daemon's user, who may read backup_dir";
+                Failure::because(format!("backup '{}' cannot be examined: {why}", row.id), hint)
+            })?;
+            found.unwrap_or_else(|| without(Broken::Missing(row.id.clone())))
+        }
+        Err(_no_name) => without(Broken::NoName(row.id.clone())),
     };
-    let gone = || Found { problems: vec![format!("the files of '{}' are gone", row.id)], ..Found::default() };
-    let mut found = found.unwrap_or_else(gone);
     let mut warnings = doubts(row, all, &mut found);
     let history = row.from.is_some().then(|| history(&found));
     if history == Some(UNTOLD) && found.problems.is_empty() {

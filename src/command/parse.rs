@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Backup, Command, Restore};
+use crate::model::id::BadId;
 use crate::model::{BackupId, Rejection, Target};
 use crate::wire::Request;
 
@@ -12,6 +13,9 @@ pub const FULL_BACKUP: &str = "full_backup";
 pub const INCREMENTAL_BACKUP: &str = "incremental_backup";
 /// The wire's name for a restore.
 pub const RESTORE_BACKUP: &str = "restore_backup";
+
+/// The argument of a restore by which root and the daemon's user name backups by ids that no new one may have, as they are recorded.
+pub const RECORDED_IDS: &str = "recorded_ids";
 
 /// The most of a client's own text that is given back to it, in characters: a reply has to fit in 4096 bytes.
 const MAX_QUOTE: usize = 64;
@@ -28,10 +32,17 @@ struct Shape {
 const FULL: Shape = Shape { required: &["id"], optional: &["schedule_id"] };
 const INCREMENTAL: Shape = Shape { required: &["id", "from_backup_id"], optional: &["schedule_id"] };
 const RESTORE: Shape = Shape { required: &["id_list", "target"], optional: &[] };
+/// The same from the operator's own command line.
+const OPERATORS_RESTORE: Shape = Shape { optional: &[RECORDED_IDS], ..RESTORE };
 
 impl Command {
-    /// Reads a request as a command.
+    /// Reads a client's request as a command.
     pub fn parse(request: &Request) -> Result<Self, Rejection> {
+        Self::parse_for(request, false)
+    }
+
+    /// Reads a request as a command: of root's or the daemon's own user, or of a client.
+    pub fn parse_for(request: &Request, is_operator: bool) -> Result<Self, Rejection> {
         let args = &request.args;
         match request.cmd.as_str() {
             FULL_BACKUP => {
@@ -49,8 +60,9 @@ impl Command {
                 Ok(Self::Backup(Backup { id, base: Some(base), schedule_id: schedule_id(args)? }))
             }
             RESTORE_BACKUP => {
-                RESTORE.check(args)?;
-                let (full, incrementals) = id_list(args)?;
+                let shape = if is_operator { &OPERATORS_RESTORE } else { &RESTORE };
+                shape.check(args)?;
+                let (full, incrementals) = id_list(args, recorded_ids(args)?)?;
                 Ok(Self::Restore(Restore { full, incrementals, target: target(args)? }))
             }
             _ => Err(Rejection::InvalidCommand),
@@ -81,12 +93,16 @@ fn required<'a>(args: &'a Map<String, Value>, name: &'static str) -> Result<&'a 
 }
 
 fn id(args: &Map<String, Value>, name: &'static str) -> Result<BackupId, Rejection> {
-    parse_id(required(args, name)?, name)
+    parse_id(required(args, name)?, name, str::parse)
 }
 
-fn parse_id(value: &Value, name: &str) -> Result<BackupId, Rejection> {
+fn parse_id(
+    value: &Value,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<BackupId, BadId>,
+) -> Result<BackupId, Rejection> {
     let text = value.as_str().ok_or_else(|| wrong_type(name, "a string", value))?;
-    text.parse().map_err(|why| malformed(format!("{name} {} is not a backup id: {why}", quote(text))))
+    read(text).map_err(|why| malformed(format!("{name} {} is not a backup id: {why}", quote(text))))
 }
 
 fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
@@ -94,13 +110,20 @@ fn schedule_id(args: &Map<String, Value>) -> Result<Option<i64>, Rejection> {
     value.as_i64().map(Some).ok_or_else(|| wrong_type("schedule_id", "a 64-bit integer", value))
 }
 
-fn id_list(args: &Map<String, Value>) -> Result<(BackupId, Vec<BackupId>), Rejection> {
+fn recorded_ids(args: &Map<String, Value>) -> Result<bool, Rejection> {
+    let Some(value) = present(args, RECORDED_IDS) else { return Ok(false) };
+    value.as_bool().ok_or_else(|| wrong_type(RECORDED_IDS, "a boolean", value))
+}
+
+fn id_list(args: &Map<String, Value>, are_recorded: bool) -> Result<(BackupId, Vec<BackupId>), Rejection> {
     let value = required(args, "id_list")?;
     let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
     if items.len() > MAX_CHAIN {
         return Err(malformed(format!("id_list names {} backups, more than the limit of {MAX_CHAIN}", items.len())));
     }
-    let mut ids = items.iter().map(|item| parse_id(item, "in id_list,")).collect::<Result<Vec<_>, _>>()?.into_iter();
+    let read = if are_recorded { BackupId::recorded } else { str::parse };
+    let mut ids =
+        items.iter().map(|item| parse_id(item, "in id_list,", read)).collect::<Result<Vec<_>, _>>()?.into_iter();
     let full = ids.next().ok_or_else(|| malformed("id_list is empty: name the chain, oldest first".to_owned()))?;
     Ok((full, ids.collect()))
 }
@@ -142,7 +165,7 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::command::{Backup, Command, Restore};
-    use crate::model::Target;
+    use crate::model::{BackupId, Target};
     use crate::wire::Request;
 
     fn parse(json: &str) -> Result<Command, String> {
@@ -240,6 +263,31 @@ mod tests {
         for (json, text) in cases {
             assert_eq!(refused(json), format!("400 {text}"), "{json}");
         }
+    }
+
+    #[test]
+    fn ids_that_no_new_backup_may_have_are_the_operators_and_stay_in_the_backup_directory() {
+        let request = |args: &str| {
+            let request = format!(r#"{{"cmd":"restore_backup","args":{{"target":"folder",{args}}}}}"#);
+            Request::parse(request.as_bytes()).unwrap()
+        };
+        let odd = request(r#""id_list":["my backup","full:1"],"recorded_ids":true"#);
+        let Ok(Command::Restore(restore)) = Command::parse_for(&odd, true) else { panic!() };
+        assert_eq!(restore.chain().map(BackupId::as_str).collect::<Vec<_>>(), ["my backup", "full:1"]);
+        let refused =
+            |args: &str, is_operator| Command::parse_for(&request(args), is_operator).unwrap_err().to_string();
+        assert_eq!(refused(r#""id_list":["a"],"recorded_ids":true"#, false), "unknown argument 'recorded_ids'");
+        for args in [r#""id_list":["my backup"]"#, r#""id_list":["my backup"],"recorded_ids":false"#] {
+            assert!(refused(args, true).contains("is not a backup id: "));
+        }
+        for id in ["../etc", "a/b", ".", "", "tmp", "a\\nb"] {
+            let said = refused(&format!(r#""id_list":["a","{id}"],"recorded_ids":true"#), true);
+            assert!(said.starts_with("in id_list, '"), "{id}: {said}");
+        }
+        assert_eq!(
+            refused(r#""id_list":["a"],"recorded_ids":"x""#, true),
+            "recorded_ids must be a boolean, not a string"
+        );
     }
 
     #[test]

@@ -9,6 +9,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::option_files;
+
+/// Its name.
+const NAME: &str = "client-dbcalm";
+
 /// The section that the tools read, by `--defaults-group-suffix=-dbcalm`.
 pub const SECTION: &str = "[client-dbcalm]";
 
@@ -42,7 +47,10 @@ pub enum CredentialsError {
 
 /// Reads the file at `path`; gives what must be kept secret.
 pub fn read(path: &Path) -> Result<Secrets, CredentialsError> {
-    parse(&String::from_utf8_lossy(&fs::read(path).map_err(CredentialsError::Unreadable)?))
+    // What it includes cannot be read is the tools' to say.
+    fs::metadata(path).and_then(|_| fs::File::open(path)).map_err(CredentialsError::Unreadable)?;
+    let texts: Vec<_> = option_files::all(path).into_iter().map(|(_, text)| text).collect();
+    parse(&texts.join("\n"))
 }
 
 /// Who may get at the file beside its owner and its group.
@@ -65,7 +73,9 @@ impl fmt::Display for Exposure {
 
 /// Whether everybody may get at the file at `path`. One that is not there is nobody's.
 pub fn exposure(path: &Path) -> Option<Exposure> {
-    let mode = fs::metadata(path).map(|there| there.permissions().mode()).unwrap_or_default();
+    let mode_of = |path: &Path| fs::metadata(path).map(|there| there.permissions().mode()).unwrap_or_default();
+    let mode =
+        option_files::all(path).iter().map(|(path, _)| mode_of(path)).fold(mode_of(path), |all, mode| all | mode);
     if mode & 0o002 != 0 {
         Some(Exposure::Writable)
     } else if mode & 0o004 != 0 {
@@ -77,7 +87,7 @@ pub fn exposure(path: &Path) -> Option<Exposure> {
 
 /// Reads the text of a credentials file.
 pub(crate) fn parse(text: &str) -> Result<Secrets, CredentialsError> {
-    if !text.lines().any(|line| line.trim() == SECTION) {
+    if !text.lines().any(|line| option_files::section(line).is_some_and(|name| name.eq_ignore_ascii_case(NAME))) {
         return Err(CredentialsError::NoSection);
     }
     let passwords = text.lines().filter_map(|line| {
@@ -126,7 +136,10 @@ pub(super) fn meant(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CredentialsError, parse};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{CredentialsError, Exposure, exposure, parse, read};
 
     #[test]
     fn the_section_must_be_there() {
@@ -134,6 +147,40 @@ mod tests {
         assert!(parse("# [client-dbcalm]\n").is_err());
         assert!(matches!(parse(""), Err(CredentialsError::NoSection)));
         assert!(parse(" [client-dbcalm] \r\nuser=x\r\n").is_ok());
+        assert!(parse("[client-dbcalm] # for the backups\nuser = dbcalm\npassword = \"pass#word\"\n").is_ok());
+        assert!(parse("[client-dbcalm ]; x\nuser=x\n").is_ok() && parse("[Client-DBcalm]\nuser=x\n").is_ok());
+        for other in ["[client-dbcalm", "[client-dbcalm-2]\n", "x [client-dbcalm]\n", "[ client-dbcalm]\n"] {
+            assert!(parse(other).is_err(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_file_includes_belongs_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let write = |name: &str, text: &str| fs::write(path(name), text).unwrap();
+        write(
+            "credentials.cnf",
+            &format!("!include {}\n!includedir {}\n", path("own.txt").display(), path("more").display()),
+        );
+        fs::create_dir(path("more")).unwrap();
+        assert!(matches!(read(&path("credentials.cnf")), Err(CredentialsError::NoSection)));
+        assert!(matches!(read(&path("nowhere.cnf")), Err(CredentialsError::Unreadable(_))));
+        write("own.txt", "[client-dbcalm] # here\npassword=first\n");
+        write(
+            "more/a.cnf",
+            &format!("[client-dbcalm]\npassword=second\n!include {}\n", path("credentials.cnf").display()),
+        );
+        write("more/b.txt", "[client-dbcalm]\npassword=never\n");
+        let secrets = read(&path("credentials.cnf")).unwrap();
+        let has = |text: &str| secrets.iter().any(|secret| secret == text);
+        assert!(has("first") && has("second") && !has("never"));
+        for file in ["credentials.cnf", "own.txt", "more/a.cnf"] {
+            fs::set_permissions(path(file), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        assert_eq!(exposure(&path("credentials.cnf")), None);
+        fs::set_permissions(path("more/a.cnf"), fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(exposure(&path("credentials.cnf")), Some(Exposure::Readable));
     }
 
     #[test]

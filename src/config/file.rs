@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::access::{Access, Kind};
 use super::{Config, Streaming, tool_options};
-use crate::model::{Compression, Flavour};
+use crate::model::{Api, Compression, Flavour};
 
 /// Why there are no settings.
 #[derive(Debug, Error)]
@@ -56,7 +56,7 @@ impl Config {
     /// The first thing that is wrong, with its line where it has one.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let raw = Raw::read(text)?;
-        Ok(Self {
+        let config = Self {
             flavour: raw.flavour()?,
             backup_dir: raw.required_path("backup_dir", "/var/backups/dbcalm")?,
             credentials: raw.path_or("backup_credentials_file", "/etc/dbcalm/credentials.cnf")?,
@@ -72,10 +72,13 @@ impl Config {
             progress: raw.boolean("progress", true)?,
             host: raw.host()?,
             database_path: raw.path_or("database_path", "/var/lib/dbcalm/db.sqlite3")?,
+            records_for: raw.records_for()?,
             metrics_file: raw.metrics_file()?,
             log_file: raw.path_or("log_file", "/var/log/dbcalm/dbcalm.log")?,
             log_level: raw.log_level()?,
-        })
+        };
+        raw.check_asked_once()?;
+        Ok(config)
     }
 }
 
@@ -89,6 +92,20 @@ impl Raw<'_> {
             }),
             None => Err(self.problem("db_type", "db_type is not set", hint)),
         }
+    }
+
+    fn records_for(&self) -> Result<Option<Api>, Problem> {
+        let key = "records_for";
+        let Some(name) = self.text(key, "go")? else { return Ok(None) };
+        let found = Api::ALL.into_iter().find(|api| api.name().eq_ignore_ascii_case(&name));
+        found.map(Some).ok_or_else(|| {
+            let text = format!("{key} '{}' is neither python nor go", name.escape_debug());
+            self.problem(
+                key,
+                text,
+                "write 'records_for: python' or 'records_for: go', or leave it out: the database tells",
+            )
+        })
     }
 
     fn host(&self) -> Result<Option<String>, Problem> {

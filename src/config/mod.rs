@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use access::Access;
 pub use file::ConfigError;
+pub(crate) use tool_options::stops_replication;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Compression, Flavour};
+use crate::model::{Api, Compression, Flavour};
 
 /// Where the settings are, unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";
@@ -55,6 +56,8 @@ pub struct Config {
     pub host: Option<String>,
     /// `database_path`: the records, shared with the API.
     pub database_path: PathBuf,
+    /// `records_for`: which API reads the records. None if the database itself tells.
+    pub records_for: Option<Api>,
     /// `metrics_file`: what a monitor reads; None if nobody does.
     pub metrics_file: Option<PathBuf>,
     /// `log_file`, beside stderr.
@@ -86,6 +89,12 @@ impl Config {
     /// too.
     pub fn server_options(&self) -> impl Iterator<Item = &str> {
         self.backup_options.iter().map(String::as_str).filter(|option| tool_options::says_which_server(option))
+    }
+
+    /// Whether the backup tool is told to stop a replica's SQL thread while it copies, here or in the credentials file, which is read for it.
+    pub fn stops_replication(&self) -> bool {
+        let is_told = self.backup_options.iter().any(|option| tool_options::stops_replication(option));
+        is_told || option_files::stops_replication(&self.credentials)
     }
 
     /// Reads and checks the settings in the file at `path`.

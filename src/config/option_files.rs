@@ -62,6 +62,38 @@ pub fn objection(path: &Path) -> Option<String> {
     })
 }
 
+/// Whether the tool is told in the file at `path`, or in what it includes, to stop a replica's SQL thread while it copies.
+pub fn stops_replication(path: &Path) -> bool {
+    let lines = lines(path);
+    let mut read = lines.iter().filter(|line| is_read_by_the_tool(&line.section));
+    read.any(|line| super::tool_options::stops_replication(&line.text))
+}
+
+/// The file at `path` and all that it includes, each once, the ones before those that they name; as deep as is followed. One that cannot be
+/// read is left out.
+pub(super) fn all(path: &Path) -> Vec<(PathBuf, String)> {
+    let (mut open, mut found) = (vec![(path.to_owned(), 0)], Vec::<(PathBuf, String)>::new());
+    while let Some((path, depth)) = open.pop() {
+        if found.iter().any(|(known, _)| *known == path) {
+            continue;
+        }
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if depth < MAX_DEPTH {
+            let lines = text.lines().map(str::trim).filter(|line| line.starts_with("!include"));
+            open.extend(lines.flat_map(included).map(|path| (path, depth + 1)));
+        }
+        found.push((path, text));
+    }
+    found
+}
+
+/// The section that a line begins, if it begins one: what stands behind the bracket counts nothing, as to the tools; nor do capitals (both
+/// seen with mariadb-admin 10.11.19, which takes a blank before the name for a part of it).
+pub(super) fn section(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix('[')?.split_once(']').map(|(name, _comment)| name.trim_end())
+}
+
 /// Every option in the file at `path` and in what it includes, in the order in which the tools read them. A file that cannot be read has none.
 pub(super) fn lines(path: &Path) -> Vec<Line> {
     let mut found = Vec::new();
@@ -72,15 +104,15 @@ pub(super) fn lines(path: &Path) -> Vec<Line> {
 fn read(path: &Path, depth: usize, found: &mut Vec<Line>) {
     let Ok(bytes) = fs::read(path) else { return };
     let text = String::from_utf8_lossy(&bytes);
-    let mut section: Option<&str> = None;
+    let mut current: Option<String> = None;
     for line in text.lines().map(str::trim) {
-        if let Some(rest) = line.strip_prefix('[') {
-            section = Some(rest.split(']').next().unwrap_or_default().trim());
+        if line.starts_with('[') {
+            current = Some(section(line).unwrap_or_default().to_ascii_lowercase());
         } else if line.starts_with("!include") {
             for path in included(line).into_iter().filter(|_| depth < MAX_DEPTH) {
                 read(&path, depth + 1, found);
             }
-        } else if let Some(section) = section.filter(|_| !line.is_empty() && !line.starts_with(['#', ';'])) {
+        } else if let Some(section) = current.as_deref().filter(|_| !line.is_empty() && !line.starts_with(['#', ';'])) {
             let own = section.strip_suffix(SUFFIX);
             found.push(Line {
                 file: path.to_owned(),
@@ -154,6 +186,7 @@ mod tests {
             "client-mariadb",
             "client-server-dbcalm",
             "mariabackup",
+            "MariaBackup",
             "mariabackup-dbcalm",
             "mariadb-backup",
             "xtrabackup",

@@ -46,6 +46,11 @@ impl Source {
         Ok(Self { folder: openat(CWD, path, DIRECTORY, Mode::empty())?, path: path.to_owned() })
     }
 
+    /// The path of what is in it, for people.
+    pub(crate) fn whole(&self, relative: &Path) -> PathBuf {
+        self.path.join(relative)
+    }
+
     /// Everything that is in it.
     pub(crate) fn tree(&self) -> Result<Tree, CopyError> {
         let mut tree = Tree::default();

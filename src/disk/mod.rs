@@ -27,6 +27,8 @@ use rustix::fs::{FlockOperation, OFlags, flock, syncfs};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::at;
+
 /// The mode of a file that everybody may read who reaches it.
 const PUBLIC: u32 = 0o644;
 
@@ -59,10 +61,10 @@ impl Disk {
 
     /// The same, or the one that `root` is on where that turned out to be another: that one was not held before.
     fn of_this(&self, root: &Path) -> io::Result<Self> {
-        if self.top.metadata()?.dev() == fs::metadata(root)?.dev() {
+        if self.top.metadata()?.dev() == fs::metadata(root).map_err(at(root))?.dev() {
             return Ok(Self { top: self.top.try_clone()?, tells_of_errors: self.tells_of_errors });
         }
-        Ok(Self { top: File::open(root)?, tells_of_errors: false })
+        Ok(Self { top: File::open(root).map_err(at(root))?, tells_of_errors: false })
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -78,14 +80,17 @@ impl Disk {
         disk.sync()?;
         let size = disk.sync_below(root, stop)?;
         if let Some(parent) = root.parent() {
-            File::open(parent)?.sync_all()?;
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))?;
         }
         Ok(size)
     }
 
     /// Syncs a file or a directory to which [`Disk::sync`] has left nothing to write, for what it tells of errors.
     fn sync_one(&self, path: &Path) -> io::Result<()> {
-        if self.tells_of_errors { Ok(()) } else { File::open(path)?.sync_all() }
+        if self.tells_of_errors {
+            return Ok(());
+        }
+        File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
     }
 
     /// Does `work`, which reads what is in `root` or little of it, while the file system writes what it has not written yet: the one needs
@@ -105,15 +110,15 @@ impl Disk {
 
     fn sync_below(&self, dir: &Path, stop: &CancellationToken) -> io::Result<u64> {
         let mut size = 0;
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(dir).map_err(at(dir))? {
             go_on(stop)?;
-            let entry = entry?;
-            let kind = entry.file_type()?;
+            let entry = entry.map_err(at(dir))?;
+            let kind = entry.file_type().map_err(at(&entry.path()))?;
             if kind.is_dir() {
                 size += self.sync_below(&entry.path(), stop)?;
             } else if kind.is_file() {
                 self.sync_one(&entry.path())?;
-                size += entry.metadata()?.len();
+                size += entry.metadata().map_err(at(&entry.path()))?.len();
             }
         }
         self.sync_one(dir)?;
@@ -173,6 +178,12 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// Whether `inner` is `outer` or lies somewhere below it, by whatever names. What cannot be found lies nowhere.
+pub fn lies_in(inner: &Path, outer: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    whole(inner).zip(whole(outer)).is_some_and(|(inner, outer)| inner.starts_with(outer))
+}
+
 /// Keeps other daemons from working in `dir` for as long as the answer is held.
 ///
 /// # Errors
@@ -221,7 +232,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Disk, lock, release};
+    use super::{Disk, lies_in, lock, release};
 
     #[test]
     fn a_tree_is_synced_and_measured() {
@@ -252,6 +263,20 @@ mod tests {
     #[test]
     fn a_file_system_that_a_program_or_no_disk_serves_has_each_file_synced() {
         assert!(!Disk::of(std::path::Path::new("/proc/self")).unwrap().tells_of_errors);
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_is_known_by_whatever_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("data/backups")).unwrap();
+        fs::create_dir(path("data-2")).unwrap();
+        symlink("data/backups", path("link")).unwrap();
+        for (inner, lies_in_it) in
+            [("data", true), ("data/backups", true), ("link", true), ("data-2", false), ("none", false)]
+        {
+            assert_eq!(lies_in(&path(inner), &path("data")), lies_in_it, "{inner}");
+        }
     }
 
     #[test]

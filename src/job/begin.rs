@@ -102,7 +102,9 @@ impl Job {
         let begun = self.begun(&self.plan.first, self.start);
         let recorded = self.world.records.begin(begun.clone(), until).await;
         let row = recorded.map_err(|why| {
-            Rejection::Broken(format!("the records cannot be written: {}", crate::model::causes(&why)))
+            let config = self.world.config();
+            let path = config.database_path.display();
+            Rejection::Broken(format!("the records in '{path}' cannot be written: {}", crate::model::causes(&why)))
         })?;
         Ok(Current::new(row, begun, &self.plan.first, self.part(&self.plan.first, self.plan.rest.len())))
     }

@@ -14,7 +14,7 @@ use super::run::{Current, Failure, Job, blocking};
 use crate::disk::below::{self, Identity, Made};
 use crate::disk::data_dir::{self, Strangers};
 use crate::disk::{self, own};
-use crate::exec::Finished;
+use crate::exec::{Finished, Outcome};
 use crate::model::causes;
 use crate::plan::{Destination, Goal, INVENTORY, NewBackup, Restored, Way};
 use crate::records::failure::Reason;
@@ -22,6 +22,10 @@ use crate::records::{RecordsError, Success};
 use crate::repository::history;
 use crate::server::probe;
 use crate::witness::manifest;
+
+/// What may be so on a replica after a backup that did not end well, where the tool was told `--safe-slave-backup`.
+pub(super) const REPLICA_STOPPED: &str = "; --safe-slave-backup stops a replica's SQL thread, and the tool has ended without starting it again, \
+    it may be: look at SHOW SLAVE STATUS, and START SLAVE SQL_THREAD";
 
 impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
@@ -138,7 +142,15 @@ impl Job {
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
     /// row that says `running`, and the next start takes away the rest. Only a working copy whose data directory could not be
     /// undone stays until that is recorded, since it is what shows that there is something to undo.
-    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, error: JobError) {
+    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut error: JobError) {
+        // A tool that was never started has stopped nothing, and one that ended well has started it again.
+        let is_broken_off = finished.as_ref().is_some_and(|finished| finished.outcome() != Outcome::Exited(0));
+        if is_broken_off && matches!(self.plan.goal, Goal::Backup(_)) {
+            let config = Arc::clone(&self.config);
+            if blocking(move || Ok::<_, JobError>(config.stops_replication())).await == Ok(true) {
+                error = error.and(REPLICA_STOPPED);
+            }
+        }
         let undone = self.undo(&current).await;
         let early = if undone.is_ok() { self.remove().await } else { Ok(()) };
         let aftermath = undone.clone().and(early).err();

@@ -15,6 +15,7 @@ use remains::{Filling, Remains, is_restore_name, left};
 use thiserror::Error;
 use tracing::{info, warn};
 
+use super::finish::REPLICA_STOPPED;
 use super::run::blocking;
 use crate::config::Config;
 use crate::disk::data_dir::{self, Inventory, RESTORING, Strangers};
@@ -62,19 +63,29 @@ pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExe
         let ended = blocking(move || orphans::end(&marks, GRACE).map_err(|why| why.to_string())).await;
         let ended = ended.map_err(RecoverError::Orphans)?;
         for row in rows {
-            let reason = match take_away(&row, store, config, executor).await? {
+            let mut reason = match take_away(&row, store, config, executor).await? {
                 Ok(()) => REASON.to_owned(),
                 Err(Leftover { why, keep }) => {
                     kept.extend(keep);
                     format!("the daemon was gone before this command ended; {why}")
                 }
             };
+            if row.kind == "backup" && stops_replication(&row, config).await {
+                reason.push_str(REPLICA_STOPPED);
+            }
             warn!(command_id = row.command_id, orphans = ended, reason, "ended a command of an earlier daemon");
             store.end_interrupted(row.row, reason).await?;
         }
     }
     sweep(config, &kept);
     Ok(())
+}
+
+/// Whether the tool of this row was told to stop a replica's SQL thread: by its command, or by the credentials file as it is now.
+async fn stops_replication(row: &Interrupted, config: &Config) -> bool {
+    let config = config.clone();
+    row.command.split(' ').any(crate::config::stops_replication)
+        || blocking(move || Ok::<_, String>(config.stops_replication())).await == Ok(true)
 }
 
 /// What could not be taken away.

@@ -47,7 +47,7 @@ impl Bench {
         );
         fs::write(root.join("config.yml"), text).unwrap();
         let config = Config::load(&root.join("config.yml")).unwrap();
-        let store = Records::open(&config.database_path).unwrap();
+        let store = Records::open(&config.database_path, None).unwrap();
         let executor = Arc::new(ScriptedExecutor::new(acts(root)));
         let world = Arc::new(World::new(config, store, executor));
         Self { config: world.config(), world, dir }

@@ -12,6 +12,9 @@ use uuid::Uuid;
 /// The longest id, in bytes: half of what Linux allows a file name, so that a suffix always fits.
 pub const MAX_ID: usize = 128;
 
+/// The longest name of a file, in bytes (`NAME_MAX`, limits.h).
+const MAX_NAME: usize = 255;
+
 /// Folders that the daemon itself uses inside `backup_dir`.
 const RESERVED: [&str; 2] = ["tmp", "restores"];
 
@@ -38,9 +41,37 @@ pub enum BadId {
     /// A name the daemon needs for itself.
     #[error("the daemon uses this name itself")]
     Reserved,
+    /// Of a recorded backup: no file can be called so, or a command that names it would read as another.
+    #[error("nothing in backup_dir can safely be called so")]
+    NoName,
 }
 
 impl BackupId {
+    /// The id of a backup that is recorded already, whoever took it: the Go daemon allowed any text. A new backup has an id by
+    /// [`FromStr`]; what is there under another one is found by this.
+    ///
+    /// It is a file name too: no `/`, no `.` at its front, nothing that moves a line or a terminal. And since the records keep a command as
+    /// one text, none of what separates programs (`|`) and options (a space and a `-`) there.
+    ///
+    /// # Errors
+    /// It is none of the kind: nothing in `backup_dir` is looked for by it.
+    pub fn recorded(text: &str) -> Result<Self, BadId> {
+        match text.parse() {
+            Err(BadId::Empty) => Err(BadId::Empty),
+            Err(BadId::Reserved) => Err(BadId::Reserved),
+            Err(_) if text.len() > MAX_NAME || text.starts_with('.') => Err(BadId::NoName),
+            Err(_) if text.contains(|c: char| c.is_control() || matches!(c, '/' | '|')) => Err(BadId::NoName),
+            Err(_) if text.contains(" -") => Err(BadId::NoName),
+            Err(_) => Ok(Self(text.to_owned())),
+            strict => strict,
+        }
+    }
+
+    /// Whether a client may name it: whether it is one that a new backup could have.
+    pub fn may_be_new(&self) -> bool {
+        self.0.parse::<Self>().is_ok()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -104,6 +135,45 @@ mod tests {
     fn ids_that_the_apis_make_are_taken() {
         for text in ["2026-11-22-08-46-51", "20261122-084651", "kebab-case-name", "a", "A.b_c", &"x".repeat(128)] {
             assert_eq!(text.parse::<BackupId>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn of_a_recorded_backup_any_name_that_stays_in_its_directory_is_taken() {
+        for text in [
+            "my backup",
+            "full:1",
+            "-rf",
+            "ä",
+            "it's; $(x) *",
+            "x\\y",
+            &"x".repeat(255),
+            "a",
+            "..a".trim_start_matches('.'),
+        ] {
+            assert_eq!(BackupId::recorded(text).unwrap().as_str(), text);
+        }
+        assert!(
+            !BackupId::recorded("my backup").unwrap().may_be_new() && BackupId::recorded("a").unwrap().may_be_new()
+        );
+        for (text, why) in [
+            ("", BadId::Empty),
+            ("tmp", BadId::Reserved),
+            ("restores", BadId::Reserved),
+            ("..", BadId::NoName),
+            (".", BadId::NoName),
+            (".hidden", BadId::NoName),
+            ("../etc", BadId::NoName),
+            ("a/b", BadId::NoName),
+            ("/etc", BadId::NoName),
+            ("a\0", BadId::NoName),
+            ("a\nb", BadId::NoName),
+            ("a\u{9b}b", BadId::NoName),
+            ("a --datadir=/etc", BadId::NoName),
+            ("a | dbcalm-db-cmd store --forward", BadId::NoName),
+            (&"x".repeat(256), BadId::NoName),
+        ] {
+            assert_eq!(BackupId::recorded(text), Err(why), "{text:?}");
         }
     }
 

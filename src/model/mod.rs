@@ -2,6 +2,8 @@
 //!
 //! Ids, moments, sizes, the tools and what differs between them, where a backup is stored, and why a request is refused. No I/O.
 
+mod api;
+mod at;
 mod causes;
 mod compression;
 mod flavour;
@@ -11,12 +13,15 @@ mod job_kind;
 mod moment;
 #[cfg(test)]
 mod properties;
+mod quoted;
 mod rejection;
 mod size;
 mod stored;
 mod target;
 mod version;
 
+pub use api::Api;
+pub use at::at;
 pub use causes::causes;
 pub use compression::Compression;
 pub use flavour::{Flavour, OptionNames, Tool};
@@ -24,6 +29,7 @@ pub use footprint::Footprint;
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use moment::Moment;
+pub use quoted::{quoted, word};
 pub use rejection::Rejection;
 pub use size::{Amount, Shortage};
 pub use stored::{Stored, Stream, stream_name};

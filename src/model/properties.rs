@@ -44,4 +44,17 @@ proptest! {
         prop_assert!(id.as_str().len() <= MAX_ID && !id.as_str().starts_with('-'));
         prop_assert_eq!((id.to_string().parse(), id.as_str()), (Ok(id.clone()), text.as_str()));
     }
+
+    #[test]
+    fn a_recorded_id_is_one_name_in_a_directory_too_and_ends_no_option(text in text()) {
+        let Ok(id) = BackupId::recorded(&text) else {
+            prop_assert!(text.parse::<BackupId>().is_err(), "{:?} may be new and not be recorded", text);
+            return Ok(());
+        };
+        let path = Path::new("/var/backups").join(id.as_str());
+        prop_assert_eq!(path.parent(), Some(Path::new("/var/backups")));
+        prop_assert!(matches!(path.components().next_back(), Some(Component::Normal(name)) if name == id.as_str()));
+        prop_assert!(!id.as_str().contains(" --") && !id.as_str().contains('|') && !id.as_str().contains(char::is_control));
+        prop_assert_eq!((id.as_str(), id.may_be_new()), (text.as_str(), text.parse::<BackupId>().is_ok()));
+    }
 }

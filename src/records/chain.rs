@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::reader::{BackupRow, was_forwarded};
-use super::{base, text};
+use super::{base, text, time};
 
 /// The ids of a chain: `UNION` takes each once, so that a loop ends.
 const UP: &str = "WITH RECURSIVE up(id) AS (
@@ -32,8 +32,8 @@ pub(super) fn upwards(connection: &Connection, id: &str) -> Result<Vec<Recorded>
         let known = BackupRow {
             id: text(row, 0)?.unwrap_or_default(),
             from: base(row, 1)?,
-            start_time: text(row, 2)?,
-            end_time: text(row, 3)?,
+            start_time: time(row, 2)?,
+            end_time: time(row, 3)?,
             place: row.get(4)?,
             ..BackupRow::default()
         };

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod failure;
 pub mod process;
 pub mod reader;
+mod reader_of;
 pub(crate) mod rows;
 pub(crate) mod schema;
 mod wal;
@@ -18,10 +19,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::model::Moment;
+use crate::model::{Api, Moment};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
+pub use reader_of::ReaderOf;
 pub use rows::{Known, Success};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -36,15 +38,22 @@ pub enum RecordsError {
     /// SQLite's own reason. It is told here and not as a source, whose text only says the same once more, with a number.
     #[error("the database cannot be used: {0}")]
     Sqlite(rusqlite::Error),
-    /// The file could not be made.
+    /// The file, or what belongs to it, cannot be made or opened; the system's error names it.
     #[error("the database file cannot be opened")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// Another daemon works on it.
     #[error("another daemon works on this database")]
     Taken,
     /// The daemon is ending and the records did not take it in time.
     #[error("the records are closed")]
     Closed,
+}
+
+impl RecordsError {
+    /// An error of the system's at this path.
+    fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        |why| Self::Io(crate::model::at(path)(why))
+    }
 }
 
 impl From<rusqlite::Error> for RecordsError {
@@ -57,12 +66,14 @@ impl From<rusqlite::Error> for RecordsError {
 #[derive(Debug, Clone)]
 pub struct Records {
     worker: Worker,
+    /// For which API, where that is set.
+    api: Option<Api>,
 }
 
 impl Records {
-    /// Opens the file at `path`, makes what is missing in it, and keeps other daemons from it.
-    pub fn open(path: &Path) -> Result<Self, RecordsError> {
-        Ok(Self { worker: Worker::start(path)? })
+    /// Opens the file at `path`, makes what is missing in it, for the API that is set, and keeps other daemons from it.
+    pub fn open(path: &Path, api: Option<Api>) -> Result<Self, RecordsError> {
+        Ok(Self { worker: Worker::start(path, api)?, api })
     }
 
     /// What is known of these backups; an id that is not in the answer is not known.
@@ -132,11 +143,12 @@ impl Records {
 
     /// Records in one step that a request's last command has succeeded and what the request came to.
     pub async fn complete(&self, ended: Ended, success: Success) -> Result<(), RecordsError> {
+        let api = self.api;
         self.worker
             .call(Patience::Lasting, move |connection| {
                 wal::seen_once_synced(connection, |transaction| {
                     let row = process::end(transaction, &ended, true)?;
-                    rows::insert(transaction, &success, &ended, row)
+                    rows::insert(transaction, &success, &ended, row, api)
                 })
             })
             .await
@@ -188,7 +200,7 @@ fn open_to_write(path: &Path) -> Result<Connection, RecordsError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     if connection.is_readonly("main")? {
-        return Err(std::io::Error::from(std::io::ErrorKind::PermissionDenied).into());
+        return Err(RecordsError::at(path)(std::io::ErrorKind::PermissionDenied.into()));
     }
     Ok(connection)
 }
@@ -209,6 +221,11 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
         ValueRef::Real(number) => Some(number.to_string()),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
     })
+}
+
+/// A time, spelt as this daemon does, whichever program wrote it; as it is, where it is none.
+fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    Ok(text(row, index)?.map(Moment::spelt))
 }
 
 /// What a backup was taken from: none of a full one, which is also what an empty id says. No backup can have that, and to the API it is

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{RecordsError, START_WITHIN, base, schema, text};
+use super::{ReaderOf, RecordsError, START_WITHIN, base, reader_of, schema, text, time};
+use crate::model::{Api, Moment};
 
 /// A backup that was taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct BackupRow {
     pub from: Option<String>,
     /// The schedule of the API that asked for it.
     pub schedule_id: Option<i64>,
-    /// When it was begun, as the records spell it.
+    /// When it was begun, spelt as this daemon does whichever program wrote it.
     pub start_time: Option<String>,
     /// When it was whole.
     pub end_time: Option<String>,
@@ -103,7 +104,7 @@ impl Reader {
     /// It is not there, cannot be read, or is no SQLite file.
     pub fn open(path: &Path) -> Result<Self, RecordsError> {
         let mut header = [0; 20];
-        let whole = File::open(path)?.read_exact(&mut header).is_ok();
+        let whole = File::open(path).map_err(RecordsError::at(path))?.read_exact(&mut header).is_ok();
         // A file in WAL mode that nobody has open lacks its log, and a reader would make one: owned by whoever reads, perhaps out of
         // the daemon's reach. With no log there is nothing but the file, which says in its header (bytes 18 and 19) what mode it is in.
         let is_at_rest = whole && header.get(18..20) == Some(&[2, 2]) && !beside(path, "-wal").exists();
@@ -135,13 +136,34 @@ impl Reader {
                 id: text(row, 0)?.unwrap_or_default(),
                 from: base(row, 1)?,
                 schedule_id: integer(row, 2)?,
-                start_time: text(row, 3)?,
-                end_time: text(row, 4)?,
+                start_time: time(row, 3)?,
+                end_time: time(row, 4)?,
                 size: integer(row, 5)?.and_then(|size| u64::try_from(size).ok()),
                 command_id: text(row, 6)?,
                 place: integer(row, 7)?.unwrap_or_default(),
             })
         })
+    }
+
+    /// The backups whose time sorts after `now` as a text, which is how the APIs sort; each with that text.
+    pub fn sorted_after(&self, now: Moment) -> Result<Vec<(String, String)>, RecordsError> {
+        if !self.connection.table_exists(None, "backup")? {
+            return Ok(Vec::new());
+        }
+        let mut statement =
+            self.connection.prepare("SELECT id, start_time FROM backup WHERE start_time > ?1 ORDER BY rowid")?;
+        let rows = statement.query_map([now.to_string()], |row| {
+            Ok((text(row, 0)?.unwrap_or_default(), text(row, 1)?.unwrap_or_default()))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// For which API the rows are written, where `set` says what the settings do; and how many restores are recorded in the other's words.
+    pub fn reader_of(&self, set: Option<Api>) -> Result<(ReaderOf, i64), RecordsError> {
+        let told = reader_of::reader_of(&self.connection, set)?;
+        let is_there = self.connection.table_exists(None, "restore")?;
+        let misspelt = if is_there { reader_of::misspelt(&self.connection, told.api)? } else { 0 };
+        Ok((told, misspelt))
     }
 
     /// All restores, newest first.
@@ -160,9 +182,9 @@ impl Reader {
                 target: text(row, 1)?.unwrap_or_default().to_lowercase(),
                 target_path: text(row, 2)?,
                 backup_id: text(row, 3)?,
-                backup_timestamp: text(row, 4)?,
-                start_time: text(row, 5)?,
-                end_time: text(row, 6)?,
+                backup_timestamp: time(row, 4)?,
+                start_time: time(row, 5)?,
+                end_time: time(row, 6)?,
                 command_id: text(row, 7)?,
             })
         })
@@ -226,8 +248,8 @@ impl Reader {
                 status: text(row, 4)?.unwrap_or_default(),
                 pid: integer(row, 5)?,
                 return_code: integer(row, 6)?,
-                start_time: text(row, 7)?,
-                end_time: text(row, 8)?,
+                start_time: time(row, 7)?,
+                end_time: time(row, 8)?,
                 args: text(row, 9)?.and_then(|args| serde_json::from_str(&args).ok()).unwrap_or(Value::Null),
                 output: text(row, 10)?,
                 error: text(row, 11)?,

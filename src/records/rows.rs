@@ -3,8 +3,8 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::{IS_FULL, base, chain, schema, text};
-use crate::model::{BackupId, Moment, Target};
+use super::{IS_FULL, base, chain, reader_of, schema, text, time};
+use crate::model::{Api, BackupId, Moment, Target};
 
 /// What the records know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Success {
 pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> {
     connection
         .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
-        .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: text(row, 1)?, place: row.get(2)? }))
+        .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: time(row, 1)?, place: row.get(2)? }))
         .optional()
 }
 
@@ -80,7 +80,13 @@ pub(super) fn newest_full(connection: &Connection) -> Result<Option<String>> {
 }
 
 /// Writes what the request came to, with the row of its last command.
-pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, row: i64) -> Result<()> {
+pub(super) fn insert(
+    connection: &Connection,
+    success: &Success,
+    ended: &Ended,
+    row: i64,
+    api: Option<Api>,
+) -> Result<()> {
     let end = ended.end.to_string();
     match success {
         Success::Backup { id, from, schedule_id, size } => {
@@ -102,7 +108,7 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
             }
         }
         Success::Restore { full, timestamp, target, target_path, start } => {
-            let target = spell_target(*target, schema::column_type(connection, "restore", "target")?.as_deref());
+            let target = reader_of::spell(*target, reader_of::reader_of(connection, api)?.api);
             connection
                 .prepare_cached(
                     "INSERT INTO restore (start_time, end_time, target, target_path, backup_id, backup_timestamp, process_id)
@@ -118,16 +124,4 @@ pub(super) fn insert(connection: &Connection, success: &Success, ended: &Ended, 
 fn base_gone(base: &str) -> Error {
     let why = format!("the base '{base}' was deleted while the backup was taken");
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), Some(why))
-}
-
-/// Python's ORM keeps the name of an enum, in a column of type `VARCHAR(8)`, and fails on anything else; the Go API keeps a
-/// text.
-fn spell_target(target: Target, column: Option<&str>) -> &'static str {
-    let text = column.is_some_and(|column| column.eq_ignore_ascii_case("text"));
-    match (target, text) {
-        (Target::Database, true) => "database",
-        (Target::Folder, true) => "folder",
-        (Target::Database, false) => "DATABASE",
-        (Target::Folder, false) => "FOLDER",
-    }
 }

@@ -31,7 +31,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("db.sqlite3");
         Connection::open(&path).unwrap().execute_batch(schema).unwrap();
-        Self { store: Records::open(&path).unwrap(), dir }
+        Self { store: Records::open(&path, None).unwrap(), dir }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -176,7 +176,7 @@ async fn the_records_are_wal_and_open_to_the_group() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db.sqlite3");
-    let store = Records::open(&path).unwrap();
+    let store = Records::open(&path, None).unwrap();
     store.begin(begun("c-1"), soon()).await.unwrap();
     assert_eq!(rows(&path, "PRAGMA journal_mode"), ["wal"]);
     for suffix in ["", "-wal"] {
@@ -230,7 +230,7 @@ async fn a_record_that_is_refused_is_no_endless_loop() {
 #[tokio::test]
 async fn two_daemons_on_one_database_are_one_too_many() {
     let records = Bench::new("");
-    assert!(matches!(Records::open(&records.path()), Err(RecordsError::Taken)));
+    assert!(matches!(Records::open(&records.path(), None), Err(RecordsError::Taken)));
     records.store.close(Duration::from_secs(5)).await;
     assert!(matches!(records.store.begin(begun("c"), soon()).await, Err(RecordsError::Closed)));
 }

@@ -20,6 +20,7 @@ use tracing::{debug, error, warn};
 
 use super::process::{self, Note};
 use super::{RecordsError, START_WITHIN, schema, wal};
+use crate::model::Api;
 
 /// How long one attempt waits for another process's lock. The 5 s of the contract, and more, are many attempts.
 pub(super) const SLICE: Duration = Duration::from_millis(200);
@@ -95,14 +96,15 @@ impl<T: Send, F: FnMut(&mut Connection) -> rusqlite::Result<T> + Send> Task for 
 
 impl Worker {
     /// Opens the database and starts the thread.
-    pub(super) fn start(path: &Path) -> Result<Self, RecordsError> {
+    pub(super) fn start(path: &Path, api: Option<Api>) -> Result<Self, RecordsError> {
         let lock = lock(path)?;
-        let database = Database::open(path, START_WITHIN)?;
+        let database = Database::open(path, api, START_WITHIN)?;
         let (sender, receiver) = mpsc::channel();
         let notes = Notes::default();
         let thread = Thread {
             _lock: lock,
             path: path.to_owned(),
+            api,
             database: Some(database),
             urgent: VecDeque::new(),
             lasting: VecDeque::new(),
@@ -112,7 +114,8 @@ impl Worker {
             is_unsynced: true,
             closing: None,
         };
-        thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver))?;
+        let spawned = thread::Builder::new().name("records".to_owned()).spawn(move || thread.run(&receiver));
+        spawned.map_err(RecordsError::Io)?;
         Ok(Self { sender, notes })
     }
 
@@ -161,6 +164,7 @@ fn closed<E>(_: E) -> RecordsError {
 struct Thread {
     _lock: File,
     path: PathBuf,
+    api: Option<Api>,
     database: Option<Database>,
     urgent: VecDeque<(Instant, Box<dyn Task>)>,
     lasting: VecDeque<Box<dyn Task>>,
@@ -255,7 +259,8 @@ impl Thread {
             }
             Err(why) => {
                 if !std::mem::replace(&mut self.stuck, true) {
-                    warn!(reason = %crate::model::causes(&why), "the records cannot be written: trying again");
+                    let file = self.path.display();
+                    warn!(%file, reason = %crate::model::causes(&why), "the records cannot be written: trying again");
                 }
                 if !matches!(&why, RecordsError::Sqlite(why) if is_lock(why)) {
                     self.database = None;
@@ -296,7 +301,7 @@ impl Thread {
         let database = match &mut self.database {
             Some(database) => database,
             none => {
-                let database = none.insert(Database::open(&self.path, SLICE)?);
+                let database = none.insert(Database::open(&self.path, self.api, SLICE)?);
                 warn!(file = %self.path.display(), "the database was opened again: it was gone, replaced or out of reach");
                 database
             }
@@ -306,7 +311,7 @@ impl Thread {
         // A look writes nothing, and waits for no disk.
         if database.connection.total_changes() != before || self.is_unsynced {
             self.is_unsynced = true;
-            wal::settle(&self.path, &database.connection)?;
+            wal::settle(&self.path, &database.connection).map_err(RecordsError::at(&self.path))?;
             self.is_unsynced = false;
         }
         Ok(())
@@ -336,8 +341,8 @@ struct Database {
 }
 
 impl Database {
-    fn open(path: &Path, patience: Duration) -> Result<Self, RecordsError> {
-        make(path)?;
+    fn open(path: &Path, api: Option<Api>, patience: Duration) -> Result<Self, RecordsError> {
+        make(path).map_err(RecordsError::at(path))?;
         let connection = super::open_to_write(path)?;
         connection.busy_timeout(patience)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -345,9 +350,10 @@ impl Database {
         connection.pragma_update(None, "synchronous", "normal")?;
         // A record is never refused for what the API has deleted in the meantime: a schedule, say.
         connection.pragma_update(None, "foreign_keys", false)?;
-        schema::ensure(&connection)?;
+        schema::ensure(&connection, api)?;
         connection.busy_timeout(SLICE)?;
-        let identity = identity(path).ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        let gone = || RecordsError::at(path)(std::io::ErrorKind::NotFound.into());
+        let identity = identity(path).ok_or_else(gone)?;
         Ok(Self { connection, identity })
     }
 }
@@ -369,10 +375,12 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 fn lock(path: &Path) -> Result<File, RecordsError> {
     let mut name = path.as_os_str().to_owned();
     name.push(LOCK_SUFFIX);
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(name)?;
+    let name = PathBuf::from(name);
+    let opened = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&name);
+    let file = opened.map_err(RecordsError::at(&name))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(RecordsError::Taken),
-        Err(why) => Err(RecordsError::Io(why.into())),
+        Err(why) => Err(RecordsError::at(&name)(why.into())),
     }
 }

@@ -87,7 +87,7 @@ impl Glance<'_> {
 
     /// Its folder, where its id can be that of one.
     fn folder(&self, row: &BackupRow) -> Option<PathBuf> {
-        let id: BackupId = row.id.parse().ok()?;
+        let id = BackupId::recorded(&row.id).ok()?;
         Some(self.backup_dir.join(id.as_str()))
     }
 
@@ -95,7 +95,7 @@ impl Glance<'_> {
     fn checkpoints(&self, row: &BackupRow) -> Option<Result<Checkpoints, MetadataError>> {
         match Checkpoints::read(&self.folder(row)?, self.flavour.tool()) {
             Err(MetadataError::Unreadable { .. }) => None,
-            Err(why) => match stored::look(self.backup_dir, &row.id.parse().ok()?) {
+            Err(why) => match stored::look(self.backup_dir, &BackupId::recorded(&row.id).ok()?) {
                 Ok(Some(Stored::Directory(_))) => Some(Err(why)),
                 Ok(_) | Err(_) => None,
             },

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Depth;
 use crate::disk;
+use crate::model::Moment;
 
 /// Its name, beside the database file.
 const NAME: &str = "verified.json";
@@ -62,7 +63,13 @@ pub fn path(database: &Path) -> PathBuf {
 
 /// Reads them. What cannot be read is as if there were none: they can be had again.
 pub fn read(database: &Path) -> All {
-    fs::read(path(database)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    let read = fs::read(path(database)).ok().and_then(|text| serde_json::from_slice::<All>(&text).ok());
+    let mut all = read.unwrap_or_default();
+    // A version before this one kept a predecessor's times in its words.
+    for kept in all.values_mut() {
+        kept.begun = kept.begun.take().map(Moment::spelt);
+    }
+    all
 }
 
 /// Adds new results to those that are kept; those of backups that are not recorded any more are dropped. Two that do so at once wait for

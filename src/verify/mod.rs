@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copying::source::{Source, Tree};
 use crate::copying::{CopyError, widow};
 use crate::disk::workers;
-use crate::model::{BackupId, Flavour, Lsn, Stored, Stream};
+use crate::model::{BackupId, Flavour, Lsn, Stored, Stream, at};
 use crate::repository::card::{Card, CardError};
 use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
@@ -111,7 +111,7 @@ impl Verifier<'_> {
 
     /// The files of a backup, or those beside its stream, which is none of them here.
     fn folder(&self, dir: &Path, stream: Option<&str>, wanted: Wanted, found: &mut Found) -> io::Result<()> {
-        let source = Source::open(dir)?;
+        let source = Source::open(dir).map_err(at(dir))?;
         let tree = match source.tree() {
             Ok(tree) => tree,
             Err(why) => return give_up_or_say(&why, found),
@@ -124,7 +124,7 @@ impl Verifier<'_> {
         if let Some(widow) = consumed {
             found.problem(CopyError::Consumed(widow).to_string());
         }
-        match sealed(&source)? {
+        match sealed(&source).map_err(at(&dir.join(manifest::NAME)))? {
             Sealed::No => {}
             Sealed::Damaged => found.problem(format!("its manifest '{}' is damaged", manifest::NAME)),
             Sealed::As(mut named) => {
@@ -142,7 +142,7 @@ impl Verifier<'_> {
         }
         match Card::read(dir) {
             Ok(card) => found.card = card,
-            Err(CardError::Unreadable { source, .. }) if is_denied(&source) => return Err(source),
+            Err(CardError::Unreadable { path, source }) if is_denied(&source) => return Err(at(&path)(source)),
             // The data prove themselves by all the rest.
             Err(why @ CardError::Newer { .. }) => found.notes.push(why.to_string()),
             Err(why) => found.problem(crate::model::causes(&why)),
@@ -170,7 +170,9 @@ impl Verifier<'_> {
                     found.problem(crate::model::causes(&why));
                 }
             }
-            Err(Doubt::Metadata(MetadataError::Unreadable { source, .. })) if is_denied(&source) => return Err(source),
+            Err(Doubt::Metadata(MetadataError::Unreadable { path, source })) if is_denied(&source) => {
+                return Err(at(&path)(source));
+            }
             Err(why) => found.problem(crate::model::causes(&why)),
         }
         Ok(())
@@ -214,8 +216,8 @@ impl Verifier<'_> {
             return Ok(());
         }
         let file = match File::open(&stream.path) {
-            Err(why) if is_denied(&why) => return Err(why),
-            opened => opened.map_err(StreamError::Read),
+            Err(why) if is_denied(&why) => return Err(at(&stream.path)(why)),
+            opened => opened.map_err(|why| StreamError::Read(at(&stream.path)(why))),
         };
         let extract =
             Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
@@ -259,7 +261,7 @@ impl Verifier<'_> {
             Ok(match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
                 Ok(hash) if hash == **wanted => None,
                 Ok(_) => Some(CopyError::Damaged((*path).clone()).to_string()),
-                Err(why) if is_denied(&why) => return Err(why),
+                Err(why) if is_denied(&why) => return Err(at(&source.whole(path))(why)),
                 Err(why) => Some(format!("'{}' cannot be read: {why}", path.display())),
             })
         };
@@ -337,10 +339,10 @@ fn sealed(source: &Source) -> io::Result<Sealed> {
 
 /// What this user may not read says nothing of the backup; all else is its damage.
 fn give_up_or_say(why: &CopyError, found: &mut Found) -> io::Result<()> {
-    if let CopyError::Read { source, .. } = why
+    if let CopyError::Read { path, source } = why
         && is_denied(source)
     {
-        return Err(io::ErrorKind::PermissionDenied.into());
+        return Err(at(path)(io::ErrorKind::PermissionDenied.into()));
     }
     found.problem(crate::model::causes(why));
     Ok(())

@@ -14,6 +14,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether it is root or this process's own user: whoever gives the operator's commands.
+    pub fn is_operator(&self) -> bool {
+        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
+    }
+
     /// The peer of a connection; None if the kernel does not say it.
     pub fn of(stream: &UnixStream) -> Option<Self> {
         let credentials = stream.peer_cred().ok()?;

@@ -137,9 +137,9 @@ impl Socket {
             return Ok(());
         }
         if let Some(alias) = alias(&self.path).filter(|alias| points_to(alias, &self.path)) {
-            fs::remove_file(alias)?;
+            fs::remove_file(&alias).map_err(crate::model::at(&alias))?;
         }
-        fs::remove_file(&self.path)
+        fs::remove_file(&self.path).map_err(crate::model::at(&self.path))
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hashed::{Hash, Hashed, Stamp};
 use crate::disk::workers;
+use crate::model::at;
 
 /// The manifest's name in a backup's folder.
 pub const NAME: &str = "dbcalm.sha256";
@@ -51,7 +52,8 @@ pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Resul
     for (path, hash) in known {
         line(&mut text, &path, &hash);
     }
-    fs::write(dir.join(NAME), text)
+    let path = dir.join(NAME);
+    fs::write(&path, text).map_err(at(&path))
 }
 
 /// Adds to the manifest of a streamed backup, which has the stream's own line, those of the other files in `dir`; it is the caller's
@@ -61,21 +63,23 @@ pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Resul
 /// The system's; there is no manifest yet; or it was broken off by `stop`.
 pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     let path = dir.join(NAME);
-    let mut text = fs::read(&path)?;
-    let Some(named) = parse(&text) else { return Err(io::Error::other("the manifest of the stream is damaged")) };
+    let mut text = fs::read(&path).map_err(at(&path))?;
+    let damaged = || io::Error::other(format!("the manifest '{}' of the stream is damaged", path.display()));
+    let Some(named) = parse(&text) else { return Err(damaged()) };
     let others = files(dir)?.into_iter().filter(|path| !named.contains_key(path)).collect::<Vec<_>>();
     for (path, hash) in hash_all(dir, &others, stop)? {
         line(&mut text, &path, &hash);
     }
-    fs::write(path, text)
+    fs::write(&path, text).map_err(at(&path))
 }
 
 /// The names in the manifest of the backup in `dir`; empty if it has none or it is damaged.
 pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
-    let text = match fs::read(dir.join(NAME)) {
+    let path = dir.join(NAME);
+    let text = match fs::read(&path) {
         Ok(text) => text,
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(why) => return Err(why),
+        Err(why) => return Err(at(&path)(why)),
     };
     Ok(parse(&text).unwrap_or_default().into_keys().collect())
 }
@@ -141,10 +145,11 @@ pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {
-        for entry in fs::read_dir(dir.join(&relative))? {
-            let entry = entry?;
+        let place = dir.join(&relative);
+        for entry in fs::read_dir(&place).map_err(at(&place))? {
+            let entry = entry.map_err(at(&place))?;
             let path = relative.join(entry.file_name());
-            let kind = entry.file_type()?;
+            let kind = entry.file_type().map_err(at(&entry.path()))?;
             if kind.is_dir() {
                 open.push(path);
             } else if kind.is_file() && path.as_os_str() != OsStr::new(NAME) {
@@ -158,7 +163,8 @@ pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// Each of them with what it is known by.
 pub(super) fn stamped(dir: &Path) -> io::Result<HashMap<PathBuf, Stamp>> {
     let stamp = |path: PathBuf| {
-        let there = fs::symlink_metadata(dir.join(&path))?;
+        let whole = dir.join(&path);
+        let there = fs::symlink_metadata(&whole).map_err(at(&whole))?;
         Ok((path, Stamp::of(&there)))
     };
     files(dir)?.into_iter().map(stamp).collect()
@@ -174,7 +180,7 @@ pub(super) fn threads() -> usize {
 }
 
 fn hash(path: &Path, stop: &CancellationToken) -> io::Result<Hash> {
-    hash_of(File::open(path)?, stop)
+    hash_of(File::open(path).map_err(at(path))?, stop).map_err(at(path))
 }
 
 /// The hash of what is read.

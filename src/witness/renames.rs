@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::model::at;
+
 /// Whether a file notes a rename.
 pub(crate) fn is_note(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("ren"))
@@ -30,7 +32,8 @@ pub(crate) fn noted<'a>(
     files: impl IntoIterator<Item = &'a PathBuf>,
 ) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     let notes = files.into_iter().filter(|path| is_note(path));
-    notes.map(|path| Ok((path.with_extension(""), new_name(&fs::read(dir.join(path))?)))).collect()
+    let read = |path: &PathBuf| fs::read(dir.join(path)).map_err(at(&dir.join(path)));
+    notes.map(|path| Ok((path.with_extension(""), new_name(&read(path)?)))).collect()
 }
 
 /// The tables that took each other's names, in order.

@@ -19,6 +19,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{manifest, renames};
+use crate::model::at;
 
 /// How much of a definition says what engine it is for, in bytes.
 pub(crate) const HEAD: usize = 64;
@@ -210,7 +211,9 @@ pub(crate) fn of_files(dir: &Path, files: &HashSet<PathBuf>) -> io::Result<Vec<L
     let mut found = Vec::new();
     for definition in files.iter().filter(|path| is_definition(path)) {
         let mut head = Vec::with_capacity(HEAD);
-        File::open(dir.join(definition))?.take(HEAD as u64).read_to_end(&mut head)?;
+        let path = dir.join(definition);
+        let opened = File::open(&path).map_err(at(&path))?;
+        opened.take(HEAD as u64).read_to_end(&mut head).map_err(at(&path))?;
         let read = |path: &Path| files.contains(path).then(|| fs::read(dir.join(path)).ok()).flatten();
         found.extend(lacking(definition, &head, read, |path| files.contains(path) || renamed.contains(path)));
     }

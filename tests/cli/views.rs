@@ -116,3 +116,19 @@ fn records_that_cannot_be_read_are_a_failure_with_a_hint() {
     fs::write(env.path("lib/db.sqlite3"), "no database at all, but longer than a header").unwrap();
     assert!(stderr(&env, 1, "list").contains("\nhint: check the database: dbcalm-db-cmd check"));
 }
+
+#[test]
+fn backups_inside_the_data_directory_are_warned_of_by_check_and_by_a_start() {
+    let mut env = TestEnv::new();
+    let inside = env.path("data/backups");
+    fs::create_dir_all(&inside).unwrap();
+    env.set("backup_dir", &inside.display().to_string());
+    let said = env.redact(&stdout(&env, 0, "check"));
+    let warnings: Vec<_> = said.lines().skip_while(|line| !line.starts_with("warning")).take(2).collect();
+    assert_snapshot!(warnings.join("\n"), @"
+    warning  backup_dir '~/data/backups' is inside data_dir '~/data': a database restore needs that empty, and who empties it for one removes the backups
+             hint: make a directory elsewhere, on another disk at best, move all of '~/data/backups' there, and set backup_dir to it
+    ");
+    env.start_daemon();
+    env.expect_log("is inside data_dir");
+}

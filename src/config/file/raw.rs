@@ -3,10 +3,14 @@
 //! In: text. Out: texts, paths, names and booleans by their keys, or the [`Problem`]. The one place that knows the YAML crate; it
 //! knows no key.
 
-use std::collections::HashSet;
+mod loose;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use loose::{Loose, MERGE, merged};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_yaml::{Mapping, Value};
 
@@ -28,21 +32,26 @@ impl Problem {
 pub(super) struct Raw<'a> {
     text: &'a str,
     keys: Mapping,
+    /// The keys that stand twice.
+    twice: HashSet<String>,
+    /// Those that were asked for: the daemon's own.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Raw<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let hint = "write it as YAML: one 'key: value' a line".to_owned();
-        match serde_yaml::from_str(text) {
-            Ok(Value::Mapping(keys)) => Ok(Self { text, keys }),
-            Ok(Value::Null) => Ok(Self { text, keys: Mapping::new() }),
+        let mut twice = HashSet::new();
+        let read = Loose(Some(&mut twice)).deserialize(serde_yaml::Deserializer::from_str(text));
+        match read {
+            Ok(Value::Mapping(keys)) => Ok(Self { text, keys: merged(keys), twice, asked: RefCell::default() }),
+            Ok(Value::Null) => Ok(Self { text, keys: Mapping::new(), twice, asked: RefCell::default() }),
             Ok(_) => Err(Problem { line: None, text: "it is not a mapping of keys to values".to_owned(), hint }),
             // The parser's own text may quote a value, a secret of the API's among them; its place is enough.
             Err(why) => Err(Problem {
-                // Of a key that stands twice the parser names the mapping.
-                line: line(text, None).or_else(|| why.location().map(|place| as_edited(text, &place))),
-                text: "it is not YAML, or it has a key twice".to_owned(),
+                line: why.location().map(|place| as_edited(text, &place)),
+                text: "it is not YAML".to_owned(),
                 hint,
             }),
         }
@@ -50,6 +59,7 @@ impl<'a> Raw<'a> {
 
     /// The value of a key; an empty one is an unset one.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        self.asked.borrow_mut().insert(key.to_owned());
         self.keys.get(key).filter(|value| match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),
@@ -57,8 +67,25 @@ impl<'a> Raw<'a> {
         })
     }
 
+    /// That none of the keys that were asked for stands twice: nobody can tell which of the two is meant. What the API makes of its own is its
+    /// own matter.
+    ///
+    /// # Errors
+    /// One does.
+    pub(super) fn check_asked_once(&self) -> Result<(), Problem> {
+        match self.asked.borrow().iter().find(|key| self.twice.contains(*key)) {
+            None => Ok(()),
+            Some(key) => Err(Problem {
+                line: nth_line(self.text, key, 2),
+                text: format!("{key} stands in it twice"),
+                hint: format!("leave one of the two lines with '{key}:'"),
+            }),
+        }
+    }
+
     pub(super) fn problem(&self, key: &str, text: impl Into<String>, hint: impl Into<String>) -> Problem {
-        let line = line(self.text, Some(key));
+        // A key that came in by a merge stands where that does.
+        let line = nth_line(self.text, key, 1).or_else(|| nth_line(self.text, MERGE, 1));
         Problem { line, text: text.into(), hint: hint.into() }
     }
 
@@ -159,12 +186,11 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// The line of this key; of none, the line of the first key that stood there before. Keys below other keys are the API's, whatever their
-/// names are.
-fn line(text: &str, wanted: Option<&str>) -> Option<usize> {
-    let mut keys = Keys { wanted, seen: HashSet::new(), found: false };
+/// The line in which a key stands for the nth time. Keys below other keys are the API's, whatever their names are.
+fn nth_line(text: &str, wanted: &str, nth: usize) -> Option<usize> {
+    let mut keys = Keys { wanted, left: nth };
     let broken_off = (&mut keys).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    broken_off.location().filter(|_| keys.found).map(|place| as_edited(text, &place))
+    broken_off.location().filter(|_| keys.left == 0).map(|place| as_edited(text, &place))
 }
 
 /// The line of a place as an editor counts it: YAML 1.1 ends lines at U+0085, U+2028 and U+2029 too.
@@ -175,9 +201,9 @@ fn as_edited(text: &str, place: &serde_yaml::Location) -> usize {
 /// Goes through the keys of the document, up to the one that is looked for: the parser says where a value stands to none but an error that
 /// came up while it was read.
 struct Keys<'a> {
-    wanted: Option<&'a str>,
-    seen: HashSet<String>,
-    found: bool,
+    wanted: &'a str,
+    /// How many times it is still to come.
+    left: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Keys<'_> {
@@ -222,8 +248,8 @@ impl Visitor<'_> for Key<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
-        let Keys { wanted, seen, found } = self.0;
-        *found = wanted.map_or_else(|| !seen.insert(key.to_owned()), |wanted| key == wanted);
-        if *found { Err(E::custom("here")) } else { Ok(()) }
+        let Keys { wanted, left } = self.0;
+        *left = left.saturating_sub(usize::from(key == *wanted));
+        if *left == 0 { Err(E::custom("here")) } else { Ok(()) }
     }
 }

@@ -188,5 +188,35 @@ fn a_key_of_the_apis_that_has_the_name_of_ours_is_not_the_one_that_is_named() {
 fn what_is_not_yaml_is_refused_without_quoting_a_secret() {
     let said = problem("db_type: mariadb\njwt_secret_key: \"s3cret\n");
     assert!(said.contains("not YAML") && !said.contains("s3cret"), "{said}");
-    assert!(problem("db_type: mariadb\ndb_type: mysql\n").contains("twice"));
+    assert_eq!(
+        problem(&format!("{LEAST}db_type: mysql\n")),
+        ", line 3db_type stands in it twice | leave one of the two lines with 'db_type:'"
+    );
+}
+
+#[test]
+fn what_the_apis_own_readers_take_for_theirs_is_taken() {
+    let of_the_api = format!(
+        "defaults: &defaults {{log_level: debug, parallel: 3}}\napi:\n  <<: *defaults\n  token_limit: 99999999999999999999\n\
+         \x20 port: 1\n  port: 2\nnegative: -99999999999999999999\nhuge: {}\ncors_origins: [a]\ncors_origins: [b]\n\
+         tagged: !vault s3cret\n{LEAST}",
+        "9".repeat(60)
+    );
+    assert_eq!(Config::parse(&of_the_api), Config::parse(LEAST));
+    // A merge at the top names our keys too; what stands there itself goes first.
+    let merged = Config::parse(&format!("{of_the_api}<<: *defaults\nparallel: 2\n")).unwrap();
+    assert_eq!((merged.log_level, merged.parallel), (LevelFilter::DEBUG, 2));
+    let several = format!("a: &a {{parallel: 5}}\nb: &b {{parallel: 6, log_level: warn}}\n<<: [*a, *b]\n{LEAST}");
+    let several = Config::parse(&several).unwrap();
+    assert_eq!((several.log_level, several.parallel), (LevelFilter::WARN, 5));
+    let said = problem(&format!("a: &a {{parallel: many}}\n{LEAST}<<: *a\n"));
+    assert!(said.starts_with(", line 4parallel must be a whole number"), "{said}");
+    for large in ["99999999999999999999", "-99999999999999999999"] {
+        assert!(problem(&format!("{LEAST}parallel: {large}\n")).contains("must be a whole number from 1 to 64"));
+        assert!(
+            problem(&format!("{LEAST}host: {large}\nparallel: 0\n")).contains("parallel"),
+            "a name may be a number"
+        );
+    }
+    assert!(problem(&format!("{LEAST}host: !x y\n")).contains("host must be text"));
 }

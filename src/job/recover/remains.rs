@@ -59,9 +59,10 @@ impl Remains {
     /// Why nothing can be taken away on its word, for the row.
     pub(crate) fn of(row: &Interrupted, config: &Config) -> Result<Self, String> {
         let args: Value = serde_json::from_str(&row.args).unwrap_or_default();
-        let id = |place: &str| args.pointer(place).and_then(Value::as_str).and_then(|id| id.parse::<BackupId>().ok());
+        let told = |place: &str| args.pointer(place).and_then(Value::as_str);
         if row.kind == "backup" {
-            let id = id("/id").ok_or("its id is not known, so nothing was removed")?;
+            let id: Option<BackupId> = told("/id").and_then(|id| id.parse().ok());
+            let id = id.ok_or("its id is not known, so nothing was removed")?;
             let dir = config.backup_dir.join(id.as_str());
             // Another directory's backup is not this daemon's to remove.
             return if option(&row.command, "--target-dir=").is_some_and(|target| Path::new(target) == dir) {
@@ -70,15 +71,16 @@ impl Remains {
                 Err(left(&dir))
             };
         }
-        let told = args.get("tmp_dir").and_then(Value::as_str).map(Path::new);
-        let told = told.ok_or("its directory is not known, so nothing was removed")?;
-        let dir = own(told, &config.backup_dir).ok_or_else(|| left(told))?;
+        let tmp_dir = told("/tmp_dir").map(Path::new);
+        let tmp_dir = tmp_dir.ok_or("its directory is not known, so nothing was removed")?;
+        let dir = own(tmp_dir, &config.backup_dir).ok_or_else(|| left(tmp_dir))?;
         let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let room = config.data_dir.join(format!("{RESTORING}{name}"));
         let filling = if row.command.contains(" --move-back ") {
             Some(Filling::Moving(dir.join(INVENTORY)))
         } else if row.command.contains(" --copy-back ") {
-            id("/id_list/0").map(|full| Filling::Copying(dir.join(full.as_str())))
+            let full = told("/id_list/0").and_then(|full| BackupId::recorded(full).ok());
+            full.map(|full| Filling::Copying(dir.join(full.as_str())))
         } else {
             None
         };

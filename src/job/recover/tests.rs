@@ -35,7 +35,7 @@ impl Past {
         );
         fs::write(root.join("config.yml"), text).unwrap();
         let config = Config::load(&root.join("config.yml")).unwrap();
-        let store = Records::open(&config.database_path).unwrap();
+        let store = Records::open(&config.database_path, None).unwrap();
         Self { dir, config, store }
     }
 

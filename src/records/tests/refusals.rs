@@ -183,8 +183,9 @@ async fn a_directory_that_is_gone_is_told_as_what_it_is() {
     let records = Bench::new("");
     fs::remove_dir_all(records.dir.path()).unwrap();
     let refused = records.store.begin(begun("c-1"), soon()).await.unwrap_err();
+    let path = records.path();
     assert_eq!(
         crate::model::causes(&refused),
-        "the database file cannot be opened: No such file or directory (os error 2)"
+        format!("the database file cannot be opened: '{}': No such file or directory (os error 2)", path.display())
     );
 }
