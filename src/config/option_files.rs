@@ -107,7 +107,7 @@ fn read(path: &Path, depth: usize, found: &mut Vec<Line>) {
     let mut current: Option<String> = None;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
-            current = Some(section(line).unwrap_or_default().to_ascii_lowercase());
+            current = Some(section(line).unwrap_or_default().trim().to_ascii_lowercase());
         } else if line.starts_with("!include") {
             for path in included(line).into_iter().filter(|_| depth < MAX_DEPTH) {
                 read(&path, depth + 1, found);
