@@ -6,8 +6,8 @@
 //! One direction: a module uses those below it in this list, and none above it; a test of the suite holds the source to that.
 //!
 //! What a request goes through:
-//! - [`cli`]: the command line: `serve`, `check`, what an operator asks and orders; and the hidden steps, which the daemon runs as
-//!   external commands of its own.
+//! - [`cli`]: the command line: `serve`; in `cli/operator` what an operator asks and orders; in `cli/steps` the hidden steps, which the
+//!   daemon runs as external commands of its own.
 //! - [`daemon`]: the wiring: listen, accept, drain.
 //! - [`connection`]: one client; the line above, once.
 //! - [`metrics`]: what a monitor is told.

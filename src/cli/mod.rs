@@ -1,30 +1,9 @@
-//! The command line: one file a subcommand.
+//! The command line: `operator` has what a person asks and orders, `steps` what the daemon runs of itself, `serve` the daemon.
 
-mod ahead;
-mod backup;
-mod backups;
-mod check;
-mod client;
 mod exit;
-mod follow;
-mod leftover;
-mod list;
-mod logs;
-mod output;
-mod reach;
-mod report;
-mod request;
-mod restore;
-mod restored;
+mod operator;
 mod serve;
-mod show;
-mod status;
-mod step;
-mod strays;
-mod tree;
-mod unreadable;
-mod verify;
-mod watched;
+mod steps;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::{Exit, Failure};
 
 use crate::config::{self, Config};
+use operator::{backup, check, list, logs, restore, show, status, verify};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -76,13 +56,13 @@ enum Subcommands {
     Verify(verify::VerifyArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
-    Store(step::StoreArgs),
+    Store(steps::StoreArgs),
     /// A step of a restore
     #[command(hide = true)]
-    Extract(step::ExtractArgs),
+    Extract(steps::ExtractArgs),
     /// A step of a restore
     #[command(hide = true)]
-    Copy(step::CopyArgs),
+    Copy(steps::CopyArgs),
 }
 
 /// The whole command line as a value: man pages, completions and the reference are made from it.
@@ -109,9 +89,9 @@ pub fn run() -> ExitCode {
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
         Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
-        Subcommands::Store(args) => return step::store(&args),
-        Subcommands::Extract(args) => return step::extract(&args),
-        Subcommands::Copy(args) => return step::copy(&args),
+        Subcommands::Store(args) => return steps::store(&args),
+        Subcommands::Extract(args) => return steps::extract(&args),
+        Subcommands::Copy(args) => return steps::copy(&args),
     };
     done.map_or_else(Failure::report, ExitCode::from)
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::exit::Failure;
-use super::unreadable::database_hint;
+use super::operator::unreadable::database_hint;
 use crate::config::{Config, credentials};
 use crate::daemon::watch::Watch;
 use crate::exec::LocalExecutor;
@@ -44,7 +44,7 @@ pub(super) fn serve(config_path: &Path, socket_path: &Path) -> Result<(), Failur
         warn!(file = %config.log_file.display(), reason = %why, "the log file cannot be written, logging to stderr alone");
     }
     warn_of_exposure(&config);
-    if let Some((text, hint)) = super::check::inside(&config) {
+    if let Some((text, hint)) = super::operator::check::inside(&config) {
         warn!(hint, "{text}");
     }
     raise_descriptors();

@@ -22,7 +22,7 @@ impl Moment {
         Self(Timestamp::now())
     }
 
-    /// Reads a moment from the records, by whichever program it was written: in a form of [`read`], and UTC where it names no zone.
+    /// Reads a moment from the records, by whichever program it was written: in a form of `moment::read`, and UTC where it names no zone.
     pub fn read(text: &str) -> Option<Self> {
         read::read(text.trim()).map(Self)
     }

@@ -15,7 +15,7 @@ use crate::config::Config;
 #[command(
     after_help = "Exit status: 1 if the command failed; 0 if it is done or, without --follow, running.\n\nExample:\n  dbcalm-db-cmd status cad1f48d-be6f-4ca2-b631-1a7ae7429c93 --follow"
 )]
-pub(super) struct StatusArgs {
+pub(in crate::cli) struct StatusArgs {
     /// The id that the daemon gave when it accepted the command
     command_id: String,
     /// Follow it to its end
@@ -25,7 +25,7 @@ pub(super) struct StatusArgs {
     output: Output,
 }
 
-pub(super) fn status(args: &StatusArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+pub(in crate::cli) fn status(args: &StatusArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let (mut status, _) = Status::read(&records(config)?, &args.command_id)?;
     if args.follow && status.is_running() {
         status = follow(&args.command_id, config, socket, args.output)?;

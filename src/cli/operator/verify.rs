@@ -39,7 +39,7 @@ const WITH_A_SERVER: &str =
 #[command(
     after_help = "Each backup is verified with its chain and stays as it is. list and show print\nthe results. Exit status 1: a backup is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
 )]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     /// Ids of backups, or 'latest'
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<String>,
@@ -56,7 +56,7 @@ pub(super) struct VerifyArgs {
     output: Output,
 }
 
-pub(super) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     super::leftover::clear(config);
     let all = Backups::look(config)?;
     let rows = chosen(args, &all)?;

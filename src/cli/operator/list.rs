@@ -22,7 +22,7 @@ const MEASURED: usize = 100;
 #[command(
     after_help = "Each chain is a tree. FROM names a base that is not on the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
 )]
-pub(super) struct ListArgs {
+pub(in crate::cli) struct ListArgs {
     /// Backups by default
     #[arg(value_enum, default_value = "backups", hide_default_value = true)]
     what: What,
@@ -63,7 +63,7 @@ fn time(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-pub(super) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
+pub(in crate::cli) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     match args.what {
         _ if args.failed => processes(args, config),
         What::Backups => backups(args, config),

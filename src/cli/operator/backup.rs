@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::model::{BackupId, Moment};
 
 #[derive(Debug, Clone, Subcommand)]
-pub(super) enum BackupArgs {
+pub(in crate::cli) enum BackupArgs {
     /// Take a full backup, and follow it to its end
     #[command(
         after_help = "Examples:\n  dbcalm-db-cmd backup full\n  dbcalm-db-cmd backup full before-upgrade --detach"
@@ -29,13 +29,13 @@ pub(super) enum BackupArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct FullArgs {
+pub(in crate::cli) struct FullArgs {
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct IncrementalArgs {
+pub(in crate::cli) struct IncrementalArgs {
     #[command(flatten)]
     common: Common,
     /// The base; if left out, the newest backup that can be one
@@ -54,7 +54,7 @@ struct Common {
     output: Output,
 }
 
-pub(super) fn backup(args: &BackupArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+pub(in crate::cli) fn backup(args: &BackupArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let (BackupArgs::Full(FullArgs { common }) | BackupArgs::Incremental(IncrementalArgs { common, .. })) = args;
     let id = match &common.id {
         Some(id) => id.to_string(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Findings;
-use crate::cli::unreadable::database_hint;
+use crate::cli::operator::unreadable::database_hint;
 use crate::config::Config;
 use crate::disk;
 use crate::model::{Api, word};

@@ -20,7 +20,7 @@ use crate::records::reader::BackupRow;
 #[command(
     after_help = "A database restore needs a stopped server and an empty data directory.\nA folder restore makes a prepared data directory and touches nothing else.\n\nExamples:\n  dbcalm-db-cmd restore latest --target database\n  dbcalm-db-cmd restore 2026-11-22-08-46-51 --target folder"
 )]
-pub(super) struct RestoreArgs {
+pub(in crate::cli) struct RestoreArgs {
     /// A backup's id, or 'latest': the newest that can be restored
     id: String,
     /// Where to restore
@@ -42,7 +42,7 @@ enum Target {
     Folder,
 }
 
-pub(super) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
+pub(in crate::cli) fn restore(args: &RestoreArgs, config: &Config, socket: &Path) -> Result<Exit, Failure> {
     let all = Backups::look(config)?;
     let row = all.find(&args.id).ok_or_else(|| {
         Failure::because(format!("no backup '{}' is recorded", args.id), "dbcalm-db-cmd list shows all backups")

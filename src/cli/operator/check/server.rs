@@ -2,7 +2,7 @@
 
 use super::Findings;
 use super::data_dir::look_at_data_dir;
-use crate::cli::backups::Backups;
+use crate::cli::operator::backups::Backups;
 use crate::config::Config;
 use crate::disk;
 use crate::exec::{LocalExecutor, Outcome, ask};

@@ -15,7 +15,7 @@ use crate::model::{BackupId, Compression, at, quoted, stream_name};
 use crate::records::reader::Reader;
 
 /// What lets this user write the database at `path`: it, what `SQLite` keeps beside it, and the directory, in which that is made.
-pub(super) fn database_hint(path: &Path) -> String {
+pub(in crate::cli) fn database_hint(path: &Path) -> String {
     let beside = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -54,7 +54,7 @@ fn own_user() -> String {
 
 /// Each recorded backup that this user may not read: what it is, and what mends it. None if the records cannot be read: that is said
 /// elsewhere. No content is read, and nothing below a backup's first directory is looked at.
-pub(super) fn backups(config: &Config) -> Vec<(String, String)> {
+pub(in crate::cli) fn backups(config: &Config) -> Vec<(String, String)> {
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
     let found = rows.iter().filter_map(|row| {
         let (place, why) = first(&config.backup_dir, &BackupId::recorded(&row.id).ok()?)?;

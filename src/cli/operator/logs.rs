@@ -14,14 +14,14 @@ use crate::records::reader::ProcessRow;
 /// Show the tools' output of a backup or restore, step by step
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  dbcalm-db-cmd logs cad1f48d-be6f-4ca2-b631-1a7ae7429c93 | less")]
-pub(super) struct LogsArgs {
+pub(in crate::cli) struct LogsArgs {
     /// The id that the daemon gave when it accepted the command
     command_id: String,
     #[command(flatten)]
     output: Output,
 }
 
-pub(super) fn logs(args: &LogsArgs, config: &Config) -> Result<Exit, Failure> {
+pub(in crate::cli) fn logs(args: &LogsArgs, config: &Config) -> Result<Exit, Failure> {
     let (_, rows) = Status::read(&records(config)?, &args.command_id)?;
     args.output.say(&BTreeMap::from([("steps", &rows)]), || {
         let steps: Vec<_> = rows.iter().enumerate().map(|(at, row)| step(at + 1, rows.len(), row)).collect();

@@ -25,7 +25,7 @@ use crate::server::probe::{ANSWER_WITHIN, find};
 /// Check that backups would work, and say what to do if not
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  setpriv --reuid=mysql --regid=dbcalm --init-groups dbcalm-db-cmd check")]
-pub(super) struct CheckArgs {
+pub(in crate::cli) struct CheckArgs {
     #[command(flatten)]
     output: Output,
 }
@@ -68,7 +68,7 @@ impl Findings {
 }
 
 /// Looks at everything a backup needs; success only if it would work.
-pub(super) fn check(args: &CheckArgs, config_path: &Path, socket: &Path) -> ExitCode {
+pub(in crate::cli) fn check(args: &CheckArgs, config_path: &Path, socket: &Path) -> ExitCode {
     let mut findings = Findings { output: args.output, all: Vec::new() };
     match Config::load(config_path) {
         Err(why) => findings.problem(crate::model::causes(&why), why.hint()),
@@ -163,7 +163,7 @@ fn look_at_backup_dir(config: &Config, findings: &mut Findings) {
 }
 
 /// What is said, here and at a start, of backups in the server's own directory.
-pub(super) fn inside(config: &Config) -> Option<(String, String)> {
+pub(in crate::cli) fn inside(config: &Config) -> Option<(String, String)> {
     disk::lies_in(&config.backup_dir, &config.data_dir).then(|| {
         let (dir, data_dir) = (config.backup_dir.display(), config.data_dir.display());
         (

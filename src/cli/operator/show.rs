@@ -14,7 +14,7 @@ use crate::repository::stored;
 /// Show a backup, its chain, and what depends on it; or a command
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  dbcalm-db-cmd show 2026-11-22-08-46-51\n  dbcalm-db-cmd show latest --json")]
-pub(super) struct ShowArgs {
+pub(in crate::cli) struct ShowArgs {
     /// A backup's id, 'latest', or the id of a command
     #[arg(value_name = "ID|COMMAND_ID")]
     id: String,
@@ -32,7 +32,7 @@ struct Whole<'a> {
     needed_by: Vec<&'a str>,
 }
 
-pub(super) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
+pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     let reader = records(config)?;
     let all = Backups::of(&reader, config, true)?;
     let Some(row) = all.find(&args.id) else {
