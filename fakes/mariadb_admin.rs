@@ -1,4 +1,4 @@
-//! A fake of `mariadb-admin` and `mysqladmin` for the tests: `ping`, `status`, `variables` and `--version`.
+//! A fake of `mariadb-admin` and `mysqladmin` for the tests: `ping`, `status`, `variables`, `extended-status` and `--version`.
 //!
 //! In: argv, the fake server beside it ([`world`]), and a script of faults ([`player`]). Out: messages and exit codes as
 //! seen with mariadb-admin 10.11.19; there a refused login still counts as a server that answers a ping.
@@ -75,6 +75,7 @@ fn run() -> Step<()> {
              Queries per second avg: 7.650",
         ),
         "variables" => print(&table(&world.variables(&version))),
+        "extended-status" => print(&table(&world.status())),
         other => return Err(Stop::because(1, &format!("{}: Unknown command: '{other}'", call.program))),
     }
     Ok(())

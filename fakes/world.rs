@@ -196,6 +196,13 @@ impl World {
         all.into_iter().collect()
     }
 
+    /// What of the server's status a test has set: the variables that begin as InnoDB's status does.
+    pub(crate) fn status(&self) -> Vec<(String, String)> {
+        let mut all = self.variables("");
+        all.retain(|(name, _)| name.starts_with("Innodb_lsn"));
+        all
+    }
+
     /// Creates or changes a file of the data directory; the LSN grows by the length of `bytes` and 100.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let file = self.data().join(path);

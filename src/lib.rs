@@ -3,41 +3,55 @@
 //! **bytes → [`wire::Request`] → [`command::Command`] → [`admit::Admitted`] (with its [`plan::Plan`]) → [`job::Job`] → [`exec::Invocation`]s →
 //! [`records`] records → [`wire::Response`]**
 //!
-//! One direction: a module uses those below it in this list, and none above it; a test of the suite holds the source to that.
+//! One direction: a module uses those below it in this list, and none above it; `tests/layers.rs` holds the source to that.
 //!
 //! What a request goes through:
-//! - [`cli`]: the command line: `serve`; in `cli/operator` what an operator asks and orders; in `cli/steps` the hidden steps, which the
-//!   daemon runs as external commands of its own.
+//! - [`cli`]: the command line: `serve`; in `cli/operator` what an operator asks and orders; in `cli/steps` the arguments of the hidden
+//!   steps, subcommands that the daemon runs as it runs the backup tool.
 //! - [`daemon`]: the wiring: listen, accept, drain.
-//! - [`connection`]: one client; the line above, once.
-//! - [`metrics`]: what a monitor is told.
+//! - [`connection`]: serves one client: reads the request, goes along the line above, replies.
+//! - [`metrics`]: writes the file for Prometheus.
 //! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
-//! - [`admit`]: whether a command may be done now, and what it needs for that.
-//! - [`verify`]: stored backups held against what was written with them.
-//! - [`plan`]: what will run, as values.
+//! - [`admit`]: whether a command may be done now, by the records, the server and the disk; and what it needs for that.
+//! - [`verify`]: checks stored backups against their manifests, metadata and chains.
+//! - [`plan`]: what will run, as values: each step with its program, what it has to prove and what of it stays.
 //!
 //! What backups are made of:
-//! - [`stream`], [`copying`]: the hidden steps: a stream stored and extracted, a stored backup copied.
-//! - [`repository`]: where a backup is, what it says of itself, and the history of the data that it was taken of.
-//! - [`witness`]: what proves that a program did what it says.
+//! - [`stream`], [`copying`]: the work of the hidden steps: a stream stored and extracted, a stored backup copied.
+//! - [`repository`]: finds a backup below `backup_dir`, reads its `backup.json`, and knows which data descend from it.
+//! - [`witness`]: what proves that a program did what it says, whatever its exit status.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
-//! - [`server`]: a server as it describes itself, and short questions to it.
+//! - [`server`]: whether one runs and which, what it says of itself, and which process has the data directory.
 //! - [`chains`]: which backup was taken from which.
 //!
 //! What all of that stands on:
-//! - [`world`]: what every request is held against and run with: settings, records, executor, who holds what, what runs.
-//! - [`command`]: what a client may ask for; shapes alone.
+//! - [`world`]: what all requests share: settings, records, executor, who holds what, what runs.
+//! - [`command`]: what a client may ask for: checks the name, type and form of each argument, and nothing else.
 //! - [`wire`]: the socket, framing, requests and replies.
-//! - [`records`]: the records.
-//! - [`exec`]: external programs, and those that a dead daemon left.
+//! - [`records`]: the rows in SQLite: processes, backups, restores.
+//! - [`exec`]: starts external programs, and ends those that a dead daemon left.
 //! - [`config`]: the settings, each checked once; the credentials file.
 //! - [`json`]: JSON as Python writes it; [`logging`]: the log.
 //! - [`model`]: the ground floor: plain values, which everything uses and which use nothing.
-//! - `fuzzing`: doors to what is private, for the fuzz targets; in no build of the daemon.
+//! - `fuzzing`: lends private parsers to the fuzz targets; in no build of the daemon.
 //!
-//! What is deliberately absent: `plan` and `command` do no I/O. Only `exec` starts processes, only `records` knows SQL,
-//! only `wire` knows the JSON of requests. A `job` never sees a socket. The one shell is that of
-//! the operator's own commands, `forward` and `fetch`; no text of a client's is in it.
+//! What is deliberately absent: `plan` and `command` do no I/O. Only `exec` starts processes, only `records` knows the SQL of the
+//! records. A `job` never sees a socket. The one shell is that of the operator's own commands, `forward` and `fetch`; no text of a
+//! client's is in it.
+//!
+//! Where to change what:
+//!
+//! | what | where |
+//! | --- | --- |
+//! | an argument of a request is checked | `command/parse.rs`; what it names, in `admit` |
+//! | a row is written | `records/process.rs`, `records/rows.rs`; when, in `job/begin.rs`, `job/run.rs` and `job/finish.rs` |
+//! | a program is started | `exec/local.rs`; its arguments, in `plan/backup.rs` and `plan/restore.rs` |
+//! | a success is refused though the tool ended with 0 | `witness` (called in `job/run.rs`), `job/describe.rs` |
+//! | an option in `backup_options` is refused | `config/tool_options/table.rs` |
+//! | a server counts as stopped | `server/probe.rs`, `server/answer.rs`, `server/tenant.rs` |
+//! | what a failed job has left is removed | `job/finish.rs`; after a kill, `job/recover.rs` |
+//! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
+//! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;
 pub mod chains;

@@ -40,7 +40,7 @@ fn what_a_server_is_that_no_backup_was_tried_with_is_told_by_check() {
         ("innodb_log_archive", "ON", 1, "problem  innodb_log_archive is ON in the server"),
         ("innodb_log_archive", "OFF", 0, "ok       backups would work"),
         ("binlog_storage_engine", "innodb", 0, "warning  binlog_storage_engine is innodb in the server"),
-        ("hostname", "other-host", 0, "warning  the server says that its host is 'other-host'"),
+        ("hostname", "other-host", 0, "warning  the server that answers runs on host 'other-host'"),
         ("version", "11.8.6-MariaDB", 0, "warning  the backup tool is of series 10.11 and the server of 11.8"),
     ] {
         env.world.set_variable(name, value).unwrap();

@@ -9,7 +9,7 @@ use crate::cli::run;
 use crate::harness::daemon::restore_request;
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::stand::is_wanted;
-use crate::harness::{TestEnv, wait_for};
+use crate::harness::{TestEnv, not_here, wait_for};
 
 const FULL: &str = r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#;
 
@@ -47,6 +47,50 @@ fn what_the_admin_tool_says_is_told_and_no_server_is_called_stopped_for_it() {
     assert_eq!(env.count("process", "1"), rows, "nothing has run");
     // Nobody at all is what it was.
     assert_snapshot!(env.send(FULL), @r#"{"code": 503, "status": "cannot create backup, MySQL/MariaDB server is not running"}"#);
+}
+
+/// mariadb-backup copies the files here of a directory that the server elsewhere has by the same name, and may say success of it.
+#[test]
+fn a_server_on_another_host_whose_directory_has_the_same_name_is_not_backed_up() {
+    if !is_installed() {
+        return;
+    }
+    if !rustix::process::getuid().is_root() {
+        return not_here("root");
+    }
+    let (mut own, mut far) = (MariaDb::start(), MariaDb::start());
+    for (server, rows) in [(&own, 1000), (&far, 3000)] {
+        server.sql(&format!(
+            "CREATE DATABASE shop; USE shop; CREATE TABLE orders (a INT) ENGINE=InnoDB; INSERT INTO orders SELECT seq FROM seq_1_to_{rows}"
+        ));
+    }
+    let env = TestEnv::real(&own);
+    let lead_to = |server: &MariaDb| {
+        env.credentials(&format!("[client-dbcalm]\nuser=root\nsocket={}\n", server.socket().display()));
+    };
+    far.stop();
+    far.run_elsewhere(&own.data_dir());
+    lead_to(&far);
+    env.start_daemon();
+    let said = env.send(FULL);
+    let told = "the server that answers runs on host 'elsewhere', and '";
+    assert!(said.contains("503") && said.contains(told) && said.contains("' here has other data"), "{said}");
+    let checked = run(&env, "check").stdout;
+    assert!(
+        checked.contains("problem  the server that answers runs on host 'elsewhere', with other files"),
+        "{checked}"
+    );
+    // A container has a name of its own too, and its files may be those here.
+    own.stop();
+    own.run_elsewhere(&own.data_dir());
+    lead_to(&own);
+    let checked = run(&env, "check").stdout;
+    assert!(
+        checked.contains("ok       the server that answers runs on host 'elsewhere', with the files here"),
+        "{checked}"
+    );
+    env.full("full-1");
+    assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
 }
 
 /// A server that listens at a port of this machine too, and its port.

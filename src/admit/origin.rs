@@ -39,6 +39,15 @@ pub(super) async fn origin(
             return Err(Rejection::OtherServer { server: server.data_dir.clone(), data_dir: config.data_dir.clone() });
         }
     }
+    if let Some(server) = &server
+        && let Some(host) = server.other_host()
+    {
+        let within = until.saturating_duration_since(Instant::now()).min(ANSWER_WITHIN);
+        let works_here = probe::works_here(world.executor.as_ref(), config, server, within).await;
+        if works_here.map_err(|why| broken(&why))? == Some(false) {
+            return Err(Rejection::ServerElsewhere { host: host.to_owned(), data_dir: config.data_dir.clone() });
+        }
+    }
     let data_dir = config.data_dir.clone();
     let redo_dir = server.as_ref().map(Server::redo_dir);
     let tool = config.flavour.tool();

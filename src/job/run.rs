@@ -218,7 +218,7 @@ impl Job {
         let (copied, place) = (self.copied.take(), self.plan.place(&self.config).to_owned());
         let live = self.live.clone();
         self.copied = blocking(move || {
-            let copied = witness::verify(&proof, &finished, copied.as_ref(), tool);
+            let copied = witness::check_step(&proof, &finished, copied.as_ref(), tool);
             let copied = copied.map_err(|doubt| doubted(&doubt))?;
             if let Proof::Backup { dir, base, stream } = &proof {
                 let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);

@@ -76,6 +76,18 @@ pub enum Rejection {
         /// What the settings say.
         data_dir: PathBuf,
     },
+    /// The server that answers has other files than those here, in a directory of the same name.
+    #[error(
+        "cannot create backup, the server that answers runs on host '{host}', and '{}' here has other data: point host, in the settings or \
+         the credentials file, at the server on this host",
+        data_dir.display()
+    )]
+    ServerElsewhere {
+        /// What it calls its host.
+        host: String,
+        /// The data directory of the settings.
+        data_dir: PathBuf,
+    },
     /// The server's data do not descend from the base: an incremental would lack what they have of their own.
     #[error(
         "cannot create backup, the data in '{}' do not descend from backup {base}: they were restored, copied or made anew since. Take a full backup",
@@ -145,6 +157,7 @@ impl Rejection {
             | Self::NotReached { .. }
             | Self::TwoServers(_)
             | Self::OtherServer { .. }
+            | Self::ServerElsewhere { .. }
             | Self::ServerNotStopped
             | Self::NotKnownToBeStopped { .. }
             | Self::DataDirUsed(_)

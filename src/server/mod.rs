@@ -4,6 +4,7 @@
 //! its own, from its command line or from within a container, and what it then uses stands in no file that a tool reads.
 
 pub mod answer;
+pub mod checkpoint;
 pub mod login;
 mod mounts;
 pub mod probe;
@@ -13,6 +14,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::Lsn;
 
 /// The data directory.
 const DATA_DIR: &str = "datadir";
@@ -41,6 +44,9 @@ pub const IGNORED: &str = "ignore_db_dirs";
 pub const BINLOG_ENGINE: &str = "binlog_storage_engine";
 /// Whether its redo log is kept for ever, from MariaDB 13.0 (mariadb.com, "InnoDB System Variables").
 pub const LOG_ARCHIVE: &str = "innodb_log_archive";
+
+/// What its status says of the last checkpoint (MariaDB from 10.5; mariadb.com, "InnoDB Status Variables").
+const CHECKPOINT: &str = "Innodb_lsn_last_checkpoint";
 
 /// What is asked for the moment.
 const NOW: [&str; 4] = [HOST, IGNORED, BINLOG_ENGINE, LOG_ARCHIVE];
@@ -81,6 +87,11 @@ fn row(line: &str) -> Option<(&str, &str)> {
     Some((name.trim(), value.strip_suffix('|').unwrap_or(value).trim()))
 }
 
+/// The LSN of the last checkpoint, if a line of `extended-status` has it.
+fn checkpoint_of(line: &str) -> Option<Lsn> {
+    row(line).filter(|(name, _)| *name == CHECKPOINT)?.1.parse().ok()
+}
+
 impl Server {
     /// Reads what `mariadb-admin variables` printed, as seen with 10.11.19.
     ///
@@ -101,6 +112,13 @@ impl Server {
     /// What it says of one of [`HOST`], [`IGNORED`], [`BINLOG_ENGINE`] and [`LOG_ARCHIVE`]. None if it says nothing, or is not asked any more.
     pub fn says(&self, name: &str) -> Option<&str> {
         self.now.get(name).map(String::as_str)
+    }
+
+    /// The name of the host that it runs on, if that is not this one's.
+    pub fn other_host(&self) -> Option<&str> {
+        let name = rustix::system::uname();
+        let own = name.nodename().to_string_lossy();
+        self.says(HOST).filter(|host| *host != own)
     }
 
     /// The directory of its redo log.

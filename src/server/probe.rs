@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::login::{host, login};
 use super::tenant::tenant;
-use super::{Server, answer, is_asked_for};
+use super::{Server, answer, checkpoint, is_asked_for};
 use crate::config::Config;
 use crate::exec::{CommandExecutor, Invocation, NotStarted, Outcome, ask, ask_selecting};
 
@@ -78,6 +78,41 @@ pub async fn server(
         }
         Some(said) => Err(answer::reason(&said.stderr())),
     })
+}
+
+/// Whether the server works on the files here, and not on those of a directory of the same name on another host: the LSN of its last checkpoint
+/// is that of the redo log here. None if one of the two is not told `within` that time.
+///
+/// # Errors
+/// As [`ping`].
+pub async fn works_here(
+    executor: &dyn CommandExecutor,
+    config: &Config,
+    server: &Server,
+    within: Duration,
+) -> io::Result<Option<bool>> {
+    let question = admin(&admin_bin(config)?, config, "extended-status");
+    let until = Instant::now() + within;
+    let read = || {
+        let dir = server.redo_dir();
+        async move { timeout_at(until, spawn_blocking(move || checkpoint::last(&dir))).await.ok()?.ok()? }
+    };
+    for _try in 0..3 {
+        let before = read().await;
+        let left = until.saturating_duration_since(Instant::now());
+        let said = ask_selecting(executor, &question, left, Some(is_checkpoint)).await.map_err(io::Error::other)?;
+        let said = said.and_then(|said| said.stdout.text.lines().find_map(super::checkpoint_of));
+        let (Some(before), Some(said), Some(after)) = (before, said, read().await) else { return Ok(None) };
+        // The server writes the file first, and may do so meanwhile.
+        if (before..=after).contains(&said) {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}
+
+fn is_checkpoint(line: &[u8]) -> bool {
+    super::checkpoint_of(&String::from_utf8_lossy(line)).is_some()
 }
 
 /// Why the server is not surely stopped: one answers, or works in `data_dir` behind another socket, or may. None if it surely is. What cannot be

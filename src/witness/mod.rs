@@ -99,7 +99,7 @@ pub fn whole_tables(
 
 /// Holds what a step left against what it had to prove. Gives the checkpoints of what was copied, which the prepare after it has to come
 /// to: `copied` then.
-pub fn verify(
+pub fn check_step(
     proof: &Proof,
     finished: &Finished,
     copied: Option<&Checkpoints>,

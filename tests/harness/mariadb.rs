@@ -115,17 +115,29 @@ impl MariaDb {
 
     /// Starts the server on its data directory and waits until it answers; one that runs goes on.
     pub(crate) fn run(&mut self) {
-        if self.running.is_some() {
-            return;
+        if self.running.is_none() {
+            let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
+            self.spawn(program(server), &self.data_dir());
         }
+    }
+
+    /// Starts it as on a host of the name `elsewhere`, where its data directory is called `at`. That takes root.
+    pub(crate) fn run_elsewhere(&mut self, at: &Path) {
+        let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
+        let mut host = program("unshare");
+        let script = r#"hostname elsewhere; [ "$1" = "$2" ] || mount --bind "$1" "$2"; shift 2; exec "$@""#;
+        host.args(["--uts", "--mount", "sh", "-ec", script, "sh"]).arg(self.data_dir()).arg(at).arg(server);
+        self.spawn(host, at);
+    }
+
+    fn spawn(&mut self, mut server: Command, data_dir: &Path) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.root.path().join("log")).unwrap();
         // A server that starts removes the temporary tables of all that have the same directory for them (seen with 10.11.19).
         let tmp = self.root.path().join("tmp");
         fs::create_dir_all(&tmp).unwrap();
-        let server = SERVER.iter().find(|place| Path::new(place).exists()).unwrap();
-        let child = program(server)
+        let child = server
             .arg(format!("--defaults-file={}", self.option_file().display()))
-            .arg(format!("--datadir={}", self.data_dir().display()))
+            .arg(format!("--datadir={}", data_dir.display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--tmpdir={}", tmp.display()))
             .args(user())

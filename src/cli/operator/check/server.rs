@@ -10,7 +10,7 @@ use crate::model::{Flavour, Version};
 use crate::repository::card::Card;
 use crate::repository::history;
 use crate::server::probe::{self, ANSWER_WITHIN, Ping};
-use crate::server::{BINLOG_ENGINE, HOST, LOG_ARCHIVE, Server, answer};
+use crate::server::{BINLOG_ENGINE, LOG_ARCHIVE, Server, answer};
 
 /// `tool` is the series of the backup tool, if it is known.
 pub(super) async fn look_at_server(config: &Config, bin: &str, tool: Option<Version>, findings: &mut Findings) {
@@ -70,7 +70,7 @@ async fn look_at_its_places(config: &Config, tool: Option<Version>, findings: &m
         );
     }
     findings.good(format!("the server has its data in '{own}'"));
-    look_at_its_host(&server, findings);
+    look_at_its_host(config, &server, findings).await;
     look_at_its_version(config, &server, tool, findings);
     look_at_what_is_new(&server, findings);
     look_at_data_dir(&config.data_dir, &server, findings);
@@ -94,14 +94,16 @@ async fn look_at_its_places(config: &Config, tool: Option<Version>, findings: &m
 
 /// The backup tool copies what lies in that directory here, whichever host the server is on: from one on another host, whose directory has the
 /// same name, it gets locks and LSNs, and may say success of a copy of this host's files (seen with mariadb-backup 10.11.19).
-fn look_at_its_host(server: &Server, findings: &mut Findings) {
-    let name = rustix::system::uname();
-    let own = name.nodename().to_string_lossy();
-    if let Some(host) = server.says(HOST).filter(|host| *host != own) {
-        findings.warning(
-            format!("the server says that its host is '{host}', and this one is '{own}': the tool copies the files of this one"),
-            "a container that shares data_dir with this host is fine; else let host, in the settings or the credentials file, lead to the server here",
-        );
+async fn look_at_its_host(config: &Config, server: &Server, findings: &mut Findings) {
+    let Some(host) = server.other_host() else { return };
+    let hint = "point host, in the settings or the credentials file, at the server on this host";
+    let text = format!("the server that answers runs on host '{host}'");
+    match probe::works_here(&LocalExecutor, config, server, ANSWER_WITHIN).await {
+        Ok(Some(true)) => findings.good(format!("{text}, with the files here")),
+        Ok(Some(false)) => findings.problem(format!("{text}, with other files than those here"), hint),
+        Ok(None) | Err(_) => {
+            findings.warning(format!("{text}: the tool copies the files here, which may be another server's"), hint);
+        }
     }
 }
 
