@@ -107,11 +107,13 @@ fn a_working_copy_inside_the_data_directory_is_moved_if_forced(bench: &Bench<'_>
 
 /// Seen: a backup, a prepare, an apply, and both ways back.
 fn threads_are_taken_by_every_mode(bench: &Bench<'_>) {
+    let server = bench.server();
     let full = bench.full("taken");
     let again = bench.path("again");
     let base = format!("--incremental-basedir={}", full.display());
     let login = super::stand::Login::Good;
     bench.backup_as(login, &[&target(&again), &base, "--parallel=4"]).complete();
+    drop(server);
     bench.run(Tool::Backup, &["--prepare", &target(&full), "--parallel=4"]).complete();
     let incremental = format!("--incremental-dir={}", again.display());
     bench.run(Tool::Backup, &["--prepare", &target(&full), &incremental, "--parallel=4"]).complete();
