@@ -52,6 +52,7 @@ fn a_missing_value_is_refused(bench: &Bench<'_>) {
 
 /// Seen.
 fn a_word_that_is_no_option_is_refused(bench: &Bench<'_>) {
+    let _server = bench.server();
     let said = bench.backup_as(Login::Good, &[&target(&bench.path("full")), "word"]);
     said.failed_with(1).says("unknown argument: 'word'");
     assert!(!bench.path("full").exists());
@@ -85,6 +86,7 @@ fn there_is_no_apply_log_only(bench: &Bench<'_>) {
 
 /// Seen.
 fn there_must_be_one_mode(bench: &Bench<'_>) {
+    let _server = bench.server();
     let full = target(&bench.path("full"));
     let said = bench.run(Tool::Backup, &[&full]).failed_with(1);
     assert!(said.stdout.contains("Usage: "), "{said}");
@@ -183,6 +185,7 @@ fn metadata_that_is_there_already_stays_as_it_is_with_exit_0(bench: &Bench<'_>) 
 
 /// Seen.
 fn a_base_without_checkpoints_leaves_no_directory(bench: &Bench<'_>) {
+    let _server = bench.server();
     let incremental = |base: &Path| {
         let base = format!("--incremental-basedir={}", base.display());
         bench.backup_as(Login::Good, &[&target(&bench.path("inc")), &base])
