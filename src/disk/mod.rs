@@ -3,7 +3,6 @@
 //! The backup tools sync nothing of what they write (seen with mariadb-backup 10.11.19 under strace), so what must outlast a
 //! power cut is synced here before it is called a success.
 
-pub mod ahead;
 pub mod below;
 pub mod data_dir;
 mod fills;
@@ -14,6 +13,7 @@ mod place_error;
 pub mod places;
 pub mod space;
 pub(crate) mod workers;
+pub mod writeback;
 
 pub use new_dir::NewDir;
 pub use place_error::PlaceError;

@@ -13,10 +13,10 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use super::ahead::read_ahead;
 use super::chunks::{Chunk, Chunks, Kind};
 use super::codec::{Codec, sniff};
 use super::inspect::{Effect, Inspector, Whole};
+use super::read_ahead::read_ahead;
 use super::{StreamError, cannot_write};
 use crate::model::{Compression, Flavour};
 use crate::witness::manifest;

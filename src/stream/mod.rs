@@ -7,12 +7,12 @@
 //!
 //! Nothing here knows of the daemon: both are subcommands of the same program, run as any other external command is.
 
-mod ahead;
 pub mod chunks;
 mod codec;
 mod extract;
 mod holes;
 pub mod inspect;
+mod read_ahead;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::chunks::Chunks;
 use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
-use crate::disk::ahead::begin_writing;
+use crate::disk::writeback::begin_writing;
 use crate::model::Flavour;
 use crate::witness::{Checkpoints, manifest};
 

@@ -4,8 +4,8 @@
 //! with status 0 and `completed OK!` on a full disk, on a redo log that was cut short, and on a tree that was never prepared
 //! (each seen with mariadb-backup 10.11.19); so metadata is read, LSNs are compared, and the end of the redo log is looked for.
 
-pub mod ahead;
 mod doubt;
+pub mod early_hashes;
 pub mod findings;
 pub mod hashed;
 pub(crate) mod hints;

@@ -131,7 +131,9 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
         findings.warning(text, hint);
     }
     let now = Moment::now();
-    for (text, hint) in super::ahead::ahead(config, now).into_iter().chain(super::ahead::sorted_wrongly(config, now)) {
+    for (text, hint) in
+        super::dates::in_the_future(config, now).into_iter().chain(super::dates::sorted_wrongly(config, now))
+    {
         findings.warning(text, hint);
     }
     for (text, hint) in super::unreadable::backups(config) {

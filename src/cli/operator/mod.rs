@@ -1,11 +1,11 @@
 //! What an operator asks and orders: one file a subcommand, and beside them what several have in common. They read the records and the
 //! repository themselves; what changes something they order from the daemon, at its socket.
 
-mod ahead;
 pub(super) mod backup;
 mod backups;
 pub(super) mod check;
 mod client;
+mod dates;
 mod follow;
 mod leftover;
 pub(super) mod list;

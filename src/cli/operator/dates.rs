@@ -7,7 +7,7 @@ use crate::model::Moment;
 use crate::records::reader::Reader;
 
 /// Each that was found: what it is, and what to do about it. Empty if the records cannot be read: `check` says that elsewhere.
-pub(super) fn ahead(config: &Config, now: Moment) -> Vec<(String, String)> {
+pub(super) fn in_the_future(config: &Config, now: Moment) -> Vec<(String, String)> {
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
     let is_ahead = |text: &Option<String>| text.as_deref().and_then(Moment::read).is_some_and(|at| at.is_ahead_of(now));
     let found = rows.iter().filter_map(|row| {
