@@ -220,7 +220,8 @@ async fn find_chain(
     let (found, cards): (Vec<_>, Vec<_>) = found.into_iter().map(|(id, found, card)| ((id, found), card)).unzip();
     let member = |(id, found): (BackupId, Option<Stored>)| {
         let stored = found.ok_or_else(|| Rejection::BackupNotFound(id.clone()))?;
-        if matches!(stored, Stored::Forwarded(_)) && config.fetch.is_none() {
+        // Only this daemon forwards; and the operator's command, to a shell on another host maybe, gets no id that one understands.
+        if matches!(stored, Stored::Forwarded(_)) && (config.fetch.is_none() || !id.may_be_new()) {
             return Err(Rejection::Forwarded(id));
         }
         let base = known.get(id.as_str()).and_then(|known| known.from.as_deref());

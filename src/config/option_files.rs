@@ -5,8 +5,13 @@
 //! that ended with `completed OK!`, in `[mariabackup]` as in `[client-dbcalm]`, where the admin tool does not know it and the ping fails, but
 //! for `loose-databases` (seen with 10.11.19). Other option files it does not read: the daemon names this one with `--defaults-file`.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use super::tool_options::objection_in_file;
 
@@ -31,6 +36,43 @@ const SUFFIX: &str = "-dbcalm";
 
 /// Files that include each other are followed so deep, as deep as the tools do at the least (MariaDB's `my_default.c`: 10).
 const MAX_DEPTH: usize = 10;
+
+/// How much is read of a file and all that it includes, in bytes.
+const MAX_SIZE: u64 = 1024 * 1024;
+
+/// Option files that are read, each once.
+struct Files {
+    read: Vec<PathBuf>,
+    left: u64,
+    /// Whether only those count that root or the daemon's own user has written: a process of anybody's may name one.
+    is_own: bool,
+}
+
+impl Files {
+    fn new(is_own: bool) -> Self {
+        Self { read: Vec::new(), left: MAX_SIZE, is_own }
+    }
+
+    /// The text of the next one. None if it cannot be read, is no plain file, or has been read.
+    fn text(&mut self, path: &Path) -> Option<String> {
+        if self.read.iter().any(|read| read == path) {
+            return None;
+        }
+        self.read.push(path.to_owned());
+        // A pipe is not waited for.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let there = file.metadata().ok()?;
+        let is_own = || there.uid() == 0 || there.uid() == geteuid().as_raw();
+        if !there.is_file() || (self.is_own && !is_own()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(self.left).read_to_end(&mut bytes).ok()?;
+        self.left -= bytes.len() as u64;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
 
 /// A line with an option, of a file or of what it includes.
 pub(super) struct Line {
@@ -73,15 +115,12 @@ pub fn stops_replication(path: &Path) -> bool {
 /// read is left out.
 pub(super) fn all(path: &Path) -> Vec<(PathBuf, String)> {
     let (mut open, mut found) = (vec![(path.to_owned(), 0)], Vec::<(PathBuf, String)>::new());
+    let mut files = Files::new(false);
     while let Some((path, depth)) = open.pop() {
-        if found.iter().any(|(known, _)| *known == path) {
-            continue;
-        }
-        let Ok(bytes) = fs::read(&path) else { continue };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some(text) = files.text(&path) else { continue };
         if depth < MAX_DEPTH {
-            let lines = text.lines().map(str::trim).filter(|line| line.starts_with("!include"));
-            open.extend(lines.flat_map(included).map(|path| (path, depth + 1)));
+            let lines = text.lines().filter_map(|line| included(line.trim()));
+            open.extend(lines.flatten().map(|path| (path, depth + 1)));
         }
         found.push((path, text));
     }
@@ -97,20 +136,19 @@ pub(super) fn section(line: &str) -> Option<&str> {
 /// Every option in the file at `path` and in what it includes, in the order in which the tools read them. A file that cannot be read has none.
 pub(super) fn lines(path: &Path) -> Vec<Line> {
     let mut found = Vec::new();
-    read(path, 0, &mut found);
+    read(path, 0, &mut Files::new(false), &mut found);
     found
 }
 
-fn read(path: &Path, depth: usize, found: &mut Vec<Line>) {
-    let Ok(bytes) = fs::read(path) else { return };
-    let text = String::from_utf8_lossy(&bytes);
+fn read(path: &Path, depth: usize, files: &mut Files, found: &mut Vec<Line>) {
+    let Some(text) = files.text(path) else { return };
     let mut current: Option<String> = None;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
             current = Some(section(line).unwrap_or_default().trim().to_ascii_lowercase());
-        } else if line.starts_with("!include") {
-            for path in included(line).into_iter().filter(|_| depth < MAX_DEPTH) {
-                read(&path, depth + 1, found);
+        } else if let Some(paths) = included(line) {
+            for path in paths.into_iter().filter(|_| depth < MAX_DEPTH) {
+                read(&path, depth + 1, files, found);
             }
         } else if let Some(section) = current.as_deref().filter(|_| !line.is_empty() && !line.starts_with(['#', ';'])) {
             let own = section.strip_suffix(SUFFIX);
@@ -127,9 +165,11 @@ fn read(path: &Path, depth: usize, found: &mut Vec<Line>) {
 /// Sections that a server reads (mariadb.com, "Configuring MariaDB with Option Files"; MySQL's are among them).
 const SERVERS: [&str; 6] = ["client-server", "galera", "mariadb", "mariadbd", "mysqld", "server"];
 
-/// The data directory that a server is told by its option file at `path`, or by what that includes. None if nothing there says so.
+/// The data directory that a server is told by its option file at `path`, or by what that includes. None if nothing there says so, or others than
+/// root and the daemon's user have written it.
 pub(crate) fn server_data_dir(path: &Path) -> Option<PathBuf> {
-    let lines = lines(path);
+    let mut lines = Vec::new();
+    read(path, 0, &mut Files::new(true), &mut lines);
     let mut said = lines.iter().filter(|line| {
         let is_versions = SERVERS.iter().any(|name| is_of_a_version(&line.section, name));
         !line.is_own && (SERVERS.contains(&line.section.as_str()) || is_versions)
@@ -150,29 +190,52 @@ fn is_read_by_the_tool(section: &str) -> bool {
     SECTIONS.iter().any(|name| section == *name || is_of_a_version(section, name))
 }
 
-/// The files that a line names: `!include FILE`, or `!includedir DIRECTORY` for those in it that end in `.cnf`.
-fn included(line: &str) -> Vec<PathBuf> {
-    if let Some(dir) = line.strip_prefix("!includedir") {
+/// The files that a line names: `!include FILE`, or `!includedir DIRECTORY` for those in it that end in `.cnf`; a blank may stand behind the
+/// mark (seen with mariadb-admin 10.11.19). None if it names none.
+fn included(line: &str) -> Option<Vec<PathBuf>> {
+    let line = line.strip_prefix('!')?.trim_start();
+    if let Some(dir) = line.strip_prefix("includedir") {
         let entries = fs::read_dir(dir.trim()).into_iter().flatten().flatten();
         let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "cnf"));
         files.sort();
-        return files;
+        return Some(files);
     }
-    line.strip_prefix("!include").map(|file| PathBuf::from(file.trim())).into_iter().collect()
+    line.strip_prefix("include").map(|file| vec![PathBuf::from(file.trim())])
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
-    use super::objection;
+    use super::{lines, objection, server_data_dir};
 
     fn said(text: &str) -> Option<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("credentials.cnf");
         fs::write(&path, text).unwrap();
         objection(&path).map(|said| said.replace(&dir.path().display().to_string(), "~"))
+    }
+
+    /// A process of anybody's may name a file as its own.
+    #[test]
+    fn files_that_include_each_other_or_are_none_take_no_time_and_no_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.cnf");
+        let include = format!("! include {}\n", path.display());
+        fs::write(&path, format!("[mysqld]\n{}datadir = '/srv/db'\n", include.repeat(50))).unwrap();
+        assert_eq!(server_data_dir(&path).as_deref(), Some(Path::new("/srv/db")));
+        assert_eq!(lines(&path).len(), 1);
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(server_data_dir(&pipe), None);
+        let large = fs::File::create(dir.path().join("large")).unwrap();
+        large.set_len(1 << 40).unwrap();
+        assert_eq!(server_data_dir(&dir.path().join("large")), None);
+        fs::write(dir.path().join("more.cnf"), "[client]\ntables = x\n").unwrap();
+        fs::write(&path, format!("[client]\n!  include {}\n", dir.path().join("more.cnf").display())).unwrap();
+        assert!(objection(&path).is_some(), "a blank may stand behind the mark");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn for_restore(chain: &[Member], work: &Path, data_dir: Option<&Path>) -> io
         return space(Staging::Inside, None);
     }
     let filled = if is_one { full } else { 0 };
-    let shortage = match lack_for_copies(&work, most.max(full + filled))? {
+    let shortage = match lack_for_copies(&work, most.max(full.saturating_add(filled)))? {
         None if !is_one => lack(&above, full)?,
         shortage => shortage,
     };

@@ -50,11 +50,6 @@ impl JobError {
         Self { class: class_at_work(why).map_or(Class::Disproved, Class::Known), text: text.into() }
     }
 
-    /// The same with more words behind its own.
-    pub(super) fn and(self, more: &str) -> Self {
-        Self { text: self.text + more, ..self }
-    }
-
     /// The words for its row.
     pub(super) fn text(&self) -> &str {
         &self.text

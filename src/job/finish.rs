@@ -24,7 +24,7 @@ use crate::server::probe;
 use crate::witness::manifest;
 
 /// What may be so on a replica after a backup that did not end well, where the tool was told `--safe-slave-backup`.
-pub(super) const REPLICA_STOPPED: &str = "; --safe-slave-backup stops a replica's SQL thread, and the tool has ended without starting it again, \
+pub(super) const REPLICA_STOPPED: &str = "--safe-slave-backup stops a replica's SQL thread, and the tool has ended without starting it again, \
     it may be: look at SHOW SLAVE STATUS, and START SLAVE SQL_THREAD";
 
 impl Job {
@@ -80,7 +80,7 @@ impl Job {
         let made = self.made.as_ref().map(Made::identity);
         let (disk, hashed) = (Arc::clone(&self.disk), mem::take(&mut self.hashed));
         let size = blocking(move || {
-            check_identity(&root, &dir, made).map_err(|text| JobError::new(Reason::Verification, text))?;
+            check_identity(&root, &dir, made).map_err(|text| JobError::new(Reason::Other, text))?;
             let seal = |dir: &Path, stop: &CancellationToken| {
                 if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
             };
@@ -142,19 +142,21 @@ impl Job {
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
     /// row that says `running`, and the next start takes away the rest. Only a working copy whose data directory could not be
     /// undone stays until that is recorded, since it is what shows that there is something to undo.
-    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, mut error: JobError) {
+    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, error: JobError) {
         // A tool that was never started has stopped nothing, and one that ended well has started it again.
         let is_broken_off = finished.as_ref().is_some_and(|finished| finished.outcome() != Outcome::Exited(0));
-        if is_broken_off && matches!(self.plan.goal, Goal::Backup(_)) {
+        let may_be_stopped = if is_broken_off && matches!(self.plan.goal, Goal::Backup(_)) {
             let config = Arc::clone(&self.config);
-            if blocking(move || Ok::<_, JobError>(config.stops_replication())).await == Ok(true) {
-                error = error.and(REPLICA_STOPPED);
-            }
-        }
+            blocking(move || Ok::<_, JobError>(config.stops_replication())).await == Ok(true)
+        } else {
+            false
+        };
         let undone = self.undo(&current).await;
         let early = if undone.is_ok() { self.remove().await } else { Ok(()) };
         let aftermath = undone.clone().and(early).err();
         let aftermath = aftermath.map(|why| format!("what it left could not be removed: {why}"));
+        let aftermath = aftermath.into_iter().chain(may_be_stopped.then(|| REPLICA_STOPPED.to_owned()));
+        let aftermath = Some(aftermath.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty());
         let failure = Failure { reason: error.text(), aftermath: aftermath.as_deref() };
         let ended = self.ended(&current, finished.as_deref(), Some(failure));
         let said = ended.error.as_deref().unwrap_or_default();

@@ -71,6 +71,7 @@ pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExe
                 }
             };
             if row.kind == "backup" && stops_replication(&row, config).await {
+                reason.push_str("; ");
                 reason.push_str(REPLICA_STOPPED);
             }
             warn!(command_id = row.command_id, orphans = ended, reason, "ended a command of an earlier daemon");
@@ -181,7 +182,7 @@ async fn empty_data_dir(
             return Err(left(why).into());
         }
     };
-    let found = probe::not_stopped(executor, config, &dir).await;
+    let found = probe::not_stopped_at_a_start(executor, config, &dir).await;
     if let Some(reason) = found.unwrap_or_else(|why| Some(why.to_string())) {
         let why = left(&format!("it may be half filled, but its server may still run ({reason})"));
         return Err(Leftover { why, keep: Some(own.to_owned()) });

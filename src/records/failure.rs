@@ -25,7 +25,7 @@ pub enum Reason {
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "no room in '"];
 
 /// What says that it was the server, wherever it stands: the words of the client library and of the tools.
-const SERVER: [&str; 7] = [
+const SERVER: [&str; 9] = [
     "Failed to connect to",
     "Can't connect to",
     "Access denied",
@@ -33,6 +33,8 @@ const SERVER: [&str; 7] = [
     "server has gone away",
     "Lost connection to",
     "the server is not stopped",
+    "the server cannot be asked",
+    "the server does not name its data directory",
 ];
 
 /// What says that something stored, or a stream, is damaged; our own words.
@@ -44,7 +46,12 @@ const DAMAGED: [&str; 4] = [
 ];
 
 /// What says that it was neither the tool nor what it left; our own words.
-const OWN: [&str; 13] = [
+const OWN: [&str; 18] = [
+    "cannot be marked",
+    "files that this restore did not put there",
+    "is not the directory that was",
+    "may lead elsewhere",
+    "the data directory is not empty",
     "already exists",
     "in the way, where",
     "restore to a folder",

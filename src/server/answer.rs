@@ -18,14 +18,18 @@ pub fn reason(stderr: &str) -> String {
     reason.unwrap_or_default().chars().take(LENGTH).collect()
 }
 
-/// Of `unknown variable 'pasword=x'` the name alone: what is misspelt may be a secret.
+/// Of `unknown variable 'pasword=x'`, `unknown option '--password x'` and the like the name alone: what is misspelt may be a secret.
 fn without_value(line: &str) -> String {
-    match line.split_once("unknown variable '") {
-        Some((before, text)) => {
-            format!("{before}unknown variable '{}'", text.split(['=', '\'']).next().unwrap_or_default())
-        }
-        None => line.to_owned(),
-    }
+    let quoted = ["variable '", "option '"].into_iter().find_map(|word| {
+        let at = line.find(word)? + word.len();
+        line.split_at_checked(at)
+    });
+    let Some((before, text)) = quoted else { return line.to_owned() };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let name = text.split(|c| !is_name(c)).next().unwrap_or_default();
+    // A value may follow without anything between.
+    let secret = name.find("password").map(|at| at + "password".len());
+    format!("{before}{}'", secret.and_then(|end| name.get(..end)).unwrap_or(name))
 }
 
 /// Whether this reason says that nobody listens at the place: the client's errors 2002 and 2003, with "no such file" or "connection refused"
@@ -151,6 +155,15 @@ mod tests {
         assert_eq!(reason(expired), "You must SET PASSWORD before executing this statement");
         let misspelt = "mariadb-admin: unknown variable 'pasword=s3cret'\n";
         assert_eq!(reason(misspelt), "mariadb-admin: unknown variable 'pasword'", "what is misspelt may be a secret");
+        // Each seen with 10.11.19, of a line that was to be `password=S3cret` or `p=…`.
+        for (said, told) in [
+            ("unknown option '--password S3cret'", "unknown option '--password'"),
+            ("unknown option '--password: S3cret'", "unknown option '--password'"),
+            ("unknown option '--passwordS3cret'", "unknown option '--password'"),
+            ("ambiguous option '--p=S3cret' (password, plugin_dir)", "ambiguous option '--p'"),
+        ] {
+            assert_eq!(reason(&format!("mariadb-admin: {said}\n")), format!("mariadb-admin: {told}"));
+        }
         assert_eq!(reason("WARNING: x\n\n"), "");
         assert_eq!(reason(&"é".repeat(5000)).chars().count(), LENGTH);
     }

@@ -21,7 +21,12 @@ struct Mount {
     spot: Spot,
     /// Where.
     at: PathBuf,
+    /// Whether its files are kept by something else than a device of this machine.
+    is_remote: bool,
 }
+
+/// What the names of file systems begin with that others may mount too, each time as another device.
+const REMOTE: [&str; 9] = ["nfs", "fuse", "ceph", "9p", "cifs", "smb", "gluster", "lustre", "ocfs"];
 
 /// What a process has mounted, in the order in which it came.
 #[derive(Debug)]
@@ -34,16 +39,34 @@ impl Mounts {
             let mut fields = line.split(' ').skip(2);
             let (device, root, at) = (fields.next()?, fields.next()?, fields.next()?);
             let spot = Spot { device: device.to_owned(), path: unescaped(root) };
-            Some(Mount { spot, at: unescaped(at) })
+            // The options end with a dash; then comes the type.
+            let kind = fields.skip_while(|field| *field != "-").nth(1)?;
+            let is_remote = REMOTE.iter().any(|remote| kind.starts_with(remote));
+            Some(Mount { spot, at: unescaped(at), is_remote })
         };
         Self(text.lines().filter_map(mount).collect())
     }
 
-    /// Where a path lies that leads through no symlink. None if nothing is mounted above it.
-    pub(super) fn spot(&self, path: &Path) -> Option<Spot> {
+    /// The mount that a path lies in, which leads through no symlink.
+    fn above(&self, path: &Path) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.at));
         // Of several at one place the last hides the others.
-        let mount = above.max_by_key(|mount| mount.at.components().count())?;
+        above.max_by_key(|mount| mount.at.components().count())
+    }
+
+    /// Whether a path lies on a file system that is kept elsewhere.
+    pub(super) fn is_remote(&self, path: &Path) -> bool {
+        self.above(path).is_none_or(|mount| mount.is_remote)
+    }
+
+    /// Whether something is mounted at the root.
+    pub(super) fn has_root(&self) -> bool {
+        self.0.iter().any(|mount| mount.at == Path::new("/"))
+    }
+
+    /// Where a path lies that leads through no symlink. None if nothing is mounted above it.
+    pub(super) fn spot(&self, path: &Path) -> Option<Spot> {
+        let mount = self.above(path)?;
         let below = path.strip_prefix(&mount.at).ok()?;
         Some(Spot { device: mount.spot.device.clone(), path: mount.spot.path.join(below) })
     }
@@ -87,6 +110,12 @@ mod tests {
         let volume = here.spot(Path::new("/var/lib/docker/volumes/db/_data")).unwrap();
         assert_eq!(container.spot(Path::new("/var/lib/mysql")), Some(volume.clone()));
         assert_ne!(here.spot(Path::new("/var/lib/mysql")), Some(volume.clone()));
+        assert!(container.has_root() && !here.is_remote(Path::new("/srv/my data")));
+        let chroot = Mounts::parse("600 500 254:0 /jail/var /var rw - ext4 /dev/vda rw\n");
+        assert!(!chroot.has_root() && !Mounts::parse("").has_root());
+        let nfs =
+            Mounts::parse("27 1 254:0 / / rw - ext4 /dev/vda rw\n41 27 0:55 / /srv rw shared:1 - nfs4 host:/x rw\n");
+        assert!(nfs.is_remote(Path::new("/srv/db")) && !nfs.is_remote(Path::new("/var")));
         assert!(container.reach(&volume) && here.reach(&volume));
         for other in ["/var/lib/mysql", "/srv/my data/mysql"] {
             let spot = here.spot(Path::new(other)).unwrap();

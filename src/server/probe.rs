@@ -125,20 +125,45 @@ pub async fn not_stopped(
     config: &Config,
     data_dir: &Path,
 ) -> io::Result<Option<String>> {
-    Ok(match ping(executor, config).await? {
-        Ping::Down => {
-            let (dir, servers) = (data_dir.to_owned(), config.flavour.tool().servers);
-            let look = spawn_blocking(move || tenant(&dir, servers));
-            match timeout(ANSWER_WITHIN, look).await {
-                Ok(Ok(tenant)) => tenant.map(|tenant| tenant.to_string()),
-                // A directory on a disk that does not answer may be anybody's.
-                Ok(Err(_)) | Err(_) => Some(format!("'{}' does not answer", data_dir.display())),
-            }
-        }
+    let found = ping(executor, config).await?;
+    Ok(judged(found, config, data_dir).await)
+}
+
+/// The same at a start, where the network, and names that lead to this machine, may not be there yet: of what the admin tool then says only an
+/// answer counts, and the processes here tell the rest.
+///
+/// # Errors
+/// As [`ping`].
+pub async fn not_stopped_at_a_start(
+    executor: &dyn CommandExecutor,
+    config: &Config,
+    data_dir: &Path,
+) -> io::Result<Option<String>> {
+    let found = match ping(executor, config).await? {
+        Ping::Other(_) => Ping::Down,
+        found @ (Ping::Up | Ping::Down | Ping::Unknown) => found,
+    };
+    Ok(judged(found, config, data_dir).await)
+}
+
+async fn judged(found: Ping, config: &Config, data_dir: &Path) -> Option<String> {
+    match found {
+        Ping::Down => held(config, data_dir).await,
         Ping::Up => Some("it answers".to_owned()),
         Ping::Other(reason) => Some(format!("the admin tool says '{reason}'")),
         Ping::Unknown => Some(format!("no answer within {} s, or none that says anything", ANSWER_WITHIN.as_secs())),
-    })
+    }
+}
+
+/// Which process works in the data directory, or may. None if surely none does.
+async fn held(config: &Config, data_dir: &Path) -> Option<String> {
+    let (dir, servers) = (data_dir.to_owned(), config.flavour.tool().servers);
+    let look = spawn_blocking(move || tenant(&dir, servers));
+    match timeout(ANSWER_WITHIN, look).await {
+        Ok(Ok(tenant)) => tenant.map(|tenant| tenant.to_string()),
+        // A directory on a disk that does not answer may be anybody's.
+        Ok(Err(_)) | Err(_) => Some(format!("'{}' does not answer", data_dir.display())),
+    }
 }
 
 /// Asks the tool at `bin` for its version: what it says, which is empty if it says nothing `within` that time.

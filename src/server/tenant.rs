@@ -149,6 +149,9 @@ impl Wanted {
         let Some(mounts) = &seen.mounts else { return Verdict::Unknown };
         let theirs = (*mounts != self.text).then(|| Mounts::parse(mounts));
         if let (Some(theirs), Some(spot)) = (&theirs, self.mounts.spot(&self.dir))
+            // In a chroot the list lacks what lies above; and a remote file system has another device for each of its mounts.
+            && theirs.has_root()
+            && !self.mounts.is_remote(&self.dir)
             && !theirs.reach(&spot)
         {
             return Verdict::Elsewhere;
@@ -161,8 +164,9 @@ impl Wanted {
         if let Some(named) = seen.argument(b"--datadir=") {
             return match as_here(named).map(|named| identity(&named)) {
                 Some(Ok(named)) if named == self.identity => Verdict::There,
-                Some(_) => Verdict::Elsewhere,
-                None => Verdict::Unknown,
+                Some(Ok(_)) => Verdict::Elsewhere,
+                // A path from its own working directory, or one that the daemon may not follow.
+                Some(Err(_)) | None => Verdict::Unknown,
             };
         }
         // An option file may have been changed since the server read it; a lock shows that it is still what it was.

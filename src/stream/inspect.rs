@@ -124,6 +124,7 @@ impl Inspector {
                 if self.files.get(to).is_some_and(|there| !there.has_ended) {
                     return Err(format!("'{}' is another file's name before its end", to.display()));
                 }
+                self.gone.remove(to);
                 self.files.insert(to.clone(), file);
                 Ok(Effect::Renamed)
             }

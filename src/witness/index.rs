@@ -102,7 +102,7 @@ pub(super) fn is_anew(path: &Path, copied: &str, begin: Duration, is_renamed: bo
     }
     let there = path.metadata()?;
     let made = there.created()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Only one that is emptied gets shorter; and rows that are deleted are so from the same file.
+    // One that lost rows is shorter too, and may be a new file; but while the tool copies nobody deletes any.
     Ok(made >= begin && copied.parse().is_ok_and(|copied| there.len() < copied))
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -151,6 +152,9 @@ pub(super) struct Task {
 /// How much of a page, in bytes, a program has written when it is half-way.
 const HALF_WAY: u64 = 3000;
 
+/// How long it writes nothing, with a page that is not read, when it waits for a reader.
+const STUCK_AFTER: Duration = Duration::from_secs(3);
+
 fn make_fifo(path: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
 }
@@ -161,11 +165,18 @@ impl Task {
         String::from_utf8_lossy(&fs::read(self.dir.join(stream)).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until its log is full.
+    /// Waits until its log is full. Of a page that was read in part the rest may be little, and the tool waits all the same: then it writes
+    /// nothing more.
     fn wait_until_it_waits(&self) {
+        let (mut unread, mut since) = (0, Instant::now());
         wait_for(&format!("'{}' to be half-way", self.command), || {
             assert!(self.runs(), "it ended before");
-            (rustix::io::ioctl_fionread(self.log.as_ref()?).unwrap() > HALF_WAY).then_some(())
+            let now = rustix::io::ioctl_fionread(self.log.as_ref()?).unwrap();
+            if now != unread {
+                (unread, since) = (now, Instant::now());
+            }
+            let is_stuck = now > 0 && !self.read.is_empty() && since.elapsed() > STUCK_AFTER;
+            (now > HALF_WAY || is_stuck).then_some(())
         });
     }
 

@@ -143,8 +143,8 @@ fn what_becomes_of_tables_is_done_as_mbstream_does_it_and_where_it_cannot() {
     let files = content(&ours(&bench, &parted.stream));
     let mine = files.keys().filter(|path| path.contains(&parted.table)).map(|path| path.replace(&parted.table, "it"));
     assert_eq!(mine.collect::<Vec<_>>(), ["race/it#P#p0.new", "race/it#P#p1.new", "race/it.frm", "race/it.par"]);
-    // Of a statement that failed and was undone the tool takes the beginning for done; what comes next is a log table of the server's, which
-    // is empty. Whole it is no more: the witness of tables says so.
+    // Of a statement that failed and was undone the tool takes the beginning for done. Whole it is no more: the witness of tables says so. What
+    // mbstream makes of it hangs on what comes next in the stream: before an empty file it ends with `invalid checksum`, else with 0.
     let undone = struck(
         &server,
         "SET @done = 0; EXECUTE IMMEDIATE 'BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR 1146 SET @done = 1; RENAME TABLE ~ TO other, none TO more; END'",
@@ -153,9 +153,6 @@ fn what_becomes_of_tables_is_done_as_mbstream_does_it_and_where_it_cannot() {
         undone.of_the_table(),
         "0P race/it.frm, 0E race/it.frm, 0R race/it.MAD race/other.MAD, 0R race/it.MAI race/other.MAI"
     );
-    let (said, _) = theirs(&bench, &undone.stream);
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("invalid checksum"), "{}", said.stderr);
     let files = content(&ours(&bench, &undone.stream));
     assert_eq!(files["race/other.MAD"].len(), 8192);
     assert!(files.contains_key("xtrabackup_info"), "{:?}", files.keys());
