@@ -52,6 +52,7 @@ mod tables;
 mod torture;
 mod unreadable;
 mod workflow;
+mod young;
 
 /// A test that nobody calls proves nothing: every file here is a module above.
 #[test]

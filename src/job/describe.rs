@@ -2,6 +2,7 @@
 //!
 //! The mark comes first: a card that says so is only written when it is there. A mark without a backup proves nothing of anything.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,9 @@ use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
+use crate::witness::findings::Findings;
 use crate::witness::imported::{self, Found};
+use crate::witness::young::{self, Names};
 use crate::witness::{self, Checkpoints, outside, said_directory};
 
 impl Job {
@@ -41,6 +44,8 @@ impl Job {
             forwarded: streaming.forward.is_some(),
             extracted,
         });
+        let names = young::names(&finished.first.stderr.watched);
+        let heard = Arc::clone(finished);
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
         let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);
         let backups = self.config.backup_dir.clone();
@@ -66,6 +71,7 @@ impl Job {
             })?;
             if let Some(base) = &base {
                 carries_all(&found, &backups.join(&base.id), &base.id)?;
+                can_be_applied(&names, &dir, is_stream.then_some(&*heard), (&backups.join(&base.id), &base.id))?;
             }
             let redo_begins_at = history::redo_begins_at(&server.redo_dir());
             let mut card = Card {
@@ -86,6 +92,7 @@ impl Job {
                 form,
                 history: Trace { marked: false, redo_begins_at },
                 imported: imported::known(&found, begin),
+                young: names,
             };
             card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
             card.write(&dir).map_err(|why| {
@@ -149,6 +156,34 @@ fn carries_all(found: &[Found], folder: &Path, base: &str) -> Result<(), JobErro
         "imported since '{base}' was taken (IMPORT TABLESPACE): {}; an incremental leaves them out, since it takes pages by an LSN that \
          imported ones lack: take a full backup",
         witness::some(&since)
+    );
+    Err(JobError::new(Reason::Verification, text))
+}
+
+/// Whether no young table has another name in the base, which no apply gets over. `streamed` is what was heard of a stream; None if the files
+/// are in `dir`.
+fn can_be_applied(
+    names: &Names,
+    dir: &Path,
+    streamed: Option<&Finished>,
+    (folder, base): (&Path, &str),
+) -> Result<(), JobError> {
+    // A base without a card, or of before this was noted, tells nothing.
+    let known = Card::read(folder).ok().flatten().map(|card| card.young).unwrap_or_default();
+    let heard = streamed.into_iter().flat_map(|finished| &finished.rest);
+    let heard = heard.flat_map(|stage| stage.stderr.watched.iter().cloned()).collect::<Vec<_>>();
+    let files = Findings::read(&heard).young.into_iter().collect::<HashMap<_, _>>();
+    let clashing = young::clashes(&known, names, |name| match streamed {
+        Some(_) => files.get(Path::new(&format!("{name}.new"))).copied(),
+        // One that cannot be read is told where the backup is sealed.
+        None => young::taken(dir, name).ok().flatten(),
+    });
+    if clashing.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "renamed since '{base}' was taken, which has them as new tables: {}; the tool cannot apply such an incremental, take the backup again",
+        witness::some(&clashing)
     );
     Err(JobError::new(Reason::Verification, text))
 }

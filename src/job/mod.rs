@@ -3,6 +3,7 @@
 //! In: an admitted command's [`Plan`](crate::plan::Plan), an executor and the records. Out: rows. A job never sees a socket, and ends only with
 //! its records written: a step's row is there before its program is, and what it came to is written before it is forgotten.
 
+mod applied;
 mod begin;
 mod describe;
 mod error;

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::config::credentials::Secrets;
 use crate::disk::Disk;
-use crate::disk::below::{self, Made};
+use crate::disk::below::Made;
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
 use crate::disk::writeback::WritingAhead;
@@ -26,6 +26,7 @@ use crate::witness::live::Live;
 use crate::witness::{self, Checkpoints, Doubt, Proof, findings, hints};
 use crate::world::{Claim, JobStatus, World};
 
+use super::applied;
 use super::error::JobError;
 use super::follow::{Follow, Following};
 use super::progress::Part;
@@ -229,9 +230,8 @@ impl Job {
                 findings::note_bare(dir, &bare)
                     .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be written: {why}", dir.display())))?;
             }
-            if let Proof::Prepared { applied: Some(copy), .. } = &proof {
-                below::remove(&place, copy)
-                    .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be removed: {why}", copy.display())))?;
+            if let Proof::Prepared { work, applied: Some(copy), .. } = &proof {
+                applied::done_with(&place, work, copy)?;
             }
             Ok::<_, JobError>(copied)
         })

@@ -21,6 +21,7 @@ use crate::model::{Footprint, Lsn};
 use crate::server::Server;
 use crate::witness::Binlog;
 use crate::witness::imported::Imported;
+use crate::witness::young::Names;
 
 /// Its name in a backup's folder.
 pub const NAME: &str = "backup.json";
@@ -96,6 +97,9 @@ pub struct Card {
     /// The pages that were imported before it began, by which a later import is known.
     #[serde(default, skip_serializing_if = "Imported::is_empty")]
     pub imported: Imported,
+    /// Where the tablespaces are that were made or renamed since the server's last checkpoint, by which a renaming of a young one is known.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub young: Names,
 }
 
 /// What kind a backup is.

@@ -10,7 +10,7 @@ use super::chunks::{Chunk, Kind};
 use super::holes::{Part, Zeros};
 use crate::model::{Footprint, Tool};
 use crate::witness::findings::Findings;
-use crate::witness::{CORRUPT_PAGES, Checkpoints, index, metadata, redo, renames, tables};
+use crate::witness::{CORRUPT_PAGES, Checkpoints, index, metadata, redo, renames, tables, young};
 
 /// The server's options, which every backup has.
 const OPTIONS: &str = "backup-my.cnf";
@@ -225,6 +225,9 @@ impl Inspector {
         if index::is_index(path) {
             return index::told_by(path);
         }
+        if young::is_young(path) {
+            return young::HEAD;
+        }
         let is_metadata = path.to_str().is_some_and(|name| {
             name == OPTIONS || name == REDO || self.tool.checkpoints.contains(&name) || self.tool.info.contains(&name)
         });
@@ -246,7 +249,11 @@ impl Inspector {
         let indexes = indexes.filter(|(_, file)| !file.beginning.is_empty());
         let mark = |file: &File| String::from_utf8_lossy(&file.beginning).into_owned();
         let indexes = indexes.map(|(path, file)| (path.clone(), mark(file))).collect();
-        Findings { lacking, gone: self.gone.iter().cloned().collect(), swapped: renames::circles(renames), indexes }
+        let young = self.files.iter().filter(|(path, _)| young::is_young(path));
+        let young =
+            young.map(|(path, file)| (path.clone(), young::space(&file.beginning).unwrap_or_default())).collect();
+        let gone = self.gone.iter().cloned().collect();
+        Findings { lacking, gone, swapped: renames::circles(renames), indexes, young }
     }
 
     /// Says whether the stream may end here.

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::tables::{ENGINES, LEFT_BY_A_CRASH, Lacking};
+use super::young;
 
 /// What was found of a backup's tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Findings {
     pub swapped: Vec<PathBuf>,
     /// The files that tell whether a table was made anew, and what each says.
     pub indexes: Vec<(PathBuf, String)>,
+    /// InnoDB's files in a stream that the tool took whole at its end, and the id in the first page of each; none of a folder, where they
+    /// are looked at by their names.
+    pub young: Vec<(PathBuf, u32)>,
 }
 
 /// What a line of [`Findings::lines`] begins with.
@@ -29,6 +33,7 @@ const LACKS: &str = "the stream lacks\t";
 const LOST: &str = "the stream lost\t";
 const INDEX: &str = "the stream has\t";
 const SWAPPED: &str = "the stream swaps\t";
+const YOUNG: &str = "the stream ends with\t";
 
 impl Findings {
     /// As the step that stores a stream says it on its stderr.
@@ -42,15 +47,18 @@ impl Findings {
         });
         let swapped = self.swapped.iter().map(|path| format!("{SWAPPED}{}\n", path.display()));
         let indexes = self.indexes.iter().map(|(path, place)| format!("{INDEX}{place}\t{}\n", path.display()));
-        gone.chain(lacking).chain(swapped).chain(indexes).collect()
+        let young = self.young.iter().map(|(path, id)| format!("{YOUNG}{id}\t{}\n", path.display()));
+        gone.chain(lacking).chain(swapped).chain(indexes).chain(young).collect()
     }
 
     /// What a watch for [`kept_line`] kept of that step.
     pub(crate) fn read(told: &[String]) -> Self {
         let paths = |prefix| told.iter().filter_map(move |line| line.strip_prefix(prefix)).map(PathBuf::from).collect();
-        let mut found = Self { lacking: Vec::new(), gone: paths(LOST), swapped: paths(SWAPPED), indexes: Vec::new() };
+        let mut found = Self { gone: paths(LOST), swapped: paths(SWAPPED), ..Self::default() };
         let indexes = told.iter().filter_map(|line| line.strip_prefix(INDEX)?.split_once('\t'));
         found.indexes = indexes.map(|(place, path)| (path.into(), place.to_owned())).collect();
+        let young = told.iter().filter_map(|line| line.strip_prefix(YOUNG)?.split_once('\t'));
+        found.young = young.filter_map(|(id, path)| Some((path.into(), id.parse().ok()?))).collect();
         for line in told.iter().filter_map(|line| line.strip_prefix(LACKS)) {
             let mut fields = line.split('\t');
             let (Some(file), Some(definition), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
@@ -98,8 +106,8 @@ pub(crate) fn unless_noted(dir: &Path, mut lacking: Vec<Lacking>) -> Vec<Lacking
 
 /// What is kept of the log of a tool, or of the step that stores its stream.
 pub(crate) fn kept_line(line: &[u8]) -> Option<&[u8]> {
-    let is_found = [LACKS, LOST, SWAPPED, INDEX].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
-    if is_found { Some(line) } else { copied(line) }
+    let is_found = [LACKS, LOST, SWAPPED, INDEX, YOUNG].iter().any(|prefix| line.starts_with(prefix.as_bytes()));
+    if is_found { Some(line) } else { copied(line).or_else(|| young::told(line)) }
 }
 
 /// The file that a line of the tool's log says it copies, if it is one of those which are copied while all DDL waits: it must be in the
@@ -122,8 +130,8 @@ fn position(line: &[u8], text: &[u8]) -> Option<usize> {
 }
 
 /// Those of the `copied` that are not among the files, in order and each once.
-pub(crate) fn taken_away(copied: &[String], files: &HashSet<PathBuf>) -> Vec<PathBuf> {
-    let mut gone = copied.iter().map(PathBuf::from).filter(|path| !files.contains(path)).collect::<Vec<_>>();
+pub(crate) fn taken_away<'a>(copied: impl IntoIterator<Item = &'a String>, files: &HashSet<PathBuf>) -> Vec<PathBuf> {
+    let mut gone = copied.into_iter().map(PathBuf::from).filter(|path| !files.contains(path)).collect::<Vec<_>>();
     gone.sort();
     gone.dedup();
     gone
@@ -170,6 +178,7 @@ mod tests {
             gone: vec!["r/c.frm".into(), "r/d.frm".into()],
             swapped: vec!["r/e".into(), "r/f#P#p0".into()],
             indexes: vec![("r/a.MAI".into(), "0000010000609a".to_owned()), ("r/b\tc.MAI".into(), "00".to_owned())],
+            young: vec![("r/g.new".into(), 5), ("r/h#P#p0.new".into(), 0)],
         };
         let lines = found.lines();
         let heard: Vec<_> = lines.lines().map(|line| kept_line(line.as_bytes()).unwrap()).collect();

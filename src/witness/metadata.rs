@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::model::{Lsn, Tool};
 
 /// The server's options as they were at the backup, one of the files every backup has.
-const OPTIONS: &str = "backup-my.cnf";
+pub(crate) const OPTIONS: &str = "backup-my.cnf";
 
 /// Files larger than this are not what they should be, in bytes.
 const MAX_METADATA: u64 = 1024 * 1024;

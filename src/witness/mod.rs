@@ -21,6 +21,7 @@ mod properties;
 pub(crate) mod redo;
 pub(crate) mod renames;
 pub mod tables;
+pub mod young;
 
 use std::path::Path;
 
@@ -64,12 +65,14 @@ pub fn whole_tables(
         Findings::read(&heard)
     } else {
         let (lacking, files) = tables::of_folder(dir)?;
-        let gone = findings::taken_away(&finished.first.stderr.watched, &files);
+        let copied = finished.first.stderr.watched.iter().filter(|line| !young::is_told(line));
+        let gone = findings::taken_away(copied, &files);
         let mut indexes = Vec::new();
         for path in files.iter().filter(|path| index::is_index(path)) {
             indexes.extend(index::mark_in(&dir.join(path))?.map(|mark| (path.clone(), mark)));
         }
-        Findings { lacking, gone, swapped: renames::circles(renames::noted(dir, &files)?), indexes }
+        let swapped = renames::circles(renames::noted(dir, &files)?);
+        Findings { lacking, gone, swapped, indexes, young: Vec::new() }
     };
     let lacking = found.lacking.into_iter().filter(|table| !table.may_have_none() || live.has(table));
     let (bare, lacking): (Vec<_>, Vec<_>) = lacking.partition(|table| live.is_as_bare(table));

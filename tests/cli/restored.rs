@@ -233,3 +233,33 @@ fn the_second_server_of_the_page_starts_on_a_restored_folder() {
     let dump = fs::read_to_string(env.path("orders.sql")).unwrap();
     assert!(dump.contains("(1,'as backed up')"), "{dump}");
 }
+
+/// The full backup's options are those of a server with one file.
+#[test]
+fn a_chain_whose_system_tablespace_got_a_second_file_is_checked() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = MariaDb::start();
+    let env = TestEnv::real(&server);
+    env.start_daemon();
+    stdout(&env, 0, "backup full full-1");
+    server.stop();
+    let megabytes = fs::metadata(server.data_dir().join("ibdata1")).unwrap().len() >> 20;
+    let options = fs::read_to_string(server.option_file()).unwrap();
+    let files = format!("innodb_data_file_path=ibdata1:{megabytes}M;ibdata2:12M:autoextend");
+    fs::write(server.option_file(), format!("{options}{files}\ninnodb_file_per_table=0\n")).unwrap();
+    server.run();
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE far (id INT PRIMARY KEY, note CHAR(250)) ENGINE=InnoDB;
+         INSERT INTO far SELECT seq, 'x' FROM seq_1_to_40000",
+    );
+    stdout(&env, 0, "backup incremental inc-1 --from full-1");
+    let said = json(&env, 0, "verify --restore inc-1");
+    assert_eq!(said["backups"][0]["outcome"], "ok", "{said}");
+    // So a server of one's own starts on what was restored to a folder, with the options that are there.
+    env.restore(&["full-1", "inc-1"], "folder");
+    let row = &env.rows("restore", "id = (SELECT max(id) FROM restore)")[0];
+    let options = env.here(row["target_path"].as_str().unwrap()).join("full-1/backup-my.cnf");
+    assert!(fs::read_to_string(options).unwrap().contains(&files));
+}
