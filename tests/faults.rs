@@ -189,6 +189,22 @@ fn a_tool_that_does_not_listen_is_killed() {
     }
 }
 
+/// An admin tool that says nothing in time, or something else than that nobody is there, keeps no half filled directory: the processes tell.
+#[test]
+fn a_restore_that_fails_is_undone_though_the_admin_tool_does_not_say_whether_a_server_runs() {
+    for last in [r#""hangs""#, r#"{"says":"Unknown server host 'db1' (-2)"}"#] {
+        let env = with_chain();
+        fs::create_dir(env.path("data")).unwrap();
+        fault_at(&env, 1, r#""partial""#);
+        for fault in [r#""down""#, r#""down""#, last] {
+            env.script("mariadb-admin", &format!(r#"{{"fault":{fault}}}"#));
+        }
+        env.restore(&["full-1"], "database");
+        env.expect_log("restore failed");
+        assert_eq!((env.newest("status").as_str(), env.listing("data").as_str()), ("failed", "(empty)"), "{last}");
+    }
+}
+
 /// Whoever starts a server on what a restore has half brought, before that fails, keeps it: a server's files are not taken from under it.
 #[test]
 fn a_server_that_is_started_before_a_restore_fails_keeps_its_files() {

@@ -187,7 +187,7 @@ impl Job {
         }
         let (inventory, awaited, is_renamed) = (self.inventory.clone(), self.awaited.clone(), way != Way::Copy);
         // A server that was started meanwhile has its files under the names of the restore's.
-        let stopped = probe::not_stopped(self.world.executor.as_ref(), &self.config, &dir).await;
+        let stopped = probe::in_use(self.world.executor.as_ref(), &self.config, &dir).await;
         let may_run = stopped.unwrap_or_else(|why| Some(why.to_string()));
         blocking(move || {
             // Of a restore that is complete nothing is undone: without the working copy, or the inventory, it is, whatever failed after that.

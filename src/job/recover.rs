@@ -182,7 +182,7 @@ async fn empty_data_dir(
             return Err(left(why).into());
         }
     };
-    let found = probe::not_stopped_at_a_start(executor, config, &dir).await;
+    let found = probe::in_use(executor, config, &dir).await;
     if let Some(reason) = found.unwrap_or_else(|why| Some(why.to_string())) {
         let why = left(&format!("it may be half filled, but its server may still run ({reason})"));
         return Err(Leftover { why, keep: Some(own.to_owned()) });

@@ -125,34 +125,25 @@ pub async fn not_stopped(
     config: &Config,
     data_dir: &Path,
 ) -> io::Result<Option<String>> {
-    let found = ping(executor, config).await?;
-    Ok(judged(found, config, data_dir).await)
-}
-
-/// The same at a start, where the network, and names that lead to this machine, may not be there yet: of what the admin tool then says only an
-/// answer counts, and the processes here tell the rest.
-///
-/// # Errors
-/// As [`ping`].
-pub async fn not_stopped_at_a_start(
-    executor: &dyn CommandExecutor,
-    config: &Config,
-    data_dir: &Path,
-) -> io::Result<Option<String>> {
-    let found = match ping(executor, config).await? {
-        Ping::Other(_) => Ping::Down,
-        found @ (Ping::Up | Ping::Down | Ping::Unknown) => found,
-    };
-    Ok(judged(found, config, data_dir).await)
-}
-
-async fn judged(found: Ping, config: &Config, data_dir: &Path) -> Option<String> {
-    match found {
+    Ok(match ping(executor, config).await? {
         Ping::Down => held(config, data_dir).await,
         Ping::Up => Some("it answers".to_owned()),
         Ping::Other(reason) => Some(format!("the admin tool says '{reason}'")),
         Ping::Unknown => Some(format!("no answer within {} s, or none that says anything", ANSWER_WITHIN.as_secs())),
-    }
+    })
+}
+
+/// Why a half filled data directory is not to be emptied again: a server answers, or a process works there, or may. None if surely none does.
+/// What else the admin tool says, or does not say in time, tells nothing here: at a start the network may not be up yet, after a failure the
+/// machine may be busy, and a directory that stays half filled is a harm of its own.
+///
+/// # Errors
+/// As [`ping`].
+pub async fn in_use(executor: &dyn CommandExecutor, config: &Config, data_dir: &Path) -> io::Result<Option<String>> {
+    Ok(match ping(executor, config).await? {
+        Ping::Up => Some("it answers".to_owned()),
+        Ping::Down | Ping::Other(_) | Ping::Unknown => held(config, data_dir).await,
+    })
 }
 
 /// Which process works in the data directory, or may. None if surely none does.
