@@ -54,6 +54,7 @@
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;
+pub mod bucket;
 pub mod chains;
 pub mod cli;
 pub mod command;

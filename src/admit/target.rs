@@ -59,7 +59,7 @@ pub(super) async fn data_dir(
         .map_err(|why| Rejection::PlaceTaken(crate::model::causes(&why)))?;
     let folders = chain.iter().map(|member| match &member.stored {
         Stored::Directory(dir) => Some(dir.clone()),
-        Stored::Stream(_) | Stored::Forwarded(_) => None,
+        Stored::Stream(_) | Stored::Remote(..) | Stored::Forwarded(_) => None,
     });
     let folders = folders.collect::<Vec<_>>();
     on_disk(&config.backup_dir, until, move || links::check(&folders))

@@ -63,6 +63,15 @@ enum Subcommands {
     /// A step of a restore
     #[command(hide = true)]
     Copy(steps::CopyArgs),
+    /// A step of a backup that is kept in a repository
+    #[command(hide = true)]
+    Send(steps::SendArgs),
+    /// What undoes it
+    #[command(hide = true)]
+    Erase(steps::EraseArgs),
+    /// A step of an adoption from a repository
+    #[command(hide = true)]
+    Receive(steps::ReceiveArgs),
 }
 
 /// The whole command line as a value: man pages, completions and the reference are made from it.
@@ -92,6 +101,9 @@ pub fn run() -> ExitCode {
         Subcommands::Store(args) => return steps::store(&args),
         Subcommands::Extract(args) => return steps::extract(&args),
         Subcommands::Copy(args) => return steps::copy(&args),
+        Subcommands::Send(args) => return steps::send(&args),
+        Subcommands::Erase(args) => return steps::erase(&args),
+        Subcommands::Receive(args) => return steps::receive(&args),
     };
     done.map_or_else(Failure::report, ExitCode::from)
 }

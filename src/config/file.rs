@@ -1,6 +1,7 @@
 //! From YAML to [`Config`]: each key's name, default and mistakes. What YAML itself is knows [`raw`] alone.
 
 mod raw;
+mod repository;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use super::access::{Access, Kind};
-use super::{Config, Streaming, tool_options};
+use super::{Config, Repository, Streaming, tool_options};
 use crate::model::{Api, Compression, Flavour};
 
 /// Why there are no settings.
@@ -56,6 +57,7 @@ impl Config {
     /// The first thing that is wrong, with its line where it has one.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let raw = Raw::read(text)?;
+        let streaming = raw.streaming()?;
         let config = Self {
             flavour: raw.flavour()?,
             backup_dir: raw.required_path("backup_dir", "/var/backups/dbcalm")?,
@@ -64,7 +66,8 @@ impl Config {
             admin_bin: raw.path("admin_bin", "/usr/bin/mariadb-admin")?,
             data_dir: raw.path_or("data_dir", "/var/lib/mysql")?,
             access: raw.access()?,
-            streaming: raw.streaming()?,
+            repository: raw.repository(streaming.is_some())?,
+            streaming,
             fetch: raw.shell_command("fetch", "ssh backup@host cat \"$DBCALM_BACKUP_ID\"")?,
             parallel: raw.threads("parallel")?,
             use_memory: raw.use_memory()?,

@@ -18,7 +18,7 @@ pub use file::ConfigError;
 pub(crate) use tool_options::stops_replication;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Api, Compression, Flavour};
+use crate::model::{Api, Compression, Flavour, Remote};
 
 /// Where the settings are, unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";
@@ -42,6 +42,8 @@ pub struct Config {
     pub access: Access,
     /// `stream` and what belongs to it: how a backup is streamed; None if it is a directory.
     pub streaming: Option<Streaming>,
+    /// `repository` and what belongs to it: the object store that backups are sent to; None if there is none.
+    pub repository: Option<Repository>,
     /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
     pub fetch: Option<String>,
     /// `parallel`: how many threads the tools and our own copying have.
@@ -77,6 +79,15 @@ pub struct Streaming {
     pub threads: u16,
     /// `forward`: the operator's command that gets the stream on its stdin, and keeps it elsewhere.
     pub forward: Option<String>,
+}
+
+/// A repository in an object store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Where it is.
+    pub remote: Remote,
+    /// `keep_local`: whether a stream stays in `backup_dir` too.
+    pub keep_local: bool,
 }
 
 impl Config {

@@ -225,6 +225,18 @@ pub fn is_writable(dir: &Path) -> io::Result<()> {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(Into::into)
 }
 
+/// The size of all files in and under `dir`, in bytes; None if it cannot all be seen.
+pub(crate) fn tree_size(dir: &Path) -> Option<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(dir).ok()? {
+        let entry = entry.ok()?;
+        // What goes while it is looked at counts nothing.
+        let Ok(there) = entry.metadata() else { continue };
+        size += if there.is_dir() { tree_size(&entry.path()).unwrap_or(0) } else { there.len() };
+    }
+    Some(size)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -14,6 +14,8 @@ pub struct Invocation {
     pub args: Vec<String>,
     /// What it finds in its environment beside what every child does.
     pub environment: Vec<(&'static str, String)>,
+    /// What of our own environment it is given, by name.
+    pub inherited: &'static [&'static str],
     /// Whether it is the program that runs already: the very file that this process was started from, whatever has its path by now.
     pub is_own: bool,
 }
@@ -21,12 +23,18 @@ pub struct Invocation {
 impl Invocation {
     /// A call of `program` with `args`.
     pub fn new(program: impl Into<String>, args: impl Into<Vec<String>>) -> Self {
-        Self { program: program.into(), args: args.into(), environment: Vec::new(), is_own: false }
+        Self { program: program.into(), args: args.into(), environment: Vec::new(), inherited: &[], is_own: false }
     }
 
     /// A call of one of our own subcommands.
     pub fn own(args: impl Into<Vec<String>>) -> Self {
         Self { is_own: true, ..Self::new(OWN, args) }
+    }
+
+    /// The same, given what of our own environment has these names.
+    #[must_use]
+    pub fn inheriting(self, names: &'static [&'static str]) -> Self {
+        Self { inherited: names, ..self }
     }
 
     /// A shell that runs the operator's own command, with these variables. The one shell there is: no text of a client's is in it.

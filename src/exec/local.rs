@@ -1,5 +1,6 @@
 //! Real child processes: a group for each pipeline, a clean environment, nothing of ours but three descriptors.
 
+use std::env;
 use std::fs;
 use std::io::{self, PipeReader};
 use std::pin::pin;
@@ -120,6 +121,7 @@ impl Child {
             .env_clear()
             .env("PATH", PATH)
             .env("LC_ALL", "C")
+            .envs(stage.inherited.iter().filter_map(|name| Some((name, env::var_os(name)?))))
             .envs(stage.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(input)

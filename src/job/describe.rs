@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tracing::warn;
-use uuid::Uuid;
 
 use super::error::JobError;
 use super::run::{Job, blocking};
@@ -30,7 +29,7 @@ use crate::witness::{self, Checkpoints, outside, said_directory};
 impl Job {
     /// Marks and describes a backup; a restore has nothing to be described.
     pub(super) async fn describe(&mut self, finished: &Arc<Finished>) -> Result<(), JobError> {
-        let Goal::Backup(NewBackup { id, schedule_id, dir, is_stream, .. }) = self.plan.goal.clone() else {
+        let Goal::Backup(NewBackup { id, uuid, schedule_id, dir, is_stream, .. }) = self.plan.goal.clone() else {
             return Ok(());
         };
         let server = self.server().await?;
@@ -77,7 +76,7 @@ impl Job {
             let mut card = Card {
                 format: FORMAT,
                 id: id.to_string(),
-                uuid: Uuid::new_v4().to_string(),
+                uuid: uuid.to_string(),
                 kind: if base.is_some() { Kind::Incremental } else { Kind::Full },
                 from: base,
                 schedule_id,

@@ -36,13 +36,20 @@ impl Job {
             Err(error) => Err(error),
         };
         let success = match success {
+            Ok(success) => self.publish().await.map(|()| success),
+            Err(error) => Err(error),
+        };
+        let success = match success {
             Ok(success) => success,
             Err(error) => return self.fail(current, Some(finished), error).await,
         };
         let ended = self.ended(&current, Some(&finished), None);
         self.claim.close();
         match self.world.records.complete(ended, success).await {
-            Ok(()) => self.log_end(None),
+            Ok(()) => {
+                self.log_end(None);
+                self.leave();
+            }
             // The daemon ends and the records are out of reach: the next start finds the row and decides.
             Err(RecordsError::Closed) => self.log_end(Some("the records were closed before its success was written")),
             Err(why) => {
@@ -74,7 +81,7 @@ impl Job {
     /// Writes the manifest of a backup, and syncs all of it to the disk.
     async fn seal(
         &mut self,
-        NewBackup { id, base, schedule_id, dir, is_stream }: NewBackup,
+        NewBackup { id, base, schedule_id, dir, is_stream, .. }: NewBackup,
     ) -> Result<Success, JobError> {
         let (stop, root) = (self.world.shutdown.clone(), self.config.backup_dir.clone());
         let made = self.made.as_ref().map(Made::identity);
@@ -173,6 +180,14 @@ impl Job {
         let said: Vec<String> =
             [Some(error.text().to_owned()), aftermath, recorded, late].into_iter().flatten().collect();
         self.log_end(Some(&said.join("; ")));
+        self.leave();
+    }
+
+    /// Gives back what it has, and lets the repository be brought in step with what is recorded now.
+    fn leave(self) {
+        let world = Arc::clone(&self.world);
+        drop(self);
+        world.reconcile.notify_one();
     }
 
     /// Makes the data directory what it was, if the failed step was filling it.

@@ -11,8 +11,10 @@ mod fill;
 mod finish;
 mod follow;
 pub(crate) mod progress;
+mod publish;
 #[cfg(test)]
 mod properties;
+pub mod reconcile;
 pub mod recover;
 mod run;
 pub(crate) mod scrub;

@@ -15,6 +15,7 @@ mod moment;
 mod properties;
 mod quoted;
 mod rejection;
+pub mod remote;
 mod size;
 mod stored;
 mod target;
@@ -31,8 +32,9 @@ pub use job_kind::JobKind;
 pub use moment::Moment;
 pub use quoted::{quoted, word};
 pub use rejection::Rejection;
+pub use remote::Remote;
 pub use size::{Amount, Shortage};
-pub use stored::{Stored, Stream, stream_name};
+pub use stored::{RemoteStream, Stored, Stream, stream_name};
 pub use target::Target;
 pub use version::Version;
 

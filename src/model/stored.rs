@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{BackupId, Compression};
+use super::{BackupId, Compression, Remote};
 
 /// The name of a backup's stream: in its folder, and in `backup_dir` itself where the Go daemon put it.
 pub fn stream_name(id: &BackupId, compression: Compression) -> String {
@@ -18,6 +18,8 @@ pub enum Stored {
     Directory(PathBuf),
     /// A stream.
     Stream(Stream),
+    /// A stream that lies in a repository alone, with its key there; its folder has the metadata and the manifest.
+    Remote(Stream, Box<RemoteStream>),
     /// A stream that was forwarded, of which its folder has only the metadata and the manifest.
     Forwarded(Stream),
 }
@@ -33,12 +35,23 @@ pub struct Stream {
     pub manifest: Option<PathBuf>,
 }
 
+/// Where a stream lies that is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteStream {
+    /// In which repository.
+    pub repository: Remote,
+    /// Under which key.
+    pub key: String,
+    /// How long it is there, in bytes.
+    pub size: u64,
+}
+
 impl Stored {
     /// The path by which people know it.
     pub fn path(&self) -> &PathBuf {
         match self {
             Self::Directory(path) => path,
-            Self::Stream(stream) | Self::Forwarded(stream) => &stream.path,
+            Self::Stream(stream) | Self::Remote(stream, _) | Self::Forwarded(stream) => &stream.path,
         }
     }
 }

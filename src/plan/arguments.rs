@@ -2,6 +2,25 @@
 
 use crate::model::BackupId;
 
+/// What of the daemon's own environment a step is given that speaks to an object store: who we are, and which way it goes.
+pub const REACHING: [&str; 15] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+];
+
 /// How many threads a tool copies with; one is what it has by itself.
 pub(super) fn parallel(threads: u16) -> Option<String> {
     (threads > 1).then(|| format!("--parallel={threads}"))

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use serde::Serialize;
+use uuid::Uuid;
 
-use super::arguments::{backup_environment, parallel};
+use super::arguments::{REACHING, backup_environment, parallel};
 use super::{Expected, Goal, NewBackup, Phase, Plan, Progress, Step};
 use crate::command::Backup;
 use crate::config::{Config, Streaming};
@@ -26,7 +27,7 @@ struct Args<'a> {
 
 impl Plan {
     /// A full or incremental backup with the tool at `bin`, which calls its options so.
-    pub fn backup(backup: &Backup, bin: &str, names: &OptionNames, config: &Config) -> Self {
+    pub fn backup(backup: &Backup, uuid: Uuid, (bin, names): (&str, &OptionNames), config: &Config) -> Self {
         let dir = config.backup_dir.join(backup.id.as_str());
         let base = backup.base.as_ref().map(|base| config.backup_dir.join(base.as_str()));
         let mut args = login(&config.credentials).to_vec();
@@ -40,7 +41,7 @@ impl Plan {
             (Some(streaming), Some(name)) => {
                 // The metadata comes into the folder too, so that it can be the base of an incremental as any other.
                 args.extend(["--stream=xbstream".to_owned(), format!("--extra-lsndir={}", dir.display())]);
-                stages(backup, streaming, name, &dir, config)
+                stages(backup, streaming, (name, uuid), &dir, config)
             }
             (Some(_), None) | (None, _) => Vec::new(),
         };
@@ -61,6 +62,7 @@ impl Plan {
                 id: backup.id.clone(),
                 base: backup.base.clone(),
                 schedule_id: backup.schedule_id,
+                uuid,
                 dir,
                 is_stream,
             }),
@@ -71,7 +73,8 @@ impl Plan {
 /// What is forwarded is written elsewhere, and how much an incremental has nobody knows.
 fn progress(backup: &Backup, config: &Config, dir: &Path) -> Progress {
     let streaming = config.streaming.as_ref();
-    if streaming.is_some_and(|streaming| streaming.forward.is_some()) {
+    let is_sent = config.repository.as_ref().is_some_and(|repository| !repository.keep_local);
+    if is_sent || streaming.is_some_and(|streaming| streaming.forward.is_some()) {
         return Progress::Unknown;
     }
     let form = streaming.map(|streaming| streaming.compression);
@@ -81,7 +84,7 @@ fn progress(backup: &Backup, config: &Config, dir: &Path) -> Progress {
 
 /// What the tool's stream goes through: our own program, which verifies, compresses and stores it; or, where the operator forwards it,
 /// verifies, compresses and passes it on to the operator's command.
-fn stages(backup: &Backup, streaming: &Streaming, name: &str, dir: &Path, config: &Config) -> Vec<Invocation> {
+fn stages(backup: &Backup, streaming: &Streaming, (name, uuid): (&str, Uuid), dir: &Path, config: &Config) -> Vec<Invocation> {
     let mut args = vec![
         "store".to_owned(),
         format!("--into={}", dir.display()),
@@ -91,6 +94,12 @@ fn stages(backup: &Backup, streaming: &Streaming, name: &str, dir: &Path, config
     ];
     args.extend(streaming.level.map(|level| format!("--level={level}")));
     args.push(format!("--threads={}", streaming.threads));
+    if let Some(repository) = config.repository.as_ref().filter(|repository| !repository.keep_local) {
+        args.push(format!("--uuid={uuid}"));
+        args.extend(config.is_local().then(|| format!("--like={}", config.data_dir.display())));
+        args.extend(repository.remote.args());
+        return vec![Invocation::own(args).inheriting(&REACHING)];
+    }
     let Some(forward) = &streaming.forward else { return vec![Invocation::own(args)] };
     args.push("--forward".to_owned());
     let environment = backup_environment(&backup.id, backup.base.as_ref());

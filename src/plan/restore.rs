@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::arguments::{backup_environment, parallel};
+use super::arguments::{REACHING, backup_environment, parallel};
 use super::{Destination, Expected, Goal, Phase, Plan, Progress, Restored, Step, Way};
 use crate::command::Restore;
 use crate::config::Config;
@@ -128,8 +128,10 @@ fn text(path: &Path) -> String {
 fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
     let into = format!("--into={}", own.display());
     let threads = format!("--threads={}", config.parallel);
-    let extract = |from: String, stream: &Stream| {
-        let mut args = vec!["extract".to_owned(), format!("--from={from}"), into.clone()];
+    let extract = |from: Vec<String>, stream: &Stream| {
+        let mut args = vec!["extract".to_owned()];
+        args.extend(from);
+        args.push(into.clone());
         args.extend([format!("--name={}", stream.name), format!("--flavour={}", config.flavour.name())]);
         args.extend(stream.manifest.as_ref().map(|manifest| format!("--manifest={}", manifest.display())));
         args.push(threads.clone());
@@ -140,13 +142,22 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
             let from = format!("--from={}", dir.display());
             (Phase::Copy, Invocation::own(["copy".to_owned(), from, into, threads]).into())
         }
-        Stored::Stream(stream) => (Phase::Extract, extract(text(&stream.path), stream).into()),
+        Stored::Stream(stream) => {
+            (Phase::Extract, extract(vec![format!("--from={}", stream.path.display())], stream).into())
+        }
+        Stored::Remote(stream, there) => {
+            let repository = config.repository.as_ref();
+            let remote = repository.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
+            let mut from = vec![format!("--key={}", there.key)];
+            from.extend(remote.args());
+            (Phase::Fetch, extract(from, stream).inheriting(&REACHING).into())
+        }
         Stored::Forwarded(stream) => {
             let environment = backup_environment(&member.id, member.base.as_ref());
             // Without a command it was not admitted.
             let fetch = config.fetch.as_deref().unwrap_or("exit 1");
             let first = Invocation::shell(fetch, environment);
-            (Phase::Fetch, Pipeline { first, rest: vec![extract("-".to_owned(), stream)] })
+            (Phase::Fetch, Pipeline { first, rest: vec![extract(vec!["--from=-".to_owned()], stream)] })
         }
     };
     let (member, is_incremental) = (member.stored.path().clone(), member.base.is_some());

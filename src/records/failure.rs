@@ -17,6 +17,8 @@ pub enum Reason {
     Interrupted,
     /// The records could not be written.
     Records,
+    /// The repository could not be reached, or did not take the backup or give it.
+    Repository,
     /// Anything else.
     Other,
 }
@@ -45,6 +47,9 @@ const DAMAGED: [&str; 4] = [
     "is not in the manifest",
 ];
 
+/// What says that it was the repository; our own words.
+const REPOSITORY: [&str; 3] = ["the store answered ", "the store cannot be reached", "the store's answer broke off"];
+
 /// What says that it was neither the tool nor what it left; our own words.
 const OWN: [&str; 18] = [
     "cannot be marked",
@@ -69,8 +74,16 @@ const OWN: [&str; 18] = [
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Tool, Self::Verification, Self::DiskFull, Self::Server, Self::Interrupted, Self::Records, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Tool,
+        Self::Verification,
+        Self::DiskFull,
+        Self::Server,
+        Self::Interrupted,
+        Self::Records,
+        Self::Repository,
+        Self::Other,
+    ];
 
     /// Its name as a label.
     pub fn as_str(self) -> &'static str {
@@ -81,6 +94,7 @@ impl Reason {
             Self::Server => "server",
             Self::Interrupted => "interrupted",
             Self::Records => "records",
+            Self::Repository => "repository",
             Self::Other => "other",
         }
     }
@@ -100,6 +114,8 @@ impl Reason {
             Self::Interrupted
         } else if begins(&["the records "]) {
             Self::Records
+        } else if begins(&["the repository "]) || says(&REPOSITORY) {
+            Self::Repository
         } else if let Some(told) = Self::told(error) {
             told
         } else if says(&DAMAGED) {

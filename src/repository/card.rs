@@ -30,7 +30,7 @@ pub const NAME: &str = "backup.json";
 pub const FORMAT: u32 = 1;
 
 /// A card is smaller than this, in bytes.
-const MAX_SIZE: u64 = 1024 * 1024;
+pub(super) const MAX_SIZE: u64 = 1024 * 1024;
 
 /// Why a card is not believed.
 #[derive(Debug, Error)]
@@ -205,7 +205,7 @@ impl Card {
     ///
     /// # Errors
     /// A newer format than is known, or what is wrong in the text.
-    fn parse(text: &[u8]) -> Result<Self, Result<u32, serde_json::Error>> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Result<u32, serde_json::Error>> {
         #[derive(Deserialize)]
         struct Head {
             format: u32,

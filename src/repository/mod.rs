@@ -4,7 +4,11 @@
 //! in the server's data directory ([`history`]). The records in SQLite can be made again from what lies here; nothing here is made from them.
 
 pub mod card;
+pub mod catalog;
 pub mod history;
+pub mod journal;
+pub mod note;
+pub mod sending;
 pub mod stored;
 
 use crate::server::Server;

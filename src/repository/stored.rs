@@ -4,8 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::note::Note;
 use crate::disk::is_directory;
-use crate::model::{BackupId, Compression, Stored, Stream, stream_name};
+use crate::model::{BackupId, Compression, RemoteStream, Stored, Stream, stream_name};
 use crate::witness::manifest;
 
 /// Looks for the backup `id`; None if nothing of it is in `backup_dir`.
@@ -29,10 +30,18 @@ pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
     if let Some(stream) = names.iter().map(inside).find(|stream| is_file(&stream.path)) {
         return Ok(Some(Stored::Stream(stream)));
     }
-    // What the manifest names and is not there was forwarded.
+    // What the manifest names and is not there was forwarded, or is in the repository.
     let listed = manifest::names(&folder)?;
-    let forwarded = names.iter().find(|name| listed.contains(Path::new(name))).map(inside);
-    Ok(Some(forwarded.map_or(Stored::Directory(folder), Stored::Forwarded)))
+    let Some(elsewhere) = names.iter().find(|name| listed.contains(Path::new(name))).map(inside) else {
+        return Ok(Some(Stored::Directory(folder)));
+    };
+    Ok(Some(match Note::read(&folder) {
+        None => Stored::Forwarded(elsewhere),
+        Some(Note { repository, uuid, size, .. }) => {
+            let key = repository.file(id, &uuid, &elsewhere.name);
+            Stored::Remote(elsewhere, Box::new(RemoteStream { repository, key, size }))
+        }
+    }))
 }
 
 /// Whether a backup is lost, by what was found of it: nothing, or the metadata of a stream that was stored here. One that was forwarded is
@@ -41,7 +50,7 @@ pub fn is_gone(found: Option<&Stored>, was_forwarded: Option<bool>) -> bool {
     match found {
         None => true,
         Some(Stored::Forwarded(_)) => was_forwarded == Some(false),
-        Some(Stored::Directory(_) | Stored::Stream(_)) => false,
+        Some(Stored::Directory(_) | Stored::Stream(_) | Stored::Remote(..)) => false,
     }
 }
 

@@ -25,6 +25,7 @@ pub use extract::{Extract, Extracted};
 pub use store::{Destination, Store, Stored};
 use thiserror::Error;
 
+use crate::bucket::BucketError;
 use crate::model::Compression;
 
 /// Why a stream is not stored, or not extracted.
@@ -57,6 +58,9 @@ pub enum StreamError {
         /// The stream.
         name: String,
     },
+    /// It cannot be kept in the repository.
+    #[error(transparent)]
+    Repository(BucketError),
     /// It cannot be read.
     #[error("the stream cannot be read")]
     Read(#[source] io::Error),

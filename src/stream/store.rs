@@ -16,6 +16,7 @@ use super::chunks::Chunks;
 use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
+use crate::bucket::Upload;
 use crate::disk::writeback::begin_writing;
 use crate::model::Flavour;
 use crate::witness::{Checkpoints, manifest};
@@ -53,6 +54,8 @@ pub enum Destination<W> {
     Folder,
     /// On to the operator's command.
     Forward(W),
+    /// Into an object of the repository.
+    Bucket(Upload),
 }
 
 /// What was stored.
@@ -79,6 +82,13 @@ impl Store<'_> {
                 output.flush().map_err(cannot_write("stdout"))?;
                 self.seal(&written.1).map_err(cannot_write(self.into.join(manifest::NAME)))?;
                 Ok(written.0)
+            }
+            Destination::Bucket(upload) => {
+                let mut upload = upload;
+                let (stored, hash) = self.write(input, &mut upload, &|_, _| Ok(()))?;
+                upload.finish().map_err(StreamError::Repository)?;
+                self.seal(&hash).map_err(cannot_write(self.into.join(manifest::NAME)))?;
+                Ok(stored)
             }
             Destination::Folder => {
                 let part = self.into.join(format!(".{}.part", self.name));

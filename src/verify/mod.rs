@@ -100,7 +100,7 @@ impl Verifier<'_> {
         match &stored {
             Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
             Stored::Stream(stream) => self.stream(stream, wanted, &mut found)?,
-            Stored::Forwarded(stream) => {
+            Stored::Remote(stream, _) | Stored::Forwarded(stream) => {
                 found.without = Some(stream.name.clone());
                 let folder = stream.path.parent().unwrap_or(self.backup_dir);
                 self.folder(folder, Some(&stream.name), wanted, &mut found)?;

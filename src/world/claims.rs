@@ -55,6 +55,11 @@ impl Claims {
         self.take(until, |taken| insert(&mut taken.ids, id)).await.then(|| self.claim(What::Id(id.clone())))
     }
 
+    /// Whether a request in flight has this id.
+    pub fn is_taken(&self, id: &str) -> bool {
+        self.lock().ids.keys().any(|taken| taken.as_str() == id)
+    }
+
     /// Takes a data directory for a restore; none, as for an id.
     pub async fn claim_data_dir(self: &Arc<Self>, dir: &Path, until: Instant) -> Option<Claim> {
         let dir = dir.to_owned();

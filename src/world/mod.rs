@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use claims::{Claim, Claims};
 pub(crate) use jobs::JobStatus;
 pub use jobs::Jobs;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +35,8 @@ pub struct World {
     pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
     pub tasks: TaskTracker,
+    /// Told when the repository may not be in step with the records.
+    pub reconcile: Notify,
     /// Told when the daemon is to stop.
     pub shutdown: CancellationToken,
 }
@@ -50,6 +53,7 @@ impl World {
             lists: Lists::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),
+            reconcile: Notify::new(),
             shutdown: CancellationToken::new(),
         }
     }

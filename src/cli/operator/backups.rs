@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::output::{Age, age, records, seconds, took, unread};
 use crate::chains::{Broken, Chains};
 use crate::config::Config;
-use crate::disk;
+use crate::disk::{self, tree_size};
 use crate::model::{BackupId, Compression, Moment, Stored, stream_name};
 use crate::records::reader::{BackupRow, Reader};
 use crate::repository::stored;
@@ -31,6 +31,8 @@ pub(super) enum State {
     Present,
     /// A stream.
     Stream,
+    /// The metadata of a stream that is in the repository alone.
+    Repository,
     /// The metadata of a stream that was forwarded.
     Forwarded,
     /// Nothing.
@@ -44,6 +46,7 @@ impl State {
         match self {
             Self::Present => "present",
             Self::Stream => "stream",
+            Self::Repository => "repository",
             Self::Forwarded => "forwarded",
             Self::Missing => "missing",
             Self::Unknown => "unknown",
@@ -126,7 +129,7 @@ impl Backups {
             (Ok(_) | Err(_), Ok(_)) => State::Missing,
         };
         let mut states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
-        let is_streamed = states.values().any(|state| matches!(state, State::Stream | State::Forwarded));
+        let is_streamed = states.values().any(|state| matches!(state, State::Stream | State::Repository | State::Forwarded));
         let forwarded = if is_streamed { reader.forwarded().map_err(|why| unread(&why))? } else { HashMap::new() };
         for (id, state) in &mut states {
             // What was stored here and is not here is lost, and not elsewhere.
@@ -210,6 +213,7 @@ impl Backups {
         match stored {
             Stored::Directory(dir) => tree_size(&dir),
             Stored::Stream(stream) => fs::symlink_metadata(stream.path).ok().map(|file| file.len()),
+            Stored::Remote(_, remote) => Some(remote.size),
             Stored::Forwarded(_) => None,
         }
     }
@@ -238,22 +242,11 @@ fn state(backup_dir: &Path, id: &BackupId) -> State {
     match stored::look(backup_dir, id) {
         Ok(Some(Stored::Directory(_))) => State::Present,
         Ok(Some(Stored::Stream(_))) => State::Stream,
+        Ok(Some(Stored::Remote(..))) => State::Repository,
         Ok(Some(Stored::Forwarded(_))) => State::Forwarded,
         Ok(None) => State::Missing,
         Err(_) => State::Unknown,
     }
-}
-
-/// The size of all files in and under `dir`, in bytes; None if it cannot all be seen.
-pub(super) fn tree_size(dir: &Path) -> Option<u64> {
-    let mut size = 0;
-    for entry in fs::read_dir(dir).ok()? {
-        let entry = entry.ok()?;
-        // What goes while it is looked at counts nothing.
-        let Ok(there) = entry.metadata() else { continue };
-        size += if there.is_dir() { tree_size(&entry.path()).unwrap_or(0) } else { there.len() };
-    }
-    Some(size)
 }
 
 /// Whether `dir` is there, for those who follow it growing.

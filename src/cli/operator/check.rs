@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod database;
+mod repository;
 mod server;
 
 use std::io::{self, Write};
@@ -99,6 +100,7 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     }
     look_at_backup_dir(config, findings);
     look_at_socket(config, socket, findings);
+    repository::look(config, findings);
     let tools = config.flavour.tool();
     let mut tool = None;
     match find(config.backup_bin.as_deref(), tools.backup_candidates) {

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::backups::{Backups, Shown};
 use super::exit::{Exit, Failure};
 use super::output::{Age, IN_THE_FUTURE, Output, age, or_dash, records, span, table, took, unread};
+use super::repository;
 use super::tree::branches;
 use crate::config::Config;
 use crate::model::{Amount, Moment};
@@ -35,6 +36,9 @@ pub(in crate::cli) struct ListArgs {
     /// Only failed steps: of backups, of restores, or all
     #[arg(long)]
     failed: bool,
+    /// What the repository holds, recorded here or not
+    #[arg(long, conflicts_with_all = ["chain", "since", "failed", "limit", "what"])]
+    repository: bool,
     /// Only the newest N
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -65,6 +69,7 @@ fn time(text: &str) -> Result<Duration, String> {
 
 pub(in crate::cli) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     match args.what {
+        _ if args.repository => repository::list(config, args.output),
         _ if args.failed => processes(args, config),
         What::Backups => backups(args, config),
         What::Restores => restores(args, config),

@@ -13,6 +13,7 @@ pub(super) mod logs;
 mod output;
 mod reach;
 mod report;
+mod repository;
 mod request;
 pub(super) mod restore;
 mod restored;

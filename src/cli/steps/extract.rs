@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::remote::RemoteArgs;
 use super::{flavour, run, say_left};
+use crate::bucket::{BucketError, Class, Patience};
 use crate::disk::links;
 use crate::model::{Flavour, at};
 use crate::stream::{Extract, StreamError};
@@ -15,8 +17,13 @@ use crate::stream::{Extract, StreamError};
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ExtractArgs {
     /// The stream, or - for stdin
-    #[arg(long)]
-    from: PathBuf,
+    #[arg(long, required_unless_present = "key")]
+    from: Option<PathBuf>,
+    /// The stream's key in the repository
+    #[arg(long, requires = "repository", conflicts_with = "from")]
+    key: Option<String>,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// The stream's name
     #[arg(long)]
     name: String,
@@ -34,16 +41,27 @@ pub(in crate::cli) struct ExtractArgs {
     threads: u16,
 }
 
+/// The stream, and whether nobody but those who may restore can have written it.
+fn open(args: &ExtractArgs) -> Result<(Box<dyn Read + Send>, bool), StreamError> {
+    if let Some(key) = &args.key {
+        let cannot = |why: BucketError| StreamError::Read(io::Error::other(why));
+        let bucket = args.remote.open(Patience::LONG).map_err(cannot)?;
+        let download = bucket.download(key).map_err(cannot)?;
+        let missing = || cannot(BucketError::new(Class::NotFound, format!("{} has no '{key}'", bucket.remote())));
+        // The manifest, which is here, answers for what comes.
+        return Ok((Box::new(download.ok_or_else(missing)?.holding(bucket)), true));
+    }
+    // The operator's own command answers for what it fetches.
+    let Some(from) = args.from.as_ref().filter(|from| *from != Path::new("-")) else {
+        return Ok((Box::new(io::stdin()), true));
+    };
+    let (file, is_vouched) = links::open_vouched(from).map_err(|why| StreamError::Read(at(from)(why)))?;
+    Ok((Box::new(file), is_vouched))
+}
+
 pub(in crate::cli) fn extract(args: &ExtractArgs) -> ExitCode {
     run("extract", || {
-        // The operator's own command answers for what it fetches.
-        let (input, is_vouched): (Box<dyn Read + Send>, bool) = if args.from == Path::new("-") {
-            (Box::new(io::stdin()), true)
-        } else {
-            let (file, is_vouched) =
-                links::open_vouched(&args.from).map_err(|why| StreamError::Read(at(&args.from)(why)))?;
-            (Box::new(file), is_vouched)
-        };
+        let (input, is_vouched) = open(args)?;
         let extract = Extract {
             name: &args.name,
             into: Some(&args.into),

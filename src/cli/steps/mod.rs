@@ -3,10 +3,13 @@
 
 mod copy;
 mod extract;
+mod remote;
+mod send;
 mod store;
 
 pub(super) use copy::{CopyArgs, copy};
 pub(super) use extract::{ExtractArgs, extract};
+pub(super) use send::{EraseArgs, ReceiveArgs, SendArgs, erase, receive, send};
 pub(super) use store::{StoreArgs, store};
 
 use std::fmt::Display;

@@ -83,6 +83,11 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// The keys that begin like this.
+    pub(super) fn keys_with<'s>(&'s self, beginning: &'s str) -> impl Iterator<Item = &'s str> {
+        self.keys.keys().filter_map(Value::as_str).filter(move |key| key.starts_with(beginning))
+    }
+
     pub(super) fn problem(&self, key: &str, text: impl Into<String>, hint: impl Into<String>) -> Problem {
         // A key that came in by a merge stands where that does.
         let line = nth_line(self.text, key, 1).or_else(|| nth_line(self.text, MERGE, 1));
