@@ -13,6 +13,7 @@ mod harness;
 
 mod access;
 mod backup;
+mod buckets;
 mod busy;
 mod checks;
 mod cli;

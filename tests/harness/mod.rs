@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each topic uses another part")]
 
 mod account;
+pub(crate) mod bucket;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod device;
