@@ -46,6 +46,7 @@ mod recorder;
 mod reflinks;
 mod relay;
 mod replica;
+mod repository;
 mod restore;
 mod scenarios;
 mod streams;

@@ -53,7 +53,8 @@ fn read(file: &Path) -> Result<Key, BucketError> {
     let settings = |text: String| BucketError::new(Class::Settings, text);
     let text = fs::read_to_string(file)
         .map_err(|why| settings(format!("repository_credentials_file '{}' cannot be read: {why}", file.display())))?;
-    parse(&text).map_err(|missing| settings(format!("repository_credentials_file '{}' has no {missing}", file.display())))
+    parse(&text)
+        .map_err(|missing| settings(format!("repository_credentials_file '{}' has no {missing}", file.display())))
 }
 
 /// Reads the file of the command line of AWS: its key and secret, or what is missing (AWS CLI User Guide, "Configuration and credential file
@@ -69,7 +70,9 @@ fn parse(text: &str) -> Result<Key, &'static str> {
     }
     let named = |wanted: &str| sections.iter().find(|(name, _)| name == wanted).map(|(_, entries)| entries);
     let entries = named(OWN_SECTION).or_else(|| named("default")).ok_or("section [dbcalm] or [default]")?;
-    let value = |key: &str| entries.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.clone());
+    let value = |key: &str| {
+        entries.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.clone())
+    };
     Ok(Key {
         id: value("aws_access_key_id").ok_or("aws_access_key_id in its section")?,
         secret: value("aws_secret_access_key").ok_or("aws_secret_access_key in its section")?,
@@ -89,7 +92,9 @@ mod tests {
     fn a_file_has_a_key_and_its_secret() {
         let default = "[default]\naws_access_key_id = A\naws_secret_access_key=b/c=d\n";
         assert_eq!(read(default), Ok(("A".to_owned(), "b/c=d".to_owned(), None)));
-        let both = format!("# ours\n{default}[DBCalm]\n; x\nAWS_ACCESS_KEY_ID = B\naws_secret_access_key = s\naws_session_token = t\n");
+        let both = format!(
+            "# ours\n{default}[DBCalm]\n; x\nAWS_ACCESS_KEY_ID = B\naws_secret_access_key = s\naws_session_token = t\n"
+        );
         assert_eq!(read(&both), Ok(("B".to_owned(), "s".to_owned(), Some("t".to_owned()))));
     }
 
@@ -97,6 +102,9 @@ mod tests {
     fn what_a_file_lacks_is_said() {
         assert_eq!(read("aws_access_key_id = A\n"), Err("section [dbcalm] or [default]"));
         assert_eq!(read("[default]\naws_secret_access_key = s\n"), Err("aws_access_key_id in its section"));
-        assert_eq!(read("[default]\naws_access_key_id = A\naws_secret_access_key =\n"), Err("aws_secret_access_key in its section"));
+        assert_eq!(
+            read("[default]\naws_access_key_id = A\naws_secret_access_key =\n"),
+            Err("aws_secret_access_key in its section")
+        );
     }
 }

@@ -87,7 +87,9 @@ impl Download {
                 });
                 let _waits = done.send(whole.map_err(|why| match why.class {
                     // `If-Match` is answered as a key that is taken is.
-                    Class::Taken => BucketError::new(Class::Changed, format!("'{}' has changed while it was read", object.key)),
+                    Class::Taken => {
+                        BucketError::new(Class::Changed, format!("'{}' has changed while it was read", object.key))
+                    }
                     _ => why,
                 }));
             });
@@ -102,7 +104,8 @@ impl Read for Download {
         if self.taken == self.piece.len() {
             self.ask().map_err(io::Error::other)?;
             let Some(promise) = self.promised.pop_front() else { return Ok(0) };
-            let piece = promise.recv().unwrap_or_else(|_broken| Err(BucketError::new(Class::Broken, "reading broke off")));
+            let piece =
+                promise.recv().unwrap_or_else(|_broken| Err(BucketError::new(Class::Broken, "reading broke off")));
             self.piece = piece.map_err(io::Error::other)?;
             self.taken = 0;
             self.ask().map_err(io::Error::other)?;

@@ -77,7 +77,9 @@ impl BucketError {
                 let named = if named.is_empty() { String::new() } else { format!(" {named}") };
                 (class, format!("the store answered {status}{named}"))
             }
-            Some(Seen::None { why, unreached: true }) => (Class::Unreachable, format!("the store cannot be reached: {why}")),
+            Some(Seen::None { why, unreached: true }) => {
+                (Class::Unreachable, format!("the store cannot be reached: {why}"))
+            }
             Some(Seen::None { why, .. }) => (Class::Interrupted, format!("the store's answer broke off: {why}")),
             None => unseen(why),
         };
@@ -141,11 +143,13 @@ fn hint(status: u16, code: &str) -> Option<&'static str> {
     match (status, code) {
         (_, "NoSuchBucket") => Some("make the bucket, or mend the name in 'repository'"),
         (_, "InvalidAccessKeyId") => Some("the store does not know this key: mend repository_credentials_file"),
-        (_, "SignatureDoesNotMatch") => {
-            Some("the secret is not the key's, or repository_region is another: mend repository_credentials_file or the settings")
-        }
+        (_, "SignatureDoesNotMatch") => Some(
+            "the secret is not the key's, or repository_region is another: mend repository_credentials_file or the settings",
+        ),
         (_, "RequestTimeTooSkewed") => Some("this machine's clock is wrong: set it"),
-        (_, "AuthorizationHeaderMalformed") | (300..=399, _) => Some("set repository_region to the bucket's region, and repository_endpoint to its address"),
+        (_, "AuthorizationHeaderMalformed") | (300..=399, _) => {
+            Some("set repository_region to the bucket's region, and repository_endpoint to its address")
+        }
         (401 | 403, _) => Some("the key has no right to this: docs/offsite.md lists the rights that it needs"),
         _ => None,
     }

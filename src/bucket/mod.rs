@@ -102,17 +102,18 @@ impl Bucket {
         let (ready, is_ready) = mpsc::sync_channel(1);
         let (ending, end) = oneshot::channel();
         // One thread for all input and output: hashing and encrypting go at more than 0.5 GB/s on it, and memory stays small.
-        let thread = thread::Builder::new().name("bucket".to_owned()).spawn(move || {
-            match Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => {
-                    let _waits = ready.send(Ok(runtime.handle().clone()));
-                    let _dropped = runtime.block_on(end);
+        let thread =
+            thread::Builder::new().name("bucket".to_owned()).spawn(move || {
+                match Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => {
+                        let _waits = ready.send(Ok(runtime.handle().clone()));
+                        let _dropped = runtime.block_on(end);
+                    }
+                    Err(why) => {
+                        let _waits = ready.send(Err(why));
+                    }
                 }
-                Err(why) => {
-                    let _waits = ready.send(Err(why));
-                }
-            }
-        });
+            });
         let broken = |why: &dyn std::fmt::Display| BucketError::new(Class::Settings, why.to_string());
         let thread = thread.map_err(|why| broken(&why))?;
         let handle = is_ready.recv().map_err(|why| broken(&why))?.map_err(|why| broken(&why))?;
@@ -184,7 +185,9 @@ impl Bucket {
         let path = path(key)?;
         let found = self.shared.call(&format!("looking for '{key}'"), |store| {
             let path = path.clone();
-            async move { store.get_opts(&path, GetOptions { head: true, ..GetOptions::default() }).await.map(|found| found.meta) }
+            async move {
+                store.get_opts(&path, GetOptions { head: true, ..GetOptions::default() }).await.map(|found| found.meta)
+            }
         });
         absent(found.map(|meta| Object { key: key.to_owned(), size: meta.size, etag: meta.e_tag }))
     }
@@ -343,7 +346,8 @@ fn client(remote: &Remote) -> Result<(AmazonS3, HttpClient), BucketError> {
         .with_timeout(REQUEST_WITHIN)
         .with_allow_http(true);
     if let Some(ca) = &remote.ca {
-        let pem = fs::read(ca).map_err(|why| settings(format!("repository_ca '{}' cannot be read: {why}", ca.display())))?;
+        let pem =
+            fs::read(ca).map_err(|why| settings(format!("repository_ca '{}' cannot be read: {why}", ca.display())))?;
         let certificates = Certificate::from_pem_bundle(&pem)
             .map_err(|why| settings(format!("repository_ca '{}' has no certificates: {why}", ca.display())))?;
         if certificates.is_empty() {
@@ -362,7 +366,8 @@ fn client(remote: &Remote) -> Result<(AmazonS3, HttpClient), BucketError> {
         .with_http_connector(Watching)
         .with_client_options(options.clone());
     if let Some(endpoint) = &remote.endpoint {
-        builder = builder.with_endpoint(if remote.path_style { endpoint.clone() } else { hosted(endpoint, &remote.bucket) });
+        builder =
+            builder.with_endpoint(if remote.path_style { endpoint.clone() } else { hosted(endpoint, &remote.bucket) });
     }
     let builder = credentials::into(builder, remote)?;
     let store = builder.build().map_err(|why| settings(format!("the repository cannot be opened: {why}")))?;

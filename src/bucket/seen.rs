@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::future::Future;
 
 use async_trait::async_trait;
+use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
     ReqwestConnector,
 };
-use object_store::ClientOptions;
 
 /// How much of an error's text is looked at, in bytes.
 const MOST: usize = 16 * 1024;

@@ -93,7 +93,10 @@ impl Upload {
         let bytes = PutPayload::from(mem::take(&mut self.part));
         let (key, index) = (self.underway.key.clone(), self.begun);
         if index as u64 >= PARTS {
-            return Err(BucketError::new(Class::Broken, format!("'{key}' has more than {PARTS} parts: it has become larger than was expected")));
+            return Err(BucketError::new(
+                Class::Broken,
+                format!("'{key}' has more than {PARTS} parts: it has become larger than was expected"),
+            ));
         }
         self.size += bytes.content_length() as u64;
         let (shared, underway) = (Arc::clone(&self.shared), self.underway.clone());
@@ -114,7 +117,8 @@ impl Upload {
     /// Waits for the oldest part on its way.
     fn settle(&mut self) -> Result<(), BucketError> {
         let Some(promise) = self.promised.pop_front() else { return Ok(()) };
-        let sent = promise.recv().unwrap_or_else(|_broken| Err(BucketError::new(Class::Broken, "sending a part broke off")));
+        let sent =
+            promise.recv().unwrap_or_else(|_broken| Err(BucketError::new(Class::Broken, "sending a part broke off")));
         self.sent.push(sent?);
         Ok(())
     }
@@ -146,9 +150,10 @@ impl Upload {
         match (completed, super::absent(there)?) {
             (_, Some(size)) if size == self.size => Ok(size),
             (Err(why), _) => Err(why),
-            (Ok(()), Some(size)) => {
-                Err(BucketError::new(Class::Broken, format!("'{key}' has {size} bytes in the store, but {} were sent", self.size)))
-            }
+            (Ok(()), Some(size)) => Err(BucketError::new(
+                Class::Broken,
+                format!("'{key}' has {size} bytes in the store, but {} were sent", self.size),
+            )),
             (Ok(()), None) => {
                 Err(BucketError::new(Class::Broken, format!("the store took '{key}' and does not have it")))
             }

@@ -32,7 +32,8 @@ impl Bucket {
             let (http, below) = (http.clone(), below.to_owned());
             async move {
                 let options = SignedUrlOptions::default().with_query([("uploads", ""), ("prefix", below.as_str())]);
-                let address = store.signed_url_opts(reqwest::Method::GET, &Path::default(), VALID_FOR, &options).await?;
+                let address =
+                    store.signed_url_opts(reqwest::Method::GET, &Path::default(), VALID_FOR, &options).await?;
                 let broken = |why: String| object_store::Error::Generic { store: "S3", source: why.into() };
                 let request = object_store::client::HttpRequest::new(object_store::client::HttpRequestBody::empty());
                 let (mut parts, body) = request.into_parts();
@@ -47,7 +48,10 @@ impl Bucket {
             }
         })?;
         if !text.contains("ListMultipartUploadsResult") {
-            return Err(BucketError::new(Class::Broken, format!("listing the uploads below '{below}': the answer is no list")));
+            return Err(BucketError::new(
+                Class::Broken,
+                format!("listing the uploads below '{below}': the answer is no list"),
+            ));
         }
         let each = text.split("<Upload>").skip(1);
         let upload = |text: &str| Underway { key: element(text, "Key"), id: element(text, "UploadId") };

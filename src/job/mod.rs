@@ -11,9 +11,9 @@ mod fill;
 mod finish;
 mod follow;
 pub(crate) mod progress;
-mod publish;
 #[cfg(test)]
 mod properties;
+mod publish;
 pub mod reconcile;
 pub mod recover;
 mod run;

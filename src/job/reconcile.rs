@@ -29,8 +29,8 @@ const EVERY: Duration = Duration::from_secs(300);
 /// What remains to be done for a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Work {
-    /// It is recorded and not in the repository.
-    Send(BackupId),
+    /// It is recorded and not in the repository; its own uuid.
+    Send(BackupId, String),
     /// It was begun there and is not recorded.
     Erase(Entry),
     /// All is done but for its entry.
@@ -64,33 +64,33 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
             return;
         }
         let id = match &work {
-            Work::Send(id) => id.to_string(),
+            Work::Send(id, _) => id.to_string(),
             Work::Erase(entry) | Work::Forget(entry) => entry.id.clone(),
         };
         // Who takes it, or restores it, is not disturbed: there will be another round.
         if world.claims.is_taken(&id) {
             continue;
         }
-        let (step, entry) = match work {
+        let (step, uuid) = match work {
             Work::Forget(entry) => {
-                forget(&config, entry).await;
+                forget(&config, entry.uuid).await;
                 continue;
             }
-            Work::Send(id) => {
+            Work::Send(id, uuid) => {
                 let Some(repository) = &config.repository else { continue };
-                (sending(&config.backup_dir, &id, &repository.remote), None)
+                (sending(&config.backup_dir, &id, &repository.remote), uuid)
             }
-            Work::Erase(entry) => (erasing(&entry, &reached(&config, &entry.repository)), Some(entry)),
+            Work::Erase(entry) => (erasing(&entry, &reached(&config, &entry.repository)), entry.uuid),
         };
         let what = step.args.first().cloned().unwrap_or_default();
         match run(world, step).await {
             None => {
                 said.remove(&id);
                 info!(backup_id = id, "{what}: done");
-                if let Some(entry) = entry {
-                    forget(&config, entry).await;
-                }
+                forget(&config, uuid).await;
             }
+            // It goes on at the next start.
+            Some(_) if world.shutdown.is_cancelled() => return,
             Some(why) => {
                 if said.insert(id.clone(), why.clone()).as_ref() != Some(&why) {
                     warn!(backup_id = id, reason = why, "{what}: not done, it is tried again");
@@ -109,9 +109,9 @@ async fn run(world: &World, step: Invocation) -> Option<String> {
     }
 }
 
-async fn forget(config: &Config, entry: Entry) {
+async fn forget(config: &Config, uuid: String) {
     let backup_dir = config.backup_dir.clone();
-    let removed = blocking(move || Entry::remove(&backup_dir, &entry.uuid).map_err(|why| why.to_string())).await;
+    let removed = blocking(move || Entry::remove(&backup_dir, &uuid).map_err(|why| why.to_string())).await;
     if let Err(reason) = removed {
         warn!(reason, "what was noted of a backup on its way cannot be removed");
     }
@@ -132,7 +132,7 @@ fn remaining(config: &Config) -> Vec<Work> {
     let Ok(rows) = rows else { return Vec::new() };
     let recorded: HashSet<_> = rows.iter().map(|row| row.id.as_str()).collect();
     let mut works = Vec::new();
-    let mut sent = HashSet::new();
+    let mut begun = HashSet::new();
     for entry in entries {
         let Ok(id) = entry.id.parse::<BackupId>() else { continue };
         let folder = config.backup_dir.join(id.as_str());
@@ -142,20 +142,25 @@ fn remaining(config: &Config) -> Vec<Work> {
         } else if Note::read(&folder).is_some() {
             works.push(Work::Forget(entry));
         } else {
-            sent.insert(id);
+            begun.insert(id);
         }
     }
     if config.repository.is_some() {
         let ids = rows.iter().filter_map(|row| BackupId::recorded(&row.id).ok());
-        works.extend(ids.filter(|id| sent.contains(id) || is_unsent(config, id)).map(Work::Send));
+        works.extend(ids.filter_map(|id| {
+            let uuid = unsent(config, &id, begun.contains(&id))?;
+            Some(Work::Send(id, uuid))
+        }));
     }
     works
 }
 
-/// Whether a backup is a stream here that can be sent and was not.
-fn is_unsent(config: &Config, id: &BackupId) -> bool {
+/// The own uuid of a backup that can be sent and was not: a stream that is here, or one that was `begun` there. None if it is none.
+fn unsent(config: &Config, id: &BackupId, begun: bool) -> Option<String> {
     let folder = config.backup_dir.join(id.as_str());
-    matches!(stored::look(&config.backup_dir, id), Ok(Some(Stored::Stream(stream))) if stream.manifest.is_some())
-        && Note::read(&folder).is_none()
-        && Card::read(&folder).ok().flatten().is_some_and(|card| matches!(card.form, Form::Stream { .. }))
+    let is_here = || matches!(stored::look(&config.backup_dir, id), Ok(Some(Stored::Stream(stream))) if stream.manifest.is_some());
+    let is_unsent = Note::read(&folder).is_none() && (begun || is_here());
+    let card =
+        Card::read(&folder).ok().flatten().filter(|card| is_unsent && matches!(card.form, Form::Stream { .. }))?;
+    Some(card.uuid)
 }

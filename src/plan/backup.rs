@@ -84,7 +84,13 @@ fn progress(backup: &Backup, config: &Config, dir: &Path) -> Progress {
 
 /// What the tool's stream goes through: our own program, which verifies, compresses and stores it; or, where the operator forwards it,
 /// verifies, compresses and passes it on to the operator's command.
-fn stages(backup: &Backup, streaming: &Streaming, (name, uuid): (&str, Uuid), dir: &Path, config: &Config) -> Vec<Invocation> {
+fn stages(
+    backup: &Backup,
+    streaming: &Streaming,
+    (name, uuid): (&str, Uuid),
+    dir: &Path,
+    config: &Config,
+) -> Vec<Invocation> {
     let mut args = vec![
         "store".to_owned(),
         format!("--into={}", dir.display()),

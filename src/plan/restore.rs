@@ -147,7 +147,8 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
         }
         Stored::Remote(stream, there) => {
             let repository = config.repository.as_ref();
-            let remote = repository.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
+            let remote =
+                repository.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
             let mut from = vec![format!("--key={}", there.key)];
             from.extend(remote.args());
             (Phase::Fetch, extract(from, stream).inheriting(&REACHING).into())

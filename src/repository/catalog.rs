@@ -76,12 +76,18 @@ fn begun(listed: &Listed) -> Option<&str> {
 }
 
 fn fitting(id: &BackupId, card: Card) -> Result<Card, String> {
-    if card.id == id.as_str() { Ok(card) } else { Err(format!("its backup.json is that of '{}'", card.id.escape_debug())) }
+    if card.id == id.as_str() {
+        Ok(card)
+    } else {
+        Err(format!("its backup.json is that of '{}'", card.id.escape_debug()))
+    }
 }
 
 fn unread(id: &BackupId, why: &Result<u32, serde_json::Error>) -> String {
     match why {
-        Ok(format) => CardError::Newer { path: PathBuf::from(format!("{id}/{}", card::NAME)), format: *format }.to_string(),
+        Ok(format) => {
+            CardError::Newer { path: PathBuf::from(format!("{id}/{}", card::NAME)), format: *format }.to_string()
+        }
         Err(why) => format!("its backup.json cannot be read: {why}"),
     }
 }
@@ -122,7 +128,8 @@ pub fn receive(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Card
             return Err(unproved("its manifest names a file of a folder in it"));
         };
         let name = file.to_str().ok_or_else(|| unproved("its manifest names a file that is no text"))?;
-        let bytes = bucket.read(&key(name), MAX_METADATA)?.ok_or_else(|| unproved(&format!("its '{name}' is missing")))?;
+        let bytes =
+            bucket.read(&key(name), MAX_METADATA)?.ok_or_else(|| unproved(&format!("its '{name}' is missing")))?;
         if !is_named(name, &bytes) {
             return Err(unproved(&format!("its '{name}' is not the one that its manifest names")));
         }

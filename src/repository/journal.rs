@@ -84,7 +84,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Entry::all(dir.path()), []);
         let (bucket, prefix) = ("backups".to_owned(), String::new());
-        let remote = Remote { bucket, prefix, endpoint: None, region: None, path_style: false, ca: None, credentials: None };
+        let remote =
+            Remote { bucket, prefix, endpoint: None, region: None, path_style: false, ca: None, credentials: None };
         let entry = Entry::new(&"monday".parse().unwrap(), "u-1", &remote);
         entry.write(dir.path()).unwrap();
         entry.write(dir.path()).unwrap();

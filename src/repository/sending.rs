@@ -76,7 +76,9 @@ pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, S
     if card.id != id.as_str() {
         return Err(unfit("its backup.json is another backup's"));
     }
-    let Form::Stream { name, .. } = &card.form else { return Err(unfit("it is a directory, and streams alone are sent")) };
+    let Form::Stream { name, .. } = &card.form else {
+        return Err(unfit("it is a directory, and streams alone are sent"));
+    };
     let path = folder.join(manifest::NAME);
     let sealed = fs::read(&path).map_err(at(&path))?;
     let named = manifest::parse(&sealed).ok_or_else(|| unfit("its manifest is damaged"))?;
@@ -122,7 +124,10 @@ fn stream(bucket: &Bucket, key: &str, path: &Path, (hash, id): (&str, &BackupId)
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
             return match there {
                 Some(there) => Ok(Sent { size: there.size, sent: 0 }),
-                None => Err(SendingError::Unfit { folder: path.to_owned(), why: "it is neither here nor in the repository".to_owned() }),
+                None => Err(SendingError::Unfit {
+                    folder: path.to_owned(),
+                    why: "it is neither here nor in the repository".to_owned(),
+                }),
             };
         }
         Err(why) => return Err(at(path)(why).into()),

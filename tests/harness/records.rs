@@ -98,6 +98,12 @@ impl TestEnv {
         self.redact(rows[0][column].as_str().unwrap_or_default())
     }
 
+    /// The same as it stands, with the test's own paths.
+    pub(crate) fn newest_raw(&self, column: &str) -> String {
+        let rows = self.rows("process", "id = (SELECT max(id) FROM process)");
+        rows[0][column].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The commands of one request, in order, the test's own paths taken out.
     pub(crate) fn commands(&self, command_id: &str) -> Vec<String> {
         let rows = self.rows("process", &format!("command_id = '{command_id}'"));

@@ -129,7 +129,8 @@ impl Backups {
             (Ok(_) | Err(_), Ok(_)) => State::Missing,
         };
         let mut states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
-        let is_streamed = states.values().any(|state| matches!(state, State::Stream | State::Repository | State::Forwarded));
+        let is_streamed =
+            states.values().any(|state| matches!(state, State::Stream | State::Repository | State::Forwarded));
         let forwarded = if is_streamed { reader.forwarded().map_err(|why| unread(&why))? } else { HashMap::new() };
         for (id, state) in &mut states {
             // What was stored here and is not here is lost, and not elsewhere.

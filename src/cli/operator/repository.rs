@@ -38,8 +38,11 @@ pub(super) fn failure(why: &BucketError) -> Failure {
 /// The repository of the settings.
 pub(super) fn configured(config: &Config) -> Result<&Repository, Failure> {
     config.repository.as_ref().ok_or_else(|| {
-        Failure::because("no repository is set", "write 'repository: s3://bucket/prefix' into the settings: docs/offsite.md")
-            .exit(Exit::Usage)
+        Failure::because(
+            "no repository is set",
+            "write 'repository: s3://bucket/prefix' into the settings: docs/offsite.md",
+        )
+        .exit(Exit::Usage)
     })
 }
 
@@ -95,7 +98,12 @@ fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> 
         Form::Stream { name, .. } => folder.join(name).exists(),
         Form::Directory => state.is_some_and(|(_, state)| state == State::Present),
     });
-    let other = || format!("here '{id}' is another backup, {}", if Note::read(&folder).is_some() { "sent elsewhere" } else { "which cannot be sent" });
+    let other = || {
+        format!(
+            "here '{id}' is another backup, {}",
+            if Note::read(&folder).is_some() { "sent elsewhere" } else { "which cannot be sent" }
+        )
+    };
     Held {
         id,
         kind: card.map(|card| match card.kind {

@@ -11,8 +11,8 @@ use super::remote::RemoteArgs;
 use super::run;
 use crate::bucket::{Bucket, BucketError, Class, Patience};
 use crate::model::BackupId;
-use crate::repository::sending::{self, SendingError};
 use crate::repository::catalog::{self, ReceivingError};
+use crate::repository::sending::{self, SendingError};
 
 /// Send a stored backup to the repository
 #[derive(Debug, Clone, Args)]
@@ -56,7 +56,8 @@ pub(in crate::cli) struct ReceiveArgs {
 /// Ends with the daemon: these steps have no row by which its next start would find them.
 fn end_with_parent() -> Result<(), BucketError> {
     let asked = set_parent_process_death_signal(Some(Signal::TERM));
-    asked.map_err(|why| BucketError::new(Class::Broken, format!("the end of the daemon would not be noticed: {why}")))?;
+    asked
+        .map_err(|why| BucketError::new(Class::Broken, format!("the end of the daemon would not be noticed: {why}")))?;
     match getppid() {
         // Whoever has no parent any more has got the system's first process for one.
         Some(parent) if parent.is_init() => Err(BucketError::new(Class::Broken, "the daemon has ended")),
@@ -78,7 +79,13 @@ pub(in crate::cli) fn send(args: &SendArgs) -> ExitCode {
         let bucket = args.remote.open(Patience::LONG)?;
         let sent = sending::send(&bucket, &args.backup_dir, &args.id)?;
         let now = if sent.sent == 0 { "was there".to_owned() } else { format!("{} bytes sent", sent.sent) };
-        Ok::<_, SendingError>(format!("'{}' is in {}: a stream of {} bytes, {now}{}", args.id, bucket.remote(), sent.size, retried(&bucket)))
+        Ok::<_, SendingError>(format!(
+            "'{}' is in {}: a stream of {} bytes, {now}{}",
+            args.id,
+            bucket.remote(),
+            sent.size,
+            retried(&bucket)
+        ))
     })
 }
 
@@ -99,6 +106,11 @@ pub(in crate::cli) fn receive(args: &ReceiveArgs) -> ExitCode {
         end_with_parent()?;
         let bucket = args.remote.open(Patience::SHORT)?;
         let card = catalog::receive(&bucket, &args.backup_dir, &args.id)?;
-        Ok::<_, ReceivingError>(format!("'{}' of {}, begun {} UTC, is described here", args.id, bucket.remote(), card.start))
+        Ok::<_, ReceivingError>(format!(
+            "'{}' of {}, begun {} UTC, is described here",
+            args.id,
+            bucket.remote(),
+            card.start
+        ))
     })
 }

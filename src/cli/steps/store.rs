@@ -59,8 +59,10 @@ const UNKNOWN: u64 = 600 << 30;
 
 /// Begins the stream's object.
 fn upload(args: &StoreArgs, remote: &Remote, uuid: uuid::Uuid) -> Result<(Upload, Bucket), BucketError> {
-    let cannot = |why: &dyn std::fmt::Display| BucketError::new(Class::Broken, format!("the upload cannot be noted: {why}"));
-    let (Some(backup_dir), Some(name)) = (args.into.parent(), args.into.file_name().and_then(|name| name.to_str())) else {
+    let cannot =
+        |why: &dyn std::fmt::Display| BucketError::new(Class::Broken, format!("the upload cannot be noted: {why}"));
+    let (Some(backup_dir), Some(name)) = (args.into.parent(), args.into.file_name().and_then(|name| name.to_str()))
+    else {
         return Err(cannot(&"--into is no folder of a backup"));
     };
     let id: BackupId = name.parse().map_err(|why| cannot(&why))?;

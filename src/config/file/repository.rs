@@ -93,7 +93,11 @@ impl Raw<'_> {
         if region.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
             return Ok(Some(region));
         }
-        Err(self.problem(REGION, format!("{REGION} is not the name of a region"), format!("write '{REGION}: eu-central-1'")))
+        Err(self.problem(
+            REGION,
+            format!("{REGION} is not the name of a region"),
+            format!("write '{REGION}: eu-central-1'"),
+        ))
     }
 }
 
@@ -112,10 +116,14 @@ mod tests {
 
     #[test]
     fn a_repository_has_an_address_and_what_is_needed_to_reach_it() {
-        let text = "repository: s3://backups/db1/\nrepository_endpoint: https://s3.example.com:7480/\nkeep_local: false\n";
+        let text =
+            "repository: s3://backups/db1/\nrepository_endpoint: https://s3.example.com:7480/\nkeep_local: false\n";
         let repository = Config::parse(&format!("{LEAST}{text}")).unwrap().repository.unwrap();
         assert!(!repository.keep_local && repository.remote.path_style);
-        assert_eq!(repository.remote.args().join(" "), "--repository=s3://backups/db1 --endpoint=https://s3.example.com:7480 --path-style");
+        assert_eq!(
+            repository.remote.args().join(" "),
+            "--repository=s3://backups/db1 --endpoint=https://s3.example.com:7480 --path-style"
+        );
         let bare = Config::parse(&format!("{LEAST}repository: s3://backups\n")).unwrap().repository.unwrap();
         assert!(bare.keep_local && !bare.remote.path_style, "Amazon's own has the bucket in the host's name");
     }

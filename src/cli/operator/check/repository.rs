@@ -15,7 +15,10 @@ pub(super) fn look(config: &Config, findings: &mut Findings) {
     look_at_settings(repository, findings);
     let bucket = match Bucket::open(&repository.remote, Patience::SHORT) {
         Ok(bucket) => bucket,
-        Err(why) => return findings.problem(format!("the repository {}: {why}", repository.remote), "mend the settings: docs/offsite.md"),
+        Err(why) => {
+            return findings
+                .problem(format!("the repository {}: {why}", repository.remote), "mend the settings: docs/offsite.md");
+        }
     };
     match attempts(&bucket) {
         Ok(removed) => {
@@ -62,8 +65,12 @@ fn attempts(bucket: &Bucket) -> Result<Result<(), BucketError>, BucketError> {
 
 fn look_at_settings(repository: &Repository, findings: &mut Findings) {
     let remote = &repository.remote;
-    let is_near = |endpoint: &str| ["http://localhost", "http://127.", "http://[::1]"].iter().any(|near| endpoint.starts_with(near));
-    if let Some(endpoint) = remote.endpoint.as_deref().filter(|endpoint| endpoint.starts_with("http://") && !is_near(endpoint)) {
+    let is_near = |endpoint: &str| {
+        ["http://localhost", "http://127.", "http://[::1]"].iter().any(|near| endpoint.starts_with(near))
+    };
+    if let Some(endpoint) =
+        remote.endpoint.as_deref().filter(|endpoint| endpoint.starts_with("http://") && !is_near(endpoint))
+    {
         findings.warning(
             format!("repository_endpoint '{endpoint}' is not encrypted: whoever is on the way reads the backups"),
             "write https:// and, for a certificate of your own, repository_ca",
@@ -73,7 +80,11 @@ fn look_at_settings(repository: &Repository, findings: &mut Findings) {
     let mode = std::fs::metadata(file).map(|there| there.permissions().mode()).unwrap_or_default();
     if mode & 0o077 != 0 {
         findings.warning(
-            format!("repository_credentials_file '{}' may be read by others than its owner (mode {:04o})", file.display(), mode & 0o7777),
+            format!(
+                "repository_credentials_file '{}' may be read by others than its owner (mode {:04o})",
+                file.display(),
+                mode & 0o7777
+            ),
             format!("chmod 600 {}", crate::model::quoted(&file.display().to_string())),
         );
     }
