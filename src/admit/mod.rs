@@ -22,6 +22,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::command::{Backup, Command, Restore};
 use crate::config::credentials::{self, Secrets};
@@ -116,7 +117,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     let is_asked = config.flavour == Flavour::MySql && wanted.base.is_some();
     let said = if is_asked { version(world, &bin, until).await? } else { String::new() };
     let names = config.flavour.option_names(&said);
-    Ok(Admitted { plan: Plan::backup(wanted, &bin, names, config), claim, secrets, origin, made: None })
+    Ok(Admitted { plan: Plan::backup(wanted, Uuid::new_v4(), &bin, names, config), claim, secrets, origin, made: None })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {

@@ -12,8 +12,11 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use backup::recorded_args;
 pub use phase::Phase;
 pub use restore::{INVENTORY, Member, RESTORES, RestoreInputs, TMP};
+
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::exec::Pipeline;
@@ -136,6 +139,8 @@ pub enum Goal {
 pub struct NewBackup {
     /// Its id.
     pub id: BackupId,
+    /// Its own, which no other ever has.
+    pub uuid: Uuid,
     /// What it was taken from.
     pub base: Option<BackupId>,
     /// The schedule that asked for it.

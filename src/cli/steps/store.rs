@@ -55,8 +55,8 @@ pub(in crate::cli) fn store(args: &StoreArgs) -> ExitCode {
         stored.whole.tables.lines().lines().for_each(print_error);
         let (what, files) = (if args.forward { "passed on" } else { "stored" }, stored.whole.files);
         Ok::<_, StreamError>(format!(
-            "{what} '{}': {} bytes, of a stream of {} bytes with {files} files; {}",
-            args.name, stored.bytes_out, stored.bytes_in, stored.whole.footprint
+            "{what} '{}': {} with {files} files; {}",
+            args.name, stored.lengths, stored.whole.footprint
         ))
     })
 }
