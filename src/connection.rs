@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::admit::admit;
-use crate::command::Command;
+use crate::command::{Command, Order};
+use crate::housekeeping;
 use crate::job::Job;
 use crate::model::{CommandId, Rejection};
 use crate::wire::{self, Framed, Peer, Request, Response};
@@ -22,6 +23,14 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
 /// How long it may take to tell whether a client may give commands: 1 s, since a directory service that does not answer must not
 /// take the time that its answer has.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a request came to.
+enum Answer {
+    /// A job runs, with this id.
+    Accepted(CommandId),
+    /// It is done, and what came of it.
+    Done(String),
+}
 
 /// Serves one client, from its first byte to the end of its reply.
 pub async fn serve(mut stream: UnixStream, world: Arc<World>) {
@@ -49,19 +58,22 @@ async fn exchange(stream: &mut UnixStream, world: &Arc<World>) -> io::Result<()>
     };
     let begun = Instant::now();
     let is_operator = peer.is_some_and(|peer| peer.is_operator());
-    let parsed = Request::parse(&bytes).and_then(|request| Command::parse_for(&request, is_operator));
+    let parsed = Request::parse(&bytes).and_then(|request| Order::parse(&request, is_operator));
     drop(bytes);
     let outcome = match &parsed {
         // On the heap, so that a client who says nothing costs no more than its own waiting.
-        Ok(command) => Box::pin(run(command, world, begun + ANSWER_WITHIN)).await,
+        Ok(Order::Job(command)) => Box::pin(run(command, world, begun + ANSWER_WITHIN)).await.map(Answer::Accepted),
+        // The operator's command line waits for it, however long a client of the APIs would.
+        Ok(Order::Housekeeping(wanted)) => Box::pin(housekeeping::run(wanted, world, begun)).await.map(Answer::Done),
         Err(rejection) => Err(rejection.clone()),
     };
     let response = match &outcome {
-        Ok(id) => Response::accepted(*id),
+        Ok(Answer::Accepted(id)) => Response::accepted(*id),
+        Ok(Answer::Done(text)) => Response::done(text),
         Err(rejection) => Response::rejected(rejection),
     };
     let sent = reply(stream, &response).await;
-    log(peer, parsed.as_ref().ok(), outcome.as_ref().copied(), begun);
+    log(peer, parsed.as_ref().ok(), outcome.as_ref(), begun);
     sent
 }
 
@@ -98,13 +110,16 @@ async fn reply(stream: &mut UnixStream, response: &Response) -> io::Result<()> {
     stream.shutdown().await
 }
 
-fn log(peer: Option<Peer>, command: Option<&Command>, outcome: Result<CommandId, &Rejection>, begun: Instant) {
+fn log(peer: Option<Peer>, order: Option<&Order>, outcome: Result<&Answer, &Rejection>, begun: Instant) {
     let (uid, gid, pid) = peer.map_or((None, None, None), |peer| (Some(peer.uid), Some(peer.gid), Some(peer.pid)));
-    let cmd = command.map(Command::name);
-    let backup_id = command.map(|command| command.subject().as_str());
+    let cmd = order.map(Order::name);
+    let backup_id = order.map(|order| order.subject().as_str());
     let ms = begun.elapsed().as_secs_f64() * 1000.0;
     match outcome {
-        Ok(command_id) => info!(uid, gid, pid, cmd, backup_id, %command_id, code = 202, ms, "accepted"),
+        Ok(Answer::Accepted(command_id)) => {
+            info!(uid, gid, pid, cmd, backup_id, %command_id, code = 202, ms, "accepted");
+        }
+        Ok(Answer::Done(text)) => info!(uid, gid, pid, cmd, backup_id, code = 200, ms, "{text}"),
         Err(rejection) if rejection.code() == 500 => {
             warn!(uid, gid, pid, cmd, backup_id, code = 500, ms, reason = %rejection, "refused");
         }

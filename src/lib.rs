@@ -12,6 +12,7 @@
 //! - [`connection`]: serves one client: reads the request, goes along the line above, replies.
 //! - [`metrics`]: writes the file for Prometheus.
 //! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
+//! - [`housekeeping`]: what is done while its client waits: backups removed.
 //! - [`admit`]: whether a command may be done now, by the records, the server and the disk; and what it needs for that.
 //! - [`verify`]: checks stored backups against their manifests, metadata and chains.
 //! - [`plan`]: what will run, as values: each step with its program, what it has to prove and what of it stays.
@@ -67,6 +68,7 @@ pub mod exec;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod housekeeping;
 pub mod job;
 pub mod json;
 pub mod logging;

@@ -172,6 +172,10 @@ fn a_backup_says_what_it_is() {
     for name in ["start", "end", "lsn", "server", "tool_version", "history"] {
         assert!(!card.as_object_mut().unwrap().remove(name).unwrap().is_null(), "{name}");
     }
+    let form = card["form"].as_object_mut().unwrap();
+    for (name, least) in [("data_size", 1 << 20), ("files", 10)] {
+        assert!(form.remove(name).unwrap().as_u64().unwrap() > least, "{name}");
+    }
     // Which tables are younger than the last checkpoint is the server's own affair.
     let young = card.as_object_mut().unwrap().remove("young");
     assert!(young.is_none_or(|young| young.is_object()));

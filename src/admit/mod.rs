@@ -117,13 +117,7 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
     let is_asked = config.flavour == Flavour::MySql && wanted.base.is_some();
     let said = if is_asked { version(world, &bin, until).await? } else { String::new() };
     let names = config.flavour.option_names(&said);
-    Ok(Admitted {
-        plan: Plan::backup(wanted, Uuid::new_v4(), (&bin, names), config),
-        claim,
-        secrets,
-        origin,
-        made: None,
-    })
+    Ok(Admitted { plan: Plan::backup(wanted, Uuid::new_v4(), &bin, names, config), claim, secrets, origin, made: None })
 }
 
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {

@@ -1,13 +1,63 @@
 //! What a client may ask for, as values that cannot hold an unchecked argument.
 //!
-//! In: a [`Request`](crate::wire::Request). Out: a [`Command`], or a [`Rejection`](crate::model::Rejection). [`parse`] looks at shapes alone;
+//! In: a [`Request`](crate::wire::Request). Out: an [`Order`], or a [`Rejection`](crate::model::Rejection). [`parse`] looks at shapes alone;
 //! [`admit`](crate::admit) holds a command against the world.
 
 pub mod parse;
 
 use crate::model::{BackupId, Target};
 
-/// One of the three things a client may ask for; nothing else is ever run on its word.
+/// What one request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// A job, which is accepted and then runs: what the APIs ask for, too.
+    Job(Command),
+    /// Something that is answered when it is done, and has no rows of its own. Only root and the daemon's own user may ask for it.
+    Housekeeping(Housekeeping),
+}
+
+/// What keeps the stored backups and their records in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Housekeeping {
+    /// `remove_backup`.
+    Remove(Remove),
+}
+
+/// Backups to remove: all of them, or none if one of them may not go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// The first of them.
+    pub first: BackupId,
+    /// The others. Each is removed once, and what was taken from another before that, in whatever order they are named.
+    pub others: Vec<BackupId>,
+}
+
+impl Remove {
+    /// All that is to go.
+    pub fn ids(&self) -> impl Iterator<Item = &BackupId> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl Order {
+    /// The name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Job(command) => command.name(),
+            Self::Housekeeping(Housekeeping::Remove(_)) => parse::REMOVE_BACKUP,
+        }
+    }
+
+    /// The backup that a log line is about.
+    pub fn subject(&self) -> &BackupId {
+        match self {
+            Self::Job(command) => command.subject(),
+            Self::Housekeeping(Housekeeping::Remove(remove)) => &remove.first,
+        }
+    }
+}
+
+/// One of the three jobs; nothing else is ever run on a client's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `full_backup` (no base) or `incremental_backup`.

@@ -1,8 +1,8 @@
-//! From a [`Request`] to a [`Command`]: names, types and shapes; no look at the world.
+//! From a [`Request`] to an [`Order`]: names, types and shapes; no look at the world.
 
 use serde_json::{Map, Value};
 
-use super::{Backup, Command, Restore};
+use super::{Backup, Command, Housekeeping, Order, Remove, Restore};
 use crate::model::id::BadId;
 use crate::model::{BackupId, Rejection, Target};
 use crate::wire::Request;
@@ -13,6 +13,8 @@ pub const FULL_BACKUP: &str = "full_backup";
 pub const INCREMENTAL_BACKUP: &str = "incremental_backup";
 /// The wire's name for a restore.
 pub const RESTORE_BACKUP: &str = "restore_backup";
+/// The wire's name for a removal: the operator's alone.
+pub const REMOVE_BACKUP: &str = "remove_backup";
 
 /// The argument of a restore by which root and the daemon's user name backups by ids that no new one may have, as they are recorded.
 pub const RECORDED_IDS: &str = "recorded_ids";
@@ -34,6 +36,25 @@ const INCREMENTAL: Shape = Shape { required: &["id", "from_backup_id"], optional
 const RESTORE: Shape = Shape { required: &["id_list", "target"], optional: &[] };
 /// The same from the operator's own command line.
 const OPERATORS_RESTORE: Shape = Shape { optional: &[RECORDED_IDS], ..RESTORE };
+const REMOVE: Shape = Shape { required: &["id_list"], optional: &[] };
+
+impl Order {
+    /// Reads a request: of root's or the daemon's own user, or of a client, for whom there are the three commands and no others.
+    ///
+    /// # Errors
+    /// It is none of them, or an argument is not what it should be.
+    pub fn parse(request: &Request, is_operator: bool) -> Result<Self, Rejection> {
+        match request.cmd.as_str() {
+            REMOVE_BACKUP if is_operator => {
+                REMOVE.check(&request.args)?;
+                // Whoever may remove what is recorded names it as it is recorded.
+                let (first, others) = id_list(&request.args, true, "the backups")?;
+                Ok(Self::Housekeeping(Housekeeping::Remove(Remove { first, others })))
+            }
+            _ => Command::parse_for(request, is_operator).map(Self::Job),
+        }
+    }
+}
 
 impl Command {
     /// Reads a client's request as a command.
@@ -41,7 +62,7 @@ impl Command {
         Self::parse_for(request, false)
     }
 
-    /// Reads a request as a command: of root's or the daemon's own user, or of a client.
+    /// Reads a request as a job's command: of root's or the daemon's own user, or of a client.
     pub fn parse_for(request: &Request, is_operator: bool) -> Result<Self, Rejection> {
         let args = &request.args;
         match request.cmd.as_str() {
@@ -62,7 +83,7 @@ impl Command {
             RESTORE_BACKUP => {
                 let shape = if is_operator { &OPERATORS_RESTORE } else { &RESTORE };
                 shape.check(args)?;
-                let (full, incrementals) = id_list(args, recorded_ids(args)?)?;
+                let (full, incrementals) = id_list(args, recorded_ids(args)?, "the chain, oldest first")?;
                 Ok(Self::Restore(Restore { full, incrementals, target: target(args)? }))
             }
             _ => Err(Rejection::InvalidCommand),
@@ -115,7 +136,11 @@ fn recorded_ids(args: &Map<String, Value>) -> Result<bool, Rejection> {
     value.as_bool().ok_or_else(|| wrong_type(RECORDED_IDS, "a boolean", value))
 }
 
-fn id_list(args: &Map<String, Value>, are_recorded: bool) -> Result<(BackupId, Vec<BackupId>), Rejection> {
+fn id_list(
+    args: &Map<String, Value>,
+    are_recorded: bool,
+    wanted: &str,
+) -> Result<(BackupId, Vec<BackupId>), Rejection> {
     let value = required(args, "id_list")?;
     let items = value.as_array().ok_or_else(|| wrong_type("id_list", "an array of strings", value))?;
     if items.len() > MAX_CHAIN {
@@ -124,7 +149,7 @@ fn id_list(args: &Map<String, Value>, are_recorded: bool) -> Result<(BackupId, V
     let read = if are_recorded { BackupId::recorded } else { str::parse };
     let mut ids =
         items.iter().map(|item| parse_id(item, "in id_list,", read)).collect::<Result<Vec<_>, _>>()?.into_iter();
-    let full = ids.next().ok_or_else(|| malformed("id_list is empty: name the chain, oldest first".to_owned()))?;
+    let full = ids.next().ok_or_else(|| malformed(format!("id_list is empty: name {wanted}")))?;
     Ok((full, ids.collect()))
 }
 
@@ -164,7 +189,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::command::{Backup, Command, Restore};
+    use crate::command::{Backup, Command, Housekeeping, Order, Restore};
     use crate::model::{BackupId, Target};
     use crate::wire::Request;
 
@@ -193,6 +218,34 @@ mod tests {
             parse(r#"{"cmd":"restore_backup","args":{"target":"folder","id_list":["a","b"]}}"#),
             Ok(Command::Restore(Restore { full: id("a"), incrementals: vec![id("b")], target: Target::Folder }))
         );
+    }
+
+    #[test]
+    fn a_removal_is_the_operators_and_for_everybody_else_no_command() {
+        let parse = |args: &str, is_operator| {
+            let request = format!(r#"{{"cmd":"remove_backup","args":{args}}}"#);
+            let order = Order::parse(&Request::parse(request.as_bytes()).unwrap(), is_operator);
+            order.map_err(|why| format!("{} {why}", why.code()))
+        };
+        let Ok(Order::Housekeeping(Housekeeping::Remove(remove))) = parse(r#"{"id_list":["a","my backup"]}"#, true)
+        else {
+            panic!()
+        };
+        assert_eq!(remove.ids().map(BackupId::as_str).collect::<Vec<_>>(), ["a", "my backup"]);
+        for args in [r#"{"id_list":["a"]}"#, r#"{"id_list":[]}"#, "{}", r#"{"x":1}"#] {
+            assert_eq!(parse(args, false), Err("400 Invalid command".to_owned()), "{args}");
+        }
+        for (args, text) in [
+            ("{}", "400 Missing required argument id_list"),
+            (r#"{"id_list":["a"],"target":"folder"}"#, "400 unknown argument 'target'"),
+            (r#"{"id_list":[]}"#, "400 id_list is empty: name the backups"),
+            (
+                r#"{"id_list":["../a"]}"#,
+                "400 in id_list, '../a' is not a backup id: nothing in backup_dir can safely be called so",
+            ),
+        ] {
+            assert_eq!(parse(args, true), Err(text.to_owned()), "{args}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The mark comes first: a card that says so is only written when it is there. A mark without a backup proves nothing of anything.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use super::error::JobError;
 use super::run::{Job, blocking};
 use crate::disk;
 use crate::exec::Finished;
-use crate::model::{Footprint, Moment, stream_name};
+use crate::model::{BackupId, Compression, Footprint, Lengths, Moment, stream_name};
 use crate::plan::{Goal, NewBackup};
 use crate::records::failure::Reason;
 use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
@@ -24,7 +24,7 @@ use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::witness::findings::Findings;
 use crate::witness::imported::{self, Found};
 use crate::witness::young::{self, Names};
-use crate::witness::{self, Checkpoints, outside, said_directory};
+use crate::witness::{self, Checkpoints, manifest, outside, said_directory};
 
 impl Job {
     /// Marks and describes a backup; a restore has nothing to be described.
@@ -36,13 +36,7 @@ impl Job {
         let data_dir = self.config.data_dir.clone();
         let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);
         let streaming = self.config.streaming.as_ref().filter(|_| is_stream);
-        let extracted = finished.rest.iter().find_map(|stage| Footprint::said(&stage.stderr.text));
-        let form = streaming.map_or(Form::Directory, |streaming| Form::Stream {
-            name: stream_name(&id, streaming.compression),
-            compression: streaming.compression.name().to_owned(),
-            forwarded: streaming.forward.is_some(),
-            extracted,
-        });
+        let streaming = streaming.map(|streaming| (streaming.compression, streaming.forward.is_some()));
         let names = young::names(&finished.first.stderr.watched);
         let heard = Arc::clone(finished);
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
@@ -73,6 +67,8 @@ impl Job {
                 can_be_applied(&names, &dir, is_stream.then_some(&*heard), (&backups.join(&base.id), &base.id))?;
             }
             let redo_begins_at = history::redo_begins_at(&server.redo_dir());
+            let form = form(&dir, &id, streaming, &heard)
+                .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be measured: {why}", dir.display())))?;
             let mut card = Card {
                 format: FORMAT,
                 id: id.to_string(),
@@ -138,6 +134,26 @@ impl Job {
             Err(JobError::new(Reason::Verification, text))
         }
     }
+}
+
+/// In which form the backup lies in `dir`; a stream is compressed so, and forwarded or not.
+fn form(dir: &Path, id: &BackupId, streaming: Option<(Compression, bool)>, finished: &Finished) -> io::Result<Form> {
+    let Some((compression, forwarded)) = streaming else {
+        let (files, data_size) = manifest::extent(dir)?;
+        return Ok(Form::Directory { data_size: Some(data_size), files: Some(files) });
+    };
+    let said = || finished.rest.iter().map(|stage| &stage.stderr.text);
+    let lengths = said().find_map(|text| Lengths::said(text));
+    let name = stream_name(id, compression);
+    Ok(Form::Stream {
+        sha256: manifest::recorded_hash(dir, Path::new(&name))?,
+        name,
+        compression: compression.name().to_owned(),
+        forwarded,
+        stored_size: lengths.map(|lengths| lengths.stored),
+        data_size: lengths.map(|lengths| lengths.data),
+        extracted: said().find_map(|text| Footprint::said(text)),
+    })
 }
 
 /// Whether no table was imported since the base was taken: of its rows the incremental has none.

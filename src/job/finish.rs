@@ -78,7 +78,7 @@ impl Job {
         }
     }
 
-    /// Writes the manifest of a backup, and syncs all of it to the disk.
+    /// Seals a backup: all of it is synced to the disk, and only then has it its manifest.
     async fn seal(
         &mut self,
         NewBackup { id, base, schedule_id, dir, is_stream, .. }: NewBackup,
@@ -89,12 +89,13 @@ impl Job {
         let size = blocking(move || {
             check_identity(&root, &dir, made).map_err(|text| JobError::new(Reason::Other, text))?;
             let seal = |dir: &Path, stop: &CancellationToken| {
-                if is_stream { manifest::complete(dir, stop) } else { manifest::write(dir, &hashed, stop) }
+                if is_stream { manifest::draft_of_stream(dir, stop) } else { manifest::draft(dir, &hashed, stop) }
             };
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
                 .and_then(|()| own::unshare(&dir, &stop))
                 .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
                 .and_then(|()| disk.sync_tree(&dir, &stop))
+                .and_then(|size| manifest::put(&dir).map(|()| size))
                 .map_err(|why| {
                     let text = format!("'{}' could not be sealed and synced to the disk: {why}", dir.display());
                     JobError::at_work(&why, text)

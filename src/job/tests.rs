@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Job;
 use crate::admit::Admitted;
@@ -56,7 +57,7 @@ impl Bench {
     /// Begins a full backup and waits for its end.
     async fn backup(&self) -> Result<(), String> {
         let backup = Backup { id: "full-1".parse().unwrap(), base: None, schedule_id: None };
-        self.run(Plan::backup(&backup, "/bin/tool", Flavour::MariaDb.option_names(""), &self.config)).await
+        self.run(Plan::backup(&backup, Uuid::nil(), "/bin/tool", Flavour::MariaDb.option_names(""), &self.config)).await
     }
 
     /// Begins a folder restore of `full-1` and waits for its end.

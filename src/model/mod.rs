@@ -10,6 +10,7 @@ mod flavour;
 mod footprint;
 pub mod id;
 mod job_kind;
+mod lengths;
 mod moment;
 #[cfg(test)]
 mod properties;
@@ -29,6 +30,7 @@ pub use flavour::{Flavour, OptionNames, Tool};
 pub use footprint::Footprint;
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
+pub use lengths::Lengths;
 pub use moment::Moment;
 pub use quoted::{quoted, word};
 pub use rejection::Rejection;

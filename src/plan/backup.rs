@@ -15,7 +15,11 @@ use crate::model::{BackupId, OptionNames, stream_name};
 use crate::server::login::{host, login};
 use crate::witness::Proof;
 
-/// The arguments as the records keep them.
+/// The arguments of a backup as the records keep them.
+pub fn recorded_args(backup: &Backup) -> String {
+    json::python(&Args { id: &backup.id, from_backup_id: backup.base.as_ref(), schedule_id: backup.schedule_id })
+}
+
 #[derive(Serialize)]
 struct Args<'a> {
     id: &'a BackupId,
@@ -26,8 +30,8 @@ struct Args<'a> {
 }
 
 impl Plan {
-    /// A full or incremental backup with the tool at `bin`, which calls its options so.
-    pub fn backup(backup: &Backup, uuid: Uuid, (bin, names): (&str, &OptionNames), config: &Config) -> Self {
+    /// A full or incremental backup, which is `uuid`, with the tool at `bin`, which calls its options so.
+    pub fn backup(backup: &Backup, uuid: Uuid, bin: &str, names: &OptionNames, config: &Config) -> Self {
         let dir = config.backup_dir.join(backup.id.as_str());
         let base = backup.base.as_ref().map(|base| config.backup_dir.join(base.as_str()));
         let mut args = login(&config.credentials).to_vec();
@@ -45,10 +49,9 @@ impl Plan {
             }
             (Some(_), None) | (None, _) => Vec::new(),
         };
-        let recorded = Args { id: &backup.id, from_backup_id: backup.base.as_ref(), schedule_id: backup.schedule_id };
         let is_stream = stream.is_some();
         Self {
-            args: json::python(&recorded),
+            args: recorded_args(backup),
             first: Step {
                 pipeline: Pipeline { first: Invocation::new(bin, args), rest },
                 phase: Phase::Backup,
@@ -60,9 +63,9 @@ impl Plan {
             rest: Vec::new(),
             goal: Goal::Backup(NewBackup {
                 id: backup.id.clone(),
+                uuid,
                 base: backup.base.clone(),
                 schedule_id: backup.schedule_id,
-                uuid,
                 dir,
                 is_stream,
             }),

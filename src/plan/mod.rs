@@ -13,6 +13,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use arguments::REACHING;
+pub use backup::recorded_args;
 pub use phase::Phase;
 pub use restore::{INVENTORY, Member, RESTORES, RestoreInputs, TMP};
 
@@ -139,7 +140,7 @@ pub enum Goal {
 pub struct NewBackup {
     /// Its id.
     pub id: BackupId,
-    /// Its own uuid, which no other backup ever has.
+    /// Its own, which no other ever has.
     pub uuid: Uuid,
     /// What it was taken from.
     pub base: Option<BackupId>,

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Destination, Member, Plan, RestoreInputs, Way};
 use crate::command::{Backup, Restore};
@@ -106,7 +107,7 @@ fn the_plans_are_the_recorded_commands() {
             let wanted = &case[kind];
             let base = wanted["from_backup_id"].as_str().map(id);
             let backup = Backup { id: id(text(wanted, "id")), base, schedule_id: None };
-            let plan = Plan::backup(&backup, &bin, Flavour::MariaDb.option_names(""), &config);
+            let plan = Plan::backup(&backup, Uuid::nil(), &bin, Flavour::MariaDb.option_names(""), &config);
             assert_eq!(argvs(&plan), [texts(&wanted["argv"])], "{kind} of {server}");
         }
         for kind in ["restore_full_database", "restore_chain_database", "restore_chain_folder"] {
@@ -141,6 +142,7 @@ fn the_arguments_are_recorded_as_python_writes_them() {
     let args = |base: Option<&str>, schedule_id| {
         Plan::backup(
             &Backup { id: id("b"), base: base.map(id), schedule_id },
+            Uuid::nil(),
             "/bin/tool",
             Flavour::MariaDb.option_names(""),
             &config,
@@ -163,8 +165,9 @@ fn commands(plan: &Plan) -> Vec<String> {
 #[test]
 fn a_streamed_backup_is_one_pipeline() {
     let incremental = Backup { id: id("b"), base: Some(id("a")), schedule_id: None };
-    let plan =
-        |lines: &str| Plan::backup(&incremental, "/bin/tool", Flavour::MariaDb.option_names(""), &settings(lines));
+    let plan = |lines: &str| {
+        Plan::backup(&incremental, Uuid::nil(), "/bin/tool", Flavour::MariaDb.option_names(""), &settings(lines))
+    };
     let login = "--defaults-file=/etc/dbcalm/credentials.cnf --defaults-group-suffix=-dbcalm";
     let tool = format!("/bin/tool {login} --backup --target-dir=/b/b --incremental-basedir=/b/a --parallel=2");
     assert_eq!(commands(&plan("")), [tool.as_str()]);

@@ -140,7 +140,14 @@ pub struct Lsns {
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Form {
     /// The files themselves.
-    Directory,
+    Directory {
+        /// How long its files are together, in bytes; without this document and the manifest. None in one of before there was this field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_size: Option<u64>,
+        /// How many they are. None, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<u64>,
+    },
     /// One file, or one that was forwarded.
     Stream {
         /// Its name.
@@ -149,6 +156,15 @@ pub enum Form {
         compression: String,
         /// Whether it was forwarded, and lies elsewhere.
         forwarded: bool,
+        /// How long it is as it is stored or was forwarded, in bytes. None if that was not found out, as before there was this field.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stored_size: Option<u64>,
+        /// The SHA-256 of the same, in hexadecimal digits. None, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// How long it is uncompressed, in bytes. None, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_size: Option<u64>,
         /// What its files take once they are extracted. None if that was not found out, as before there was this field.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         extracted: Option<Footprint>,
@@ -246,7 +262,7 @@ impl Card {
     /// What its files take once they are extracted. None if it is no stream, or does not say so.
     pub fn footprint(&self) -> Option<Footprint> {
         match &self.form {
-            Form::Directory => None,
+            Form::Directory { .. } => None,
             Form::Stream { extracted, .. } => *extracted,
         }
     }

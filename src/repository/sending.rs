@@ -76,7 +76,7 @@ pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, S
     if card.id != id.as_str() {
         return Err(unfit("its backup.json is another backup's"));
     }
-    let Form::Stream { name, .. } = &card.form else {
+    let Form::Stream { name, stored_size, .. } = &card.form else {
         return Err(unfit("it is a directory, and streams alone are sent"));
     };
     let path = folder.join(manifest::NAME);
@@ -88,7 +88,7 @@ pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, S
     }
     let remote = bucket.remote();
     Entry::new(id, &card.uuid, remote).write(backup_dir).map_err(at(backup_dir))?;
-    let sent = stream(bucket, &remote.file(id, &card.uuid, name), &folder.join(name), (hash, id))?;
+    let sent = stream(bucket, &remote.file(id, &card.uuid, name), &folder.join(name), (hash, *stored_size, id))?;
     for file in named.keys().filter(|file| *file != Path::new(name) && *file != Path::new(card::NAME)) {
         let (Some(name), path) = (file.to_str(), folder.join(file)) else { continue };
         bucket.put(&remote.file(id, &card.uuid, name), &fs::read(&path).map_err(at(&path))?)?;
@@ -117,18 +117,22 @@ fn whose(bucket: &Bucket, key: &str) -> String {
 }
 
 /// Sends the stream, unless it is there: as long as it is, or, where it is not here, as it was counted when it was sent.
-fn stream(bucket: &Bucket, key: &str, path: &Path, (hash, id): (&str, &BackupId)) -> Result<Sent, SendingError> {
+fn stream(
+    bucket: &Bucket,
+    key: &str,
+    path: &Path,
+    (hash, wanted, id): (&str, Option<u64>, &BackupId),
+) -> Result<Sent, SendingError> {
     let there = bucket.look(key)?;
     let size = match fs::symlink_metadata(path) {
         Ok(here) => here.len(),
         Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            return match there {
-                Some(there) => Ok(Sent { size: there.size, sent: 0 }),
-                None => Err(SendingError::Unfit {
-                    folder: path.to_owned(),
-                    why: "it is neither here nor in the repository".to_owned(),
-                }),
+            let whole = there.filter(|there| wanted.is_none_or(|wanted| wanted == there.size));
+            let none = || SendingError::Unfit {
+                folder: path.to_owned(),
+                why: "it is neither here nor, whole, in the repository".to_owned(),
             };
+            return whole.map(|there| Sent { size: there.size, sent: 0 }).ok_or_else(none);
         }
         Err(why) => return Err(at(path)(why).into()),
     };

@@ -18,7 +18,7 @@ use super::inspect::{Inspector, Whole};
 use super::{StreamError, cannot_write};
 use crate::bucket::Upload;
 use crate::disk::writeback::begin_writing;
-use crate::model::Flavour;
+use crate::model::{Flavour, Lengths};
 use crate::witness::{Checkpoints, manifest};
 
 /// How much is compressed as one, in bytes, at the least.
@@ -63,10 +63,8 @@ pub enum Destination<W> {
 pub struct Stored {
     /// What the stream held.
     pub whole: Whole,
-    /// How long it was, in bytes.
-    pub bytes_in: u64,
-    /// How long it is as it is stored, in bytes.
-    pub bytes_out: u64,
+    /// How long it was, and how long it is as it is stored.
+    pub lengths: Lengths,
 }
 
 impl Store<'_> {
@@ -121,7 +119,7 @@ impl Store<'_> {
     fn seal(&self, hash: &str) -> io::Result<()> {
         let mut line = Vec::new();
         manifest::line(&mut line, Path::new(self.name), hash);
-        let (new, path) = (self.into.join(format!(".{}.part", manifest::NAME)), self.into.join(manifest::NAME));
+        let (new, path) = (self.into.join(manifest::DRAFT), self.into.join(manifest::NAME));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&line)?;
         file.sync_all()?;
@@ -167,7 +165,7 @@ impl Store<'_> {
                 return Err(StreamError::Broken { at: chunks.at(), what: CORRUPT.to_owned() });
             }
             self.compare(&whole)?;
-            Ok((Stored { whole, bytes_in: chunks.at(), bytes_out }, hash))
+            Ok((Stored { whole, lengths: Lengths { stored: bytes_out, data: chunks.at() } }, hash))
         })
     }
 

@@ -217,8 +217,8 @@ fn a_long_stream_comes_out_as_it_went_in() {
     for kind in Compression::ALL {
         let dir = tempfile::tempdir().unwrap();
         let put = stored(dir.path(), &stream, kind, 100_000).unwrap();
-        assert_eq!(put.bytes_out, fs::metadata(dir.path().join(name(kind))).unwrap().len());
-        assert!(kind == Compression::None || put.bytes_out < put.bytes_in);
+        assert_eq!(put.lengths.stored, fs::metadata(dir.path().join(name(kind))).unwrap().len());
+        assert!(kind == Compression::None || put.lengths.stored < put.lengths.data);
         extracted(dir.path(), &dir.path().join("tree"), kind, true).unwrap();
         assert!(fs::read(dir.path().join("tree/shop/long.ibd")).unwrap() == content, "{kind:?}");
     }
@@ -272,7 +272,7 @@ proptest! {
             let put = stored(dir.path(), &stream, kind, piece).unwrap();
             let into = dir.path().join("tree");
             prop_assert_eq!(extracted(dir.path(), &into, kind, true).unwrap().whole, put.whole);
-            prop_assert_eq!(put.bytes_in, stream.len() as u64);
+            prop_assert_eq!(put.lengths.data, stream.len() as u64);
             let found: BTreeMap<_, _> =
                 files.keys().map(|path| (path.clone(), fs::read(into.join(path)).unwrap())).collect();
             prop_assert_eq!(&found, &files);

@@ -1,4 +1,5 @@
-//! A reply: `{"code": 202, "status": "Accepted", "id": "<uuid>"}` or `{"code": <n>, "status": "<reason>"}`.
+//! A reply: `{"code": 202, "status": "Accepted", "id": "<uuid>"}` or `{"code": <n>, "status": "<reason>"}`; of what is answered when it is
+//! done, `{"code": 200, "status": "<what was done>"}`.
 //!
 //! The keys stand in that order and there are no others. The reason is in `status`, since that is the field the Python API
 //! shows to people.
@@ -19,7 +20,7 @@ const MAX_STATUS: usize = 600;
 pub struct Response {
     /// After HTTP's codes.
     pub code: u16,
-    /// "Accepted", or the reason of the refusal.
+    /// "Accepted", what was done, or the reason of the refusal.
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
@@ -31,20 +32,28 @@ impl Response {
         Self { code: 202, status: "Accepted".to_owned(), id: Some(id.to_string()) }
     }
 
+    /// It is done, and what came of it.
+    pub fn done(text: &str) -> Self {
+        Self { code: 200, status: bounded(text.to_owned()), id: None }
+    }
+
     /// The command does not run, and why.
     pub fn rejected(rejection: &Rejection) -> Self {
-        let mut status = rejection.to_string();
-        if let Some((cut, _)) = status.char_indices().nth(MAX_STATUS) {
-            status.truncate(cut);
-            status.push('…');
-        }
-        Self { code: rejection.code(), status, id: None }
+        Self { code: rejection.code(), status: bounded(rejection.to_string()), id: None }
     }
 
     /// The bytes on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
         json::python(self).into_bytes()
     }
+}
+
+fn bounded(mut status: String) -> String {
+    if let Some((cut, _)) = status.char_indices().nth(MAX_STATUS) {
+        status.truncate(cut);
+        status.push('…');
+    }
+    status
 }
 
 #[cfg(test)]
@@ -62,11 +71,14 @@ mod tests {
         );
         let reply = Response::rejected(&Rejection::InvalidCommand).to_bytes();
         assert_eq!(String::from_utf8(reply).unwrap(), r#"{"code": 400, "status": "Invalid command"}"#);
+        let reply = Response::done("removed 2 backups").to_bytes();
+        assert_eq!(String::from_utf8(reply).unwrap(), r#"{"code": 200, "status": "removed 2 backups"}"#);
     }
 
     #[test]
     fn the_longest_reason_fits_in_one_read_of_the_go_client() {
         let reply = Response::rejected(&Rejection::Broken("é".repeat(100_000))).to_bytes();
         assert!(reply.len() < MAX_REPLY, "{} bytes", reply.len());
+        assert!(Response::done(&"é".repeat(100_000)).to_bytes().len() < MAX_REPLY);
     }
 }

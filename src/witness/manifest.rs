@@ -2,7 +2,7 @@
 //!
 //! A prepare ends with status 0 on a tree in which a table's file is missing, and on one with a damaged page (seen with
 //! mariadb-backup 10.11.19). So a backup is sealed with a manifest when it is whole, and each private copy is held against
-//! it before a tool works on it. The manifest is what `sha256sum --check` reads, so an operator needs no daemon to use it:
+//! it before a tool works on it. The manifest comes last, when all else is on the disk. It is what `sha256sum --check` reads, so an operator needs no daemon to use it:
 //! `cd <backup_dir>/<id> && sha256sum --check --quiet dbcalm.sha256`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,18 +23,21 @@ use crate::model::at;
 /// The manifest's name in a backup's folder.
 pub const NAME: &str = "dbcalm.sha256";
 
+/// What it is called until all that it names is on the disk: so a backup whose manifest is complete is whole, whatever died meanwhile.
+pub(crate) const DRAFT: &str = ".dbcalm.sha256.part";
+
 /// Threads that read and hash at the most: the disk gives no more to a fifth.
 const MAX_THREADS: usize = 4;
 
 /// How much is read at once, in bytes: on the stack, which is given back when the thread ends.
 const PIECE: usize = 16 * 1024;
 
-/// Writes the manifest of the backup in `dir`; it is the caller's to sync. What was hashed before and has not changed since is not read
-/// again.
+/// Drafts the manifest of the backup in `dir`; it is the caller's to sync, and then to [`put`]. What was hashed before and has not changed
+/// since is not read again.
 ///
 /// # Errors
 /// The system's, or that it was broken off by `stop`.
-pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
+pub fn draft(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
     let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
     for (path, stamp) in stamped(dir)? {
         match hashed.of(&path, stamp) {
@@ -52,16 +55,16 @@ pub fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Resul
     for (path, hash) in known {
         line(&mut text, &path, &hash);
     }
-    let path = dir.join(NAME);
+    let path = dir.join(DRAFT);
     fs::write(&path, text).map_err(at(&path))
 }
 
-/// Adds to the manifest of a streamed backup, which has the stream's own line, those of the other files in `dir`; it is the caller's
-/// to sync.
+/// Drafts the manifest of a streamed backup: to the stream's own line, which is there, it adds those of the other files in `dir`. It is the
+/// caller's to sync, and then to [`put`].
 ///
 /// # Errors
 /// The system's; there is no manifest yet; or it was broken off by `stop`.
-pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
+pub fn draft_of_stream(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     let path = dir.join(NAME);
     let mut text = fs::read(&path).map_err(at(&path))?;
     let damaged = || io::Error::other(format!("the manifest '{}' of the stream is damaged", path.display()));
@@ -70,18 +73,55 @@ pub fn complete(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     for (path, hash) in hash_all(dir, &others, stop)? {
         line(&mut text, &path, &hash);
     }
+    let path = dir.join(DRAFT);
     fs::write(&path, text).map_err(at(&path))
+}
+
+/// Gives the draft in `dir`, and with it the backup, its manifest, to the disk.
+///
+/// # Errors
+/// The system's.
+pub fn put(dir: &Path) -> io::Result<()> {
+    let path = dir.join(NAME);
+    fs::rename(dir.join(DRAFT), &path).map_err(at(&path))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
+}
+
+/// Seals the backup in `dir` at once.
+#[cfg(test)]
+pub(crate) fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
+    draft(dir, hashed, stop)?;
+    put(dir)
+}
+
+/// What the manifest of the backup in `dir` has for the file of this name. None if it has nothing, or there is none.
+pub(crate) fn recorded_hash(dir: &Path, name: &Path) -> io::Result<Option<Hash>> {
+    Ok(all(dir)?.remove(name))
+}
+
+/// How many files are below `dir`, and how long they are together, in bytes.
+pub(crate) fn extent(dir: &Path) -> io::Result<(u64, u64)> {
+    let (mut count, mut size) = (0, 0);
+    for path in files(dir)? {
+        let whole = dir.join(path);
+        count += 1;
+        size += fs::symlink_metadata(&whole).map_err(at(&whole))?.len();
+    }
+    Ok((count, size))
 }
 
 /// The names in the manifest of the backup in `dir`; empty if it has none or it is damaged.
 pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    Ok(all(dir)?.into_keys().collect())
+}
+
+fn all(dir: &Path) -> io::Result<BTreeMap<PathBuf, Hash>> {
     let path = dir.join(NAME);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(why) => return Err(at(&path)(why)),
-    };
-    Ok(parse(&text).unwrap_or_default().into_keys().collect())
+    match fs::read(&path) {
+        Ok(text) => Ok(parse(&text).unwrap_or_default()),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(why) => Err(at(&path)(why)),
+    }
 }
 
 /// One line as `sha256sum` writes it; a name with a line break or a backslash in it is escaped, and the line marked.
@@ -152,7 +192,7 @@ pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
             let kind = entry.file_type().map_err(at(&entry.path()))?;
             if kind.is_dir() {
                 open.push(path);
-            } else if kind.is_file() && path.as_os_str() != OsStr::new(NAME) {
+            } else if kind.is_file() && ![NAME, DRAFT].map(OsStr::new).contains(&path.as_os_str()) {
                 found.push(path);
             }
         }
@@ -204,11 +244,11 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Hashed, NAME, complete, names, parse, write};
+    use super::{DRAFT, Hashed, NAME, draft_of_stream, extent, names, parse, put, recorded_hash, write};
 
     fn sealed() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -225,16 +265,27 @@ mod tests {
     fn a_manifest_of_a_stream_is_completed_without_reading_it_again() {
         let dir = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
-        assert!(complete(dir.path(), &stop).is_err(), "there is none yet");
+        assert!(draft_of_stream(dir.path(), &stop).is_err(), "there is none yet");
         let line = format!("{}  backup-a.xbstream\n", "0".repeat(64));
         fs::write(dir.path().join(NAME), &line).unwrap();
         fs::write(dir.path().join("backup-a.xbstream"), "of another hash").unwrap();
         fs::write(dir.path().join("abc"), "abc").unwrap();
-        complete(dir.path(), &stop).unwrap();
+        draft_of_stream(dir.path(), &stop).unwrap();
+        assert_eq!(
+            fs::read_to_string(dir.path().join(NAME)).unwrap(),
+            line,
+            "what it names may not be on the disk yet"
+        );
+        assert_eq!(recorded_hash(dir.path(), Path::new("abc")).unwrap(), None);
+        put(dir.path()).unwrap();
+        assert!(!dir.path().join(DRAFT).exists());
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         assert_eq!(text, format!("{line}ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n"));
         let listed = names(dir.path()).unwrap();
         assert_eq!(listed.into_iter().collect::<Vec<_>>(), [PathBuf::from("abc"), PathBuf::from("backup-a.xbstream")]);
+        let stored = recorded_hash(dir.path(), Path::new("backup-a.xbstream")).unwrap();
+        assert_eq!(stored, Some("0".repeat(64)));
+        assert_eq!(extent(dir.path()).unwrap(), (2, 18));
     }
 
     #[test]

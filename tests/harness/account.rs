@@ -11,9 +11,13 @@ use super::{TestEnv, daemon, wait_for, world};
 const LINES: usize = 40;
 
 impl TestEnv {
-    /// Says that a WARN or ERROR with this text is expected, and waits until it is there.
+    /// Says that a WARN or ERROR with this text is expected, and waits until it is there. Each time that a text is expected it has to be in one
+    /// line more: a job's end is logged after its row is written, so the line of a job before says nothing of this one.
     pub(crate) fn expect_log(&self, text: &str) {
-        wait_for(&format!("a line in the log with '{text}'"), || self.log().contains(text).then_some(()));
+        let before = self.claimed.borrow().iter().filter(|claim| *claim == text).count();
+        wait_for(&format!("line {} in the log with '{text}'", before + 1), || {
+            (self.log().lines().filter(|line| line.contains(text)).count() > before).then_some(())
+        });
         self.claimed.borrow_mut().push(text.to_owned());
     }
 

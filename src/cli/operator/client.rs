@@ -10,10 +10,13 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use crate::command::parse::{RECORDED_IDS, RESTORE_BACKUP};
-use crate::model::BackupId;
+use crate::model::{BackupId, Rejection};
 
 /// How long an answer is waited for: the daemon's own bound is below 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long it is waited for that something is done: the daemon's own bound is below that.
+const DONE_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Deserialize)]
 struct Reply {
@@ -24,20 +27,38 @@ struct Reply {
 
 /// Sends a command that the daemon has to accept; gives the id of its records.
 pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String, Failure> {
+    let reply = exchange(socket, command, args, ANSWER_WITHIN)?;
+    match (reply.code, reply.id) {
+        (202, Some(id)) => Ok(id),
+        (code, _) => Err(refused(code, &reply.status)),
+    }
+}
+
+/// Sends a command that is answered when it is done, and waits for that; gives what was done, in the daemon's words.
+#[expect(dead_code, reason = "its first subcommand comes next")]
+pub(super) fn order_done(socket: &Path, command: &str, args: &Value) -> Result<String, Failure> {
+    let reply = exchange(socket, command, args, DONE_WITHIN)?;
+    match reply.code {
+        200 => Ok(reply.status),
+        400 if reply.status == Rejection::InvalidCommand.to_string() => Err(Failure::because(
+            "the daemon takes no such command from this user",
+            "run this as root or as the daemon's user; a daemon of an earlier version knows none: systemctl restart dbcalm-db-cmd",
+        )),
+        code => Err(refused(code, &reply.status)),
+    }
+}
+
+fn exchange(socket: &Path, command: &str, args: &Value, within: Duration) -> Result<Reply, Failure> {
     let request = serde_json::json!({"cmd": command, "args": args}).to_string();
-    let said = ask(socket, &request).map_err(|why| unreachable(socket, &why))?;
-    let reply: Reply = serde_json::from_slice(&said).map_err(|why| {
+    let said = ask(socket, &request, within).map_err(|why| unreachable(socket, &why))?;
+    serde_json::from_slice(&said).map_err(|why| {
         let text = String::from_utf8_lossy(&said).chars().take(200).collect::<String>();
         Failure::because(
             format!("the program that answers at '{}' is not the command daemon: {why}: '{text}'", socket.display()),
             "name the daemon's socket with --socket",
         )
         .exit(Exit::Unreachable)
-    })?;
-    match (reply.code, reply.id) {
-        (202, Some(id)) => Ok(id),
-        (code, _) => Err(refused(code, &reply.status)),
-    }
+    })
 }
 
 /// Orders the restore of a chain, full backup first; gives the id of its records.
@@ -55,9 +76,9 @@ pub(super) fn answers(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
 
-fn ask(socket: &Path, request: &str) -> io::Result<Vec<u8>> {
+fn ask(socket: &Path, request: &str, within: Duration) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_read_timeout(Some(within))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     stream.write_all(request.as_bytes())?;
     let mut said = Vec::new();

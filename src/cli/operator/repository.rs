@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::{IN_THE_FUTURE, Output, age, or_dash, span, table};
 use crate::bucket::{Bucket, BucketError, Patience};
 use crate::config::{Config, Repository};
-use crate::model::Moment;
+use crate::model::{Amount, Moment};
 use crate::repository::card::{Card, Form, Kind};
 use crate::repository::catalog::{self, Listed};
 use crate::repository::note::Note;
@@ -24,6 +24,7 @@ struct Held<'a> {
     start_time: Option<&'a str>,
     uuid: Option<&'a str>,
     name: Option<&'a str>,
+    size: Option<u64>,
     recorded: bool,
     /// Whether its stream, or a directory of its id, is in `backup_dir` too.
     local: bool,
@@ -65,6 +66,7 @@ pub(super) fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
                 held.id.to_owned(),
                 held.kind.unwrap_or("-").to_owned(),
                 or_dash(age),
+                or_dash(held.size.map(|size| Amount(size).to_string())),
                 if held.recorded { "yes" } else { "no" }.to_owned(),
                 if held.local { "yes" } else { "no" }.to_owned(),
                 held.from_backup_id.unwrap_or_default().to_owned(),
@@ -72,7 +74,7 @@ pub(super) fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
             ]
         };
         let rows = held.iter().map(line).collect::<Vec<_>>();
-        table(&["BACKUP", "TYPE", "AGE", "RECORDED", "HERE", "FROM", ""], &[2], &rows)
+        table(&["BACKUP", "TYPE", "AGE", "SIZE", "RECORDED", "HERE", "FROM", ""], &[2, 3], &rows)
     });
     Ok(Exit::Done)
 }
@@ -96,7 +98,7 @@ fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> 
     let is_recorded = state.is_some_and(|(there, _)| there);
     let has_stream = card.is_some_and(|card| match &card.form {
         Form::Stream { name, .. } => folder.join(name).exists(),
-        Form::Directory => state.is_some_and(|(_, state)| state == State::Present),
+        Form::Directory { .. } => state.is_some_and(|(_, state)| state == State::Present),
     });
     let other = || {
         format!(
@@ -115,7 +117,11 @@ fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> 
         uuid: card.map(|card| card.uuid.as_str()),
         name: card.and_then(|card| match &card.form {
             Form::Stream { name, .. } => Some(name.as_str()),
-            Form::Directory => None,
+            Form::Directory { .. } => None,
+        }),
+        size: card.and_then(|card| match &card.form {
+            Form::Stream { stored_size, .. } => *stored_size,
+            Form::Directory { .. } => None,
         }),
         recorded: is_recorded && is_this,
         local: is_this && has_stream,

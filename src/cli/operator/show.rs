@@ -9,6 +9,7 @@ use super::output::{Output, age, facts, records, span, took};
 use super::request::Status;
 use crate::config::Config;
 use crate::model::{Amount, BackupId, Moment};
+use crate::repository::card::{Card, Form};
 use crate::repository::stored;
 
 /// Show a backup, its chain, and what depends on it; or a command
@@ -27,9 +28,34 @@ struct Whole<'a> {
     #[serde(flatten)]
     backup: Shown<'a>,
     path: Option<String>,
+    #[serde(flatten)]
+    card: Told<'a>,
     chain: Vec<&'a str>,
     chain_size: Option<u64>,
     needed_by: Vec<&'a str>,
+}
+
+/// What its `backup.json` adds.
+#[derive(Default, Serialize)]
+struct Told<'a> {
+    uuid: Option<&'a str>,
+    server_version: Option<&'a str>,
+    compression: Option<&'a str>,
+    data_size: Option<u64>,
+    sha256: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn by(card: &'a Card) -> Self {
+        let (compression, data_size, sha256) = match &card.form {
+            Form::Directory { data_size, .. } => (None, *data_size, None),
+            Form::Stream { compression, data_size, sha256, .. } => {
+                (Some(compression.as_str()), *data_size, sha256.as_deref())
+            }
+        };
+        let (uuid, version) = (Some(card.uuid.as_str()), Some(card.server.version.as_str()));
+        Self { uuid, server_version: version, compression, data_size, sha256 }
+    }
 }
 
 pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
@@ -50,7 +76,9 @@ pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Fai
     let now = Moment::now();
     let members = all.chains.chain(&row.id).unwrap_or_default();
     let problem = all.doubt(row, config).map(|why| why.to_string());
-    let place = BackupId::recorded(&row.id).ok().and_then(|id| stored::look(&config.backup_dir, &id).ok().flatten());
+    let id = BackupId::recorded(&row.id).ok();
+    let place = id.as_ref().and_then(|id| stored::look(&config.backup_dir, id).ok().flatten());
+    let card = id.and_then(|id| Card::read(&config.backup_dir.join(id.as_str())).ok().flatten());
     let whole = Whole {
         backup: Shown {
             size: all.size(row, config),
@@ -59,6 +87,7 @@ pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Fai
             ..all.shown(row, now)
         },
         path: place.map(|place| place.path().display().to_string()),
+        card: card.as_ref().map(Told::by).unwrap_or_default(),
         chain_size: members.iter().map(|member| all.size(member, config)).sum(),
         chain: members.iter().map(|member| member.id.as_str()).collect(),
         needed_by: all.chains.needed_by(&row.id).iter().map(|row| row.id.as_str()).collect(),
@@ -70,6 +99,10 @@ pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Fai
 fn verified_text(verified: &Verified<'_>, now: Moment) -> String {
     let what = std::iter::once(verified.text(now)).chain(verified.problems.iter().cloned());
     what.collect::<Vec<_>>().join(": ")
+}
+
+fn compressed(compression: Option<&str>) -> String {
+    compression.filter(|name| *name != "none").map(|name| format!(", compressed with {name}")).unwrap_or_default()
 }
 
 fn text(whole: &Whole<'_>, now: Moment) -> String {
@@ -88,6 +121,10 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ("state", Some(backup.state.as_str().to_owned())),
         ("verified", backup.verified.map(|verified| verified_text(&verified, now))),
         ("path", whole.path.clone()),
+        ("server", whole.card.server_version.map(str::to_owned)),
+        ("data", whole.card.data_size.map(|size| format!("{}{}", Amount(size), compressed(whole.card.compression)))),
+        ("sha256", whole.card.sha256.map(str::to_owned)),
+        ("uuid", whole.card.uuid.map(str::to_owned)),
         ("schedule", backup.schedule_id.map(|id| id.to_string())),
         ("command", backup.command_id.map(str::to_owned)),
         ("chain", Some(whole.chain.join(" → ") + &chain_size).filter(|_| !whole.chain.is_empty())),

@@ -101,8 +101,8 @@ pub(in crate::cli) fn store(args: &StoreArgs) -> ExitCode {
         };
         let (files, retried) = (stored.whole.files, bucket.as_ref().map(retried).unwrap_or_default());
         Ok::<_, StreamError>(format!(
-            "{what} '{}': {} bytes, of a stream of {} bytes with {files} files{retried}; {}",
-            args.name, stored.bytes_out, stored.bytes_in, stored.whole.footprint
+            "{what} '{}': {} with {files} files{retried}; {}",
+            args.name, stored.lengths, stored.whole.footprint
         ))
     })
 }

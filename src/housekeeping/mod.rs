@@ -1,0 +1,26 @@
+//! What the operator has done while he waits for the answer: no job with rows of its own, and nothing that a client of the APIs may ask for.
+//!
+//! In: a [`Housekeeping`] order. Out: what was done, in a line; or why nothing was, or not all. Each kind has a file of its own, and bounds
+//! its own time: the operator's command line waits longer than that.
+
+mod remove;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::Housekeeping;
+use crate::model::Rejection;
+use crate::world::World;
+
+/// Does what is wanted; `begun` is when the request was whole.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn run(wanted: &Housekeeping, world: &Arc<World>, begun: Instant) -> Result<String, Rejection> {
+    if world.shutdown.is_cancelled() {
+        return Err(Rejection::ShuttingDown);
+    }
+    match wanted {
+        Housekeeping::Remove(wanted) => remove::remove(wanted, world, begun).await,
+    }
+}
