@@ -33,7 +33,9 @@ fn keys(bucket: &Bucket) -> String {
         let parts = key.split('/').map(|part| if part.len() == 36 { "UUID" } else { part });
         parts.collect::<Vec<_>>().join("/")
     };
-    bucket.keys().keys().map(plain).collect::<Vec<_>>().join("\n")
+    // A uuid may come before and after any other key.
+    let sorted = bucket.keys().keys().map(plain).collect::<std::collections::BTreeSet<_>>();
+    sorted.into_iter().collect::<Vec<_>>().join("\n")
 }
 
 /// Takes a chain of two, with another content each.
@@ -58,7 +60,18 @@ fn a_backup_is_kept_here_and_in_the_bucket_and_restored_from_there_alone() {
     let bucket = Bucket::start();
     let env = start(&bucket, true);
     chain(&env);
-    assert_snapshot!(keys(&bucket), @"");
+    assert_snapshot!(keys(&bucket), @r"
+    db1/v1/full-1/UUID/backup-full-1.xbstream.zst
+    db1/v1/full-1/UUID/dbcalm.sha256
+    db1/v1/full-1/UUID/xtrabackup_checkpoints
+    db1/v1/full-1/UUID/xtrabackup_info
+    db1/v1/full-1/backup.json
+    db1/v1/inc-1/UUID/backup-inc-1.xbstream.zst
+    db1/v1/inc-1/UUID/dbcalm.sha256
+    db1/v1/inc-1/UUID/xtrabackup_checkpoints
+    db1/v1/inc-1/UUID/xtrabackup_info
+    db1/v1/inc-1/backup.json
+    ");
     for id in ["full-1", "inc-1"] {
         let card = format!("db1/v1/{id}/backup.json");
         assert_eq!(bucket.read(&card).unwrap(), fs::read(env.backup(id).join("backup.json")).unwrap());
@@ -79,11 +92,23 @@ fn a_backup_that_is_kept_in_the_bucket_alone_takes_no_room_here() {
     let bucket = Bucket::start();
     let env = start(&bucket, false);
     chain(&env);
-    assert_snapshot!(env.listing("backups"), @"");
+    assert_snapshot!(env.listing("backups"), @".sending/ full-1/ inc-1/");
     assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n");
     let held = json(&env, 0, "list --repository");
     assert_eq!(held["backups"].as_array().unwrap().len(), 2);
-    assert_snapshot!(stdout(&env, 0, "list --repository"), @"");
+    let rows = held["backups"].as_array().unwrap().iter().map(|held| {
+        format!(
+            "{} {} from {} recorded {} here {}",
+            held["id"], held["type"], held["from_backup_id"], held["recorded"], held["local"]
+        )
+    });
+    assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r#"
+        "full-1" "full" from null recorded true here false
+        "inc-1" "incremental" from "full-1" recorded true here false
+        "#);
+    assert!(held["backups"][1]["size"].as_u64().unwrap() > 100, "{held}");
+    let table = stdout(&env, 0, "list --repository");
+    assert!(table.starts_with("BACKUP  TYPE         AGE") && table.contains("inc-1   incremental"), "{table}");
 }
 
 #[test]
@@ -125,7 +150,13 @@ fn a_store_that_does_not_take_it_fails_a_backup_only_if_it_is_kept_nowhere_else(
     env.start_daemon();
     env.full("full-1");
     env.expect_log("backup failed");
-    assert_snapshot!(env.newest("error").lines().next().unwrap(), @"");
+    let said = env.newest("error");
+    assert!(
+        said.contains(
+            "store: beginning 'db1/v1/full-1/[ID]/backup-full-1.xbstream.zst': the store answered 403 AccessDenied"
+        ),
+        "{said}"
+    );
     assert_eq!(env.count("backup", "1"), 0);
 }
 
@@ -137,7 +168,8 @@ fn what_a_store_did_not_take_is_sent_as_soon_as_it_does() {
     env.start_daemon();
     env.full("full-1");
     env.expect_log("is not in the repository");
-    assert_snapshot!(env.newest("output").lines().next().unwrap(), @"");
+    env.expect_log("send: not done");
+    assert_snapshot!(env.newest("output").lines().next().unwrap(), @"warning: the backup is not in the repository: beginning 'db1/v1/full-1/[ID]/backup-full-1.xbstream.zst': the store answered 403 AccessDenied: Access Denied (the key has no right to this: docs/offsite.md lists the rights that it needs); it is whole here, and is sent as soon as that works");
     assert_eq!((env.count("backup", "1"), keys(&bucket)), (1, String::new()));
     bucket.login().write_credentials(&env.path("repository.credentials"));
     // What ends wakes it, a failure too.
@@ -159,7 +191,9 @@ fn an_id_that_another_host_has_taken_is_told_and_nothing_of_it_is_touched() {
     let second = start(&bucket, false);
     second.full("full-1");
     second.expect_log("backup failed");
-    assert_snapshot!(second.newest("error").lines().next().unwrap().replace(first.root().to_str().unwrap(), "~"), @"");
+    let said = second.newest("error");
+    let wanted = "the repository did not take the backup: the repository has another backup with id full-1: 'db1/v1/full-1/backup.json' was there before";
+    assert!(said.starts_with(wanted), "{said}");
     wait_for("what the second has sent to be gone", || (bucket.keys() == there).then_some(()));
     assert_eq!(restored(&first, &["full-1"]), "order 1\n");
 }
@@ -180,4 +214,103 @@ fn the_secret_is_in_no_row_no_log_and_no_argument() {
     for id in ["full-1", "inc-1"] {
         assert!(!fs::read_to_string(env.backup(id).join("repository.json")).unwrap().contains("AKIA"));
     }
+}
+
+#[test]
+fn what_is_in_the_bucket_is_verified_there() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, false);
+    chain(&env);
+    let said = stdout(&env, 0, "verify --all --quick");
+    assert!(said.contains("ok       inc-1  repository  metadata and presence checked"), "{said}");
+    let said = stdout(&env, 0, "verify inc-1");
+    assert!(said.contains("ok       inc-1  repository  ") && said.contains(" hashed in "), "{said}");
+    let (key, _) = bucket.keys().into_iter().find(|(key, _)| key.ends_with("backup-inc-1.xbstream.zst")).unwrap();
+    let whole = bucket.read(&key).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    bucket.write(&key, &flipped);
+    stdout(&env, 0, "verify inc-1 --quick");
+    let said = stdout(&env, 1, "verify inc-1");
+    assert!(said.contains("inc-1") && said.contains("DAMAGED"), "{said}");
+    bucket.write(&key, &whole[..whole.len() - 1]);
+    let said = stdout(&env, 1, "verify inc-1 --quick");
+    assert!(said.contains(&format!("has {} bytes, not {}", whole.len() - 1, whole.len())), "{said}");
+    bucket.write(&key, &whole);
+    let card = bucket.read("db1/v1/inc-1/backup.json").unwrap();
+    bucket.remove("db1/v1/inc-1/backup.json");
+    let said = stdout(&env, 1, "verify inc-1 --quick");
+    assert!(said.contains("without which there is no backup"), "{said}");
+    bucket.write("db1/v1/inc-1/backup.json", &card);
+    stdout(&env, 0, "verify inc-1");
+    drop(bucket);
+    let said = stdout(&env, 1, "verify inc-1 --quick");
+    assert!(said.contains("its stream was not looked at"), "{said}");
+    assert_eq!(
+        json(&env, 0, "list")["backups"][1]["verified"]["outcome"],
+        "ok",
+        "what could not be looked at is not kept"
+    );
+}
+
+#[test]
+fn a_copy_in_the_bucket_is_verified_beside_what_is_here() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, true);
+    env.full("full-1");
+    stdout(&env, 0, "verify full-1 --repository");
+    let (key, _) = bucket.keys().into_iter().find(|(key, _)| key.ends_with("backup-full-1.xbstream.zst")).unwrap();
+    bucket.write(&key, b"else");
+    stdout(&env, 0, "verify full-1");
+    stdout(&env, 1, "verify full-1 --repository");
+    assert_eq!(
+        json(&env, 0, "list")["backups"][0]["verified"]["outcome"],
+        "ok",
+        "a copy's damage is not that of what is here"
+    );
+}
+
+/// What `check` says of the repository.
+fn checked(env: &TestEnv) -> String {
+    let said = run(env, "check").stdout;
+    let of_it = said
+        .lines()
+        .skip_while(|line| !line.contains("repository"))
+        .take_while(|line| line.contains("repository") || line.contains("hint"));
+    let text = of_it.collect::<Vec<_>>().join("\n");
+    env.redact(&text)
+}
+
+#[test]
+fn a_repository_is_tried_before_it_is_needed() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, true);
+    assert_snapshot!(checked(&env), @r"
+    ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
+    ok       what is in the repository may not be removed by this key: whoever has it destroys nothing, and remove only says what it leaves
+    ");
+    bucket.keeper().write_credentials(&env.path("repository.credentials"));
+    assert_snapshot!(checked(&env), @r"
+    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 AccessDenied: Access Denied (the key has no right to this: docs/offsite.md lists the rights that it needs)
+             hint: backups stay here alone until this is mended: docs/offsite.md
+    ");
+    bucket.reader().write_credentials(&env.path("repository.credentials"));
+    assert_snapshot!(checked(&env), @r"
+    ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
+    ok       what is in the repository may be removed by this key, as remove needs it
+    ");
+    let stranger = Login { key: "AKIANOBODY".to_owned(), ..bucket.login().clone() };
+    stranger.write_credentials(&env.path("repository.credentials"));
+    assert_snapshot!(checked(&env), @r"
+    problem  the repository s3://dbcalm-backups/db1: repository_credentials_file '~/repository.credentials' cannot be read: No such file or directory (os error 2)
+             hint: mend the settings: docs/offsite.md
+    ");
+    fs::remove_file(env.path("repository.credentials")).unwrap();
+    assert_snapshot!(checked(&env), @r"
+    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 NotSignedUp: Your account is not signed up (the key has no right to this: docs/offsite.md lists the rights that it needs)
+             hint: backups stay here alone until this is mended: docs/offsite.md
+    ");
+    bucket.login().write_credentials(&env.path("repository.credentials"));
+    drop(bucket);
+    assert!(checked(&env).contains("the store cannot be reached"), "{}", checked(&env));
 }

@@ -160,11 +160,11 @@ impl Bucket {
     /// The store's; [`Class::Taken`] if the key has another object.
     pub fn put_new(&self, key: &str, bytes: &[u8]) -> Result<(), BucketError> {
         match self.write(key, bytes, PutMode::Create) {
-            Err(why) if why.class == Class::Taken => match self.read(key, bytes.len() as u64 + 1) {
-                Ok(Some(there)) if there == bytes => Ok(()),
-                Ok(_) => Err(why),
-                Err(unread) => Err(unread),
-            },
+            Err(why) if why.class == Class::Taken => {
+                let is_as_long = self.look(key)?.is_some_and(|there| there.size == bytes.len() as u64);
+                let is_ours = is_as_long && self.read(key, bytes.len() as u64)?.is_some_and(|there| there == bytes);
+                if is_ours { Ok(()) } else { Err(why) }
+            }
             done => done,
         }
     }

@@ -30,7 +30,7 @@ pub const NAME: &str = "backup.json";
 pub const FORMAT: u32 = 1;
 
 /// A card is smaller than this, in bytes.
-pub(super) const MAX_SIZE: u64 = 1024 * 1024;
+pub(crate) const MAX_SIZE: u64 = 1024 * 1024;
 
 /// Why a card is not believed.
 #[derive(Debug, Error)]

@@ -5,6 +5,7 @@
 
 pub mod glance;
 pub mod kept;
+mod remote;
 pub mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copying::source::{Source, Tree};
 use crate::copying::{CopyError, widow};
 use crate::disk::workers;
-use crate::model::{BackupId, Flavour, Lsn, Stored, Stream, at};
+use crate::model::{BackupId, Flavour, Lsn, Remote, Stored, Stream, at};
 use crate::repository::card::{Card, CardError};
 use crate::repository::stored;
 use crate::stream::{Extract, StreamError};
@@ -48,6 +49,10 @@ pub struct Verifier<'a> {
     pub flavour: Flavour,
     /// How closely.
     pub depth: Depth,
+    /// The repository of the settings. None if there is none.
+    pub repository: Option<&'a Remote>,
+    /// Whether a stream that is here and in the repository is looked at there.
+    pub copies: bool,
     /// How many threads read.
     pub threads: usize,
     /// Where the bytes are counted that were read, for whoever watches.
@@ -63,6 +68,8 @@ pub struct Found {
     pub is_sealed: bool,
     /// The name of its stream, where only what lies beside it is here: it was forwarded, or is lost.
     pub without: Option<String>,
+    /// Why the repository that has its stream could not be asked. None if it was, or has none.
+    pub unasked: Option<String>,
     /// The id that it was taken as, by its own metadata.
     pub taken_as: Option<String>,
     /// What it says of itself. None if it says nothing.
@@ -96,11 +103,27 @@ impl Verifier<'_> {
     pub fn look(&self, id: &BackupId, is_incremental: bool, from: Option<Lsn>) -> io::Result<Option<Found>> {
         let wanted = Wanted { is_incremental, from: if is_incremental { from } else { Some(0) } };
         let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
+        let copy = match &stored {
+            Stored::Stream(stream) if self.copies => self.copy_of(id, stream),
+            Stored::Directory(_) | Stored::Stream(_) | Stored::Remote(..) | Stored::Forwarded(_) => None,
+        };
+        let stored = copy.unwrap_or(stored);
         let mut found = Found::default();
         match &stored {
             Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
-            Stored::Stream(stream) => self.stream(stream, wanted, &mut found)?,
-            Stored::Remote(stream, _) | Stored::Forwarded(stream) => {
+            Stored::Stream(stream) => {
+                let open = || {
+                    let file = match File::open(&stream.path) {
+                        Err(why) if is_denied(&why) => return Err(at(&stream.path)(why)),
+                        opened => opened.map_err(|why| StreamError::Read(at(&stream.path)(why))),
+                    };
+                    let length = file.as_ref().map_or(0, |file| file.metadata().map_or(0, |file| file.len()));
+                    Ok((file, length))
+                };
+                self.stream(stream, wanted, &mut found, (self.depth > Depth::Quick).then_some(open))?;
+            }
+            Stored::Remote(stream, there) => self.remote(id, stream, there, wanted, &mut found)?,
+            Stored::Forwarded(stream) => {
                 found.without = Some(stream.name.clone());
                 let folder = stream.path.parent().unwrap_or(self.backup_dir);
                 self.folder(folder, Some(&stream.name), wanted, &mut found)?;
@@ -204,7 +227,14 @@ impl Verifier<'_> {
     }
 
     /// A stream, and what lies beside it.
-    fn stream(&self, stream: &Stream, wanted: Wanted, found: &mut Found) -> io::Result<()> {
+    /// `open` gives its bytes and how many they are; None if they are not read.
+    fn stream<R: Read + Send>(
+        &self,
+        stream: &Stream,
+        wanted: Wanted,
+        found: &mut Found,
+        open: Option<impl FnOnce() -> io::Result<(Result<R, StreamError>, u64)>>,
+    ) -> io::Result<()> {
         let beside = match stream.manifest.as_deref().and_then(Path::parent) {
             Some(folder) => {
                 self.folder(folder, Some(&stream.name), wanted, found)?;
@@ -212,16 +242,10 @@ impl Verifier<'_> {
             }
             None => None,
         };
-        if self.depth == Depth::Quick {
-            return Ok(());
-        }
-        let file = match File::open(&stream.path) {
-            Err(why) if is_denied(&why) => return Err(at(&stream.path)(why)),
-            opened => opened.map_err(|why| StreamError::Read(at(&stream.path)(why))),
-        };
+        let Some(open) = open else { return Ok(()) };
+        let (file, length) = open()?;
         let extract =
             Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
-        let length = file.as_ref().map_or(0, |file| file.metadata().map_or(0, |file| file.len()));
         match file.and_then(|file| extract.run(self.counted(file))) {
             Err(why) => found.problem(crate::model::causes(&why)),
             Ok(extracted) => {

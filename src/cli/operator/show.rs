@@ -10,6 +10,7 @@ use super::request::Status;
 use crate::config::Config;
 use crate::model::{Amount, BackupId, Moment};
 use crate::repository::card::{Card, Form};
+use crate::repository::note::Note;
 use crate::repository::stored;
 
 /// Show a backup, its chain, and what depends on it; or a command
@@ -28,6 +29,8 @@ struct Whole<'a> {
     #[serde(flatten)]
     backup: Shown<'a>,
     path: Option<String>,
+    /// Where in a repository it is whole, and since when. None if it is in none.
+    repository: Option<InRepository>,
     #[serde(flatten)]
     card: Told<'a>,
     chain: Vec<&'a str>,
@@ -58,6 +61,20 @@ impl<'a> Told<'a> {
     }
 }
 
+#[derive(Serialize)]
+struct InRepository {
+    address: String,
+    key: String,
+    since: String,
+}
+
+/// What was noted when it was sent.
+fn sent(id: &BackupId, config: &Config) -> Option<InRepository> {
+    let note = Note::read(&config.backup_dir.join(id.as_str()))?;
+    let key = note.repository.file(id, &note.uuid, "");
+    Some(InRepository { address: note.repository.to_string(), key, since: note.sent })
+}
+
 pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Failure> {
     let reader = records(config)?;
     let all = Backups::of(&reader, config, true)?;
@@ -86,6 +103,7 @@ pub(in crate::cli) fn show(args: &ShowArgs, config: &Config) -> Result<Exit, Fai
             problem: problem.as_deref(),
             ..all.shown(row, now)
         },
+        repository: BackupId::recorded(&row.id).ok().and_then(|id| sent(&id, config)),
         path: place.map(|place| place.path().display().to_string()),
         card: card.as_ref().map(Told::by).unwrap_or_default(),
         chain_size: members.iter().map(|member| all.size(member, config)).sum(),
@@ -121,6 +139,10 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ("state", Some(backup.state.as_str().to_owned())),
         ("verified", backup.verified.map(|verified| verified_text(&verified, now))),
         ("path", whole.path.clone()),
+        (
+            "repository",
+            whole.repository.as_ref().map(|there| format!("{}, whole since {} UTC", there.address, there.since)),
+        ),
         ("server", whole.card.server_version.map(str::to_owned)),
         ("data", whole.card.data_size.map(|size| format!("{}{}", Amount(size), compressed(whole.card.compression)))),
         ("sha256", whole.card.sha256.map(str::to_owned)),

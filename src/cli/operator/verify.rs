@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::backups::Backups;
+use super::backups::{Backups, State};
 use super::exit::{Exit, Failure};
 use super::output::{Output, seconds};
 use super::print_error;
@@ -50,8 +50,11 @@ pub(in crate::cli) struct VerifyArgs {
     #[arg(long)]
     quick: bool,
     /// Restore to a folder and have a server check its tables
-    #[arg(long, conflicts_with_all = ["quick", "all"])]
+    #[arg(long, conflicts_with_all = ["quick", "all", "repository"])]
     restore: bool,
+    /// Of what is here and in the repository, look at the copy there
+    #[arg(long)]
+    repository: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -64,6 +67,8 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
         backup_dir: &config.backup_dir,
         flavour: config.flavour,
         depth: if args.quick { Depth::Quick } else { Depth::Content },
+        repository: config.repository.as_ref().map(|repository| &repository.remote),
+        copies: args.repository,
         threads: usize::from(config.parallel),
         count: None,
     };
@@ -84,7 +89,8 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
             // Whoever reads it may have read enough; the exit status says the rest.
             let _closed = io::stdout().write_all(line(&report).as_bytes());
         }
-        if report.outcome != Outcome::Unchecked {
+        // What is found of a copy says nothing of what is here.
+        if report.outcome != Outcome::Unchecked && !(args.repository && all.state(&row.id) == State::Stream) {
             results.insert(row.id.clone(), result(row, &report));
         }
         reports.insert(row.id.as_str(), report);
@@ -168,9 +174,11 @@ fn one<'a>(
             Ok(_) => Broken::Loop(row.id.clone()).to_string(),
         }),
     });
+    warnings.extend(found.unasked.iter().map(|why| format!("its stream was not looked at: {why}")));
     let outcome = match (&broken, found.problems.is_empty(), found.without.is_some()) {
         (_, false, _) => Outcome::Damaged,
         (Some(_), true, _) => Outcome::Broken,
+        (None, true, _) if found.unasked.is_some() => Outcome::Unchecked,
         (None, true, true) => Outcome::Elsewhere,
         (None, true, false) => Outcome::Ok,
     };

@@ -144,6 +144,17 @@ mod tests {
         let mut told = cases.map(|text| said(text)).to_vec();
         let directory = Config::parse("db_type: mariadb\nbackup_dir: /b\nrepository: s3://backups\n").unwrap_err();
         told.push(format!("{}; {}", directory.text, directory.hint));
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r"
+        line 4: repository does not begin with s3://; write 'repository: s3://bucket/prefix'
+        line 4: repository_region needs repository; write 'repository: s3://bucket/prefix' too, or remove 'repository_region'
+        line 4: keep_local needs repository; write 'repository: s3://bucket/prefix' too, or remove 'keep_local'
+        line 5: repository_enpoint is not known; write one of repository, repository_endpoint, repository_region, repository_path_style, repository_ca, repository_credentials_file, keep_local
+        line 4: repository and forward are both set; leave one of them: each keeps the stream elsewhere
+        line 5: repository_endpoint is not https:// and a host, and maybe a port; write 'repository_endpoint: https://s3.example.com'; the bucket stands in repository alone
+        line 5: repository_endpoint is not https:// and a host, and maybe a port; write 'repository_endpoint: https://s3.example.com'; the bucket stands in repository alone
+        line 5: repository_region is not the name of a region; write 'repository_region: eu-central-1'
+        line 5: repository_credentials_file 'credentials' is not an absolute path; write 'repository_credentials_file: /etc/dbcalm/repository.credentials' or another path that begins with /
+        repository needs stream: true; write 'stream: true' too, or remove 'repository': a directory is not sent
+        ");
     }
 }
