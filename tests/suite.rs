@@ -39,6 +39,7 @@ mod paths;
 mod places;
 mod power_cut;
 mod progress;
+mod proxies;
 mod pythons;
 mod reach;
 mod readers;

@@ -44,6 +44,12 @@ impl Login {
         file.write_all(text.as_bytes()).unwrap();
     }
 
+    /// The same bucket for another one of [`KEYS`].
+    pub(super) fn of(&self, who: usize) -> Self {
+        let (_, key, secret) = KEYS[who];
+        Self { key: key.to_owned(), secret: secret.to_owned(), ..self.clone() }
+    }
+
     /// The same bucket by another address: that of a proxy before it.
     pub(crate) fn by(&self, endpoint: &str) -> Self {
         Self { endpoint: endpoint.to_owned(), ..self.clone() }
@@ -70,24 +76,27 @@ pub(crate) struct Bucket {
 /// The name of the bucket.
 const NAME: &str = "dbcalm-backups";
 
-/// Who may ask: access key, secret, rights.
-const KEYS: [(&str, &str, Rights); 3] = [
-    ("AKIAOFTHETESTOWNER00", "s3cret/of+the/test+owner/0000000000000000", Rights::All),
-    ("AKIAOFTHETESTKEEPER0", "s3cret/of+the/test+keeper/000000000000000", Rights::NoDelete),
-    ("AKIAOFTHETESTREADER0", "s3cret/of+the/test+reader/000000000000000", Rights::ReadOnly),
+/// Who may ask: name, access key, secret.
+pub(super) const KEYS: [(&str, &str, &str); 3] = [
+    ("owner", "AKIAOFTHETESTOWNER00", "s3cret/of+the/test+owner/0000000000000000"),
+    ("keeper", "AKIAOFTHETESTKEEPER0", "s3cret/of+the/test+keeper/000000000000000"),
+    ("reader", "AKIAOFTHETESTREADER0", "s3cret/of+the/test+reader/000000000000000"),
 ];
+
+/// What each of them may do.
+const RIGHTS: [Rights; 3] = [Rights::All, Rights::NoDelete, Rights::ReadOnly];
 
 impl Bucket {
     /// Starts a store with an empty bucket. It answers when this returns.
     pub(crate) fn start() -> Self {
         let shelf = Arc::new(Shelf::default());
         let mut auth = SimpleAuth::new();
-        for (key, secret, _) in KEYS {
+        for (_, key, secret) in KEYS {
             auth.register(key.to_owned(), secret.into());
         }
         let mut service = S3ServiceBuilder::new(service::Service::new(NAME, Arc::clone(&shelf)));
         service.set_auth(auth);
-        service.set_access(service::Access::new(KEYS.map(|(key, _, rights)| (key, rights))));
+        service.set_access(service::Access::new(KEYS.map(|(_, key, _)| key).into_iter().zip(RIGHTS)));
         let service = service.build();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -105,12 +114,12 @@ impl Bucket {
 
     /// The login of somebody who may write, read, list and abort uploads, and not delete.
     pub(crate) fn keeper(&self) -> Login {
-        Login { key: KEYS[1].0.to_owned(), secret: KEYS[1].1.to_owned(), ..self.login.clone() }
+        self.login.of(1)
     }
 
     /// The login of somebody who may read and list, and nothing else.
     pub(crate) fn reader(&self) -> Login {
-        Login { key: KEYS[2].0.to_owned(), secret: KEYS[2].1.to_owned(), ..self.login.clone() }
+        self.login.of(2)
     }
 
     /// Every key, with the length of its object in bytes.
@@ -171,8 +180,8 @@ fn login(address: SocketAddr) -> Login {
         endpoint: format!("http://{address}"),
         region: "us-east-1".to_owned(),
         bucket: NAME.to_owned(),
-        key: KEYS[0].0.to_owned(),
-        secret: KEYS[0].1.to_owned(),
+        key: KEYS[0].1.to_owned(),
+        secret: KEYS[0].2.to_owned(),
     }
 }
 

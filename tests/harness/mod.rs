@@ -5,11 +5,13 @@
 #![allow(dead_code, reason = "each topic uses another part")]
 
 mod account;
+pub(crate) mod boto;
 pub(crate) mod bucket;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod device;
 pub(crate) mod mariadb;
+pub(crate) mod proxy;
 mod records;
 pub(crate) mod small_disk;
 pub(crate) mod stand;
