@@ -3,6 +3,7 @@
 //! In: a [`Housekeeping`] order. Out: what was done, in a line; or why nothing was, or not all. Each kind has a file of its own, and bounds
 //! its own time: the operator's command line waits longer than that.
 
+pub(crate) mod leftover;
 mod remove;
 
 use std::sync::Arc;
