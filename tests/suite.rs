@@ -44,6 +44,7 @@ mod readers;
 mod recorder;
 mod reflinks;
 mod relay;
+mod removing;
 mod replica;
 mod restore;
 mod scenarios;

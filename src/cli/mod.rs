@@ -31,7 +31,7 @@ struct Cli {
     #[arg(long, env = "DBCALM_CONFIG", hide_env = true, default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
     config: PathBuf,
 
-    /// The daemon's socket
+    /// Daemon's socket
     #[arg(long, env = "DBCALM_SOCKET", hide_env = true, default_value = DEFAULT_SOCKET, global = true, value_name = "PATH")]
     socket: PathBuf,
 

@@ -77,17 +77,12 @@ pub(super) async fn remove(wanted: &Remove, world: &Arc<World>, begun: Instant) 
     // Before the records are looked at: whoever begins to read one of them after that is refused, and whoever has begun is found here.
     let claim = world.claims.claim_ids(&ids, Purpose::Removal, until).await.map_err(in_use)?;
     let doomed = look(ids, world, &config, until).await?;
-    let stop = world.shutdown.clone();
     let work = go(doomed, claim, Arc::clone(world), config);
     let working = world.tasks.spawn(work.instrument(info_span!("removal", first = %wanted.first)));
-    tokio::select! {
-        biased;
-        done = timeout_at((begun + DONE_WITHIN).into(), working) => match done {
-            Ok(Ok(done)) => done,
-            Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
-            Err(_late) => Ok("the removal goes on: list shows what is left".to_owned()),
-        },
-        () = stop.cancelled() => Err(Rejection::ShuttingDown),
+    match timeout_at((begun + DONE_WITHIN).into(), working).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(why)) => Err(Rejection::Broken(format!("an internal error: {why}"))),
+        Err(_late) => Ok("the removal goes on: list shows what is left".to_owned()),
     }
 }
 

@@ -163,8 +163,8 @@ proptest! {
         }
         for verdict in verdicts.iter().filter(|verdict| verdict.fate == Fate::Goes) {
             prop_assert!(verdict.members.iter().all(|row| !in_use.contains(&row.id)));
-            prop_assert!(verdict.members.iter().any(|row| restorable(row)), "what is broken goes by its id");
-            let limit = days.map(i64::from).unwrap_or(0);
+            prop_assert!(verdict.members.iter().any(restorable), "what is broken goes by its id");
+            let limit = days.map_or(0, i64::from);
             let day = |row: &BackupRow| row.start_time.as_deref().unwrap()[8..10].parse::<i64>().unwrap();
             prop_assert!(verdict.members.iter().all(|row| 30 - day(row) >= limit), "young");
         }

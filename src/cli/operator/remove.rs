@@ -26,7 +26,7 @@ const NAMED: usize = 5;
 /// Remove backups, by their ids or by a rule
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "By rule a chain goes or stays as a whole. With both options it stays if either\nkeeps it. The chain with the newest backup that can be restored always stays,\nand so do chains that cannot be restored: remove those by id.\n\nExamples:\n  dbcalm-db-cmd remove 2026-11-22-08-46-51 --chain\n  dbcalm-db-cmd remove --keep-full 2 --keep-days 14 --dry-run"
+    after_help = "By rule whole chains go or stay. The newest that can be restored always stays.\n\nExamples:\n  dbcalm-db-cmd remove 2026-11-22-08-46-51 --chain\n  dbcalm-db-cmd remove --keep-full 2 --keep-days 14 --dry-run"
 )]
 pub(in crate::cli) struct RemoveArgs {
     /// Ids of backups
