@@ -46,6 +46,7 @@ mod readers;
 mod recorder;
 mod reflinks;
 mod relay;
+mod removing;
 mod replica;
 mod repository;
 mod restore;

@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::{Exit, Failure};
 
 use crate::config::{self, Config};
-use operator::{backup, check, list, logs, restore, show, status, verify};
+use operator::{backup, check, list, logs, remove, restore, show, status, verify};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -31,7 +31,7 @@ struct Cli {
     #[arg(long, env = "DBCALM_CONFIG", hide_env = true, default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
     config: PathBuf,
 
-    /// The daemon's socket
+    /// Daemon's socket
     #[arg(long, env = "DBCALM_SOCKET", hide_env = true, default_value = DEFAULT_SOCKET, global = true, value_name = "PATH")]
     socket: PathBuf,
 
@@ -54,6 +54,7 @@ enum Subcommands {
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Verify(verify::VerifyArgs),
+    Remove(remove::RemoveArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
     Store(steps::StoreArgs),
@@ -98,6 +99,7 @@ pub fn run() -> ExitCode {
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
         Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
+        Subcommands::Remove(args) => config().and_then(|config| remove::remove(&args, &config, socket)),
         Subcommands::Store(args) => return steps::store(&args),
         Subcommands::Extract(args) => return steps::extract(&args),
         Subcommands::Copy(args) => return steps::copy(&args),

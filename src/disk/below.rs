@@ -4,6 +4,8 @@
 //! is reached name by name, from a descriptor on, and what is removed is what that descriptor leads to. The backup directory itself
 //! may be a symlink: that one is the operator's.
 
+pub mod tree;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -13,9 +15,15 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
+use tokio_util::sync::CancellationToken;
 
 /// What the name of something that is being removed ends in; no backup's id begins with `.`.
 const GONE: &str = ".gone";
+
+/// The name of what was called `name` and is being taken away: the next start does the rest.
+pub fn gone(name: &str) -> String {
+    format!(".{name}{GONE}")
+}
 
 /// What the name of a link to a table's `DATA DIRECTORY` ends in: a file with the path of the live server's file.
 const LINK: &str = "isl";
@@ -90,12 +98,12 @@ impl Place {
         Path::new("/proc/self/fd").join(self.0.as_raw_fd().to_string()).join(name)
     }
 
-    /// The names of the directories in it.
-    fn directories(&self) -> io::Result<Vec<OsString>> {
+    /// The names of what is of such a kind in it.
+    fn entries(&self, is_wanted: impl Fn(fs::FileType) -> bool) -> io::Result<Vec<OsString>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path(OsStr::new(".")))? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            if is_wanted(entry.file_type()?) {
                 found.push(entry.file_name());
             }
         }
@@ -104,14 +112,11 @@ impl Place {
 
     /// Removes a directory and all in it. It is renamed first: half a removed backup is never taken for a backup.
     fn remove(&self, name: &OsStr) -> io::Result<()> {
-        let gone = OsString::from(format!(".{}{GONE}", name.to_string_lossy()));
-        if self.look(&gone)?.is_some_and(|earlier| is_dir(&earlier)) {
-            fs::remove_dir_all(self.path(&gone))?;
-        }
+        let gone = OsString::from(gone(&name.to_string_lossy()));
+        let never = CancellationToken::new();
+        self.erase_all(&gone, &never)?;
         renameat(&self.0, name, &self.0, &gone)?;
-        // It follows no symlink either (std's documentation).
-        fs::remove_dir_all(self.path(&gone))?;
-        self.sync()
+        self.erase_all(&gone, &never)
     }
 
     /// Removes what leads a server out of here.
@@ -209,9 +214,18 @@ pub fn remove(root: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what an interrupted [`remove`] left in `relative`; gives how much there was.
+/// Removes what an interrupted removal left in `relative`, directories and files; gives how much there was.
 pub fn sweep_gone(root: &Path, relative: &Path) -> io::Result<usize> {
-    sweep(root, relative, &|name| name.starts_with('.') && name.ends_with(GONE))
+    let is_gone = |name: &str| name.starts_with('.') && name.ends_with(GONE);
+    let Some(place) = swept(root, relative)? else { return Ok(0) };
+    let mut count = 0;
+    for name in place.entries(|kind| kind.is_dir() || kind.is_file())? {
+        if name.to_str().is_some_and(is_gone) {
+            place.erase_all(&name, &CancellationToken::new())?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Removes the directories in `relative` whose names are so; gives how many there were. A place that somebody else has made, or that
@@ -228,23 +242,29 @@ pub fn sweep_empty(root: &Path, relative: &Path, is_to_go: &dyn Fn(&str) -> bool
     })
 }
 
-fn each(
-    root: &Path,
-    relative: &Path,
-    is_to_go: &dyn Fn(&str) -> bool,
-    remove: &dyn Fn(&Place, &OsStr) -> io::Result<()>,
-) -> io::Result<usize> {
+/// A place that may be swept. None if it is not there.
+fn swept(root: &Path, relative: &Path) -> io::Result<Option<Place>> {
     let place = match Place::open(root, relative) {
         Ok(place) => place,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(why) => return Err(why),
     };
     let owner = fstat(&place.0)?.st_uid;
     if relative != Path::new("") && owner != geteuid().as_raw() && owner != 0 {
         return Err(io::Error::other(format!("it belongs to another user ({owner})")));
     }
+    Ok(Some(place))
+}
+
+fn each(
+    root: &Path,
+    relative: &Path,
+    is_to_go: &dyn Fn(&str) -> bool,
+    remove: &dyn Fn(&Place, &OsStr) -> io::Result<()>,
+) -> io::Result<usize> {
+    let Some(place) = swept(root, relative)? else { return Ok(0) };
     let mut count = 0;
-    for name in place.directories()? {
+    for name in place.entries(|kind| kind.is_dir())? {
         if name.to_str().is_some_and(is_to_go) {
             remove(&place, &name)?;
             count += usize::from(place.look(&name)?.is_none());
@@ -337,7 +357,9 @@ mod tests {
         for name in [".full-1.gone", "full-2", ".hidden"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        assert_eq!(sweep_gone(dir.path(), Path::new("")).unwrap(), 1);
+        fs::write(dir.path().join(".full-1.gone/data"), "x").unwrap();
+        fs::write(dir.path().join(".backup-full-0.xbstream.gone"), "x").unwrap();
+        assert_eq!(sweep_gone(dir.path(), Path::new("")).unwrap(), 2);
         assert_eq!(sweep_gone(dir.path(), Path::new("none")).unwrap(), 0);
         assert_eq!(names(dir.path()), [".hidden", "full-2"]);
     }

@@ -23,6 +23,7 @@ use crate::model::{Api, Moment};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
+use reader::BackupRow;
 pub use reader_of::ReaderOf;
 pub use rows::{Known, Success};
 use rusqlite::types::ValueRef;
@@ -94,6 +95,17 @@ impl Records {
     /// The backup of this id and, each in turn, what it was taken from, as far as that is recorded; nothing, if it is not.
     pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, RecordsError> {
         self.worker.call(Patience::Until(until), move |connection| chain::upwards(connection, &id)).await
+    }
+
+    /// All backups, in the order in which they were recorded, with their ids, bases, times and places alone.
+    pub async fn backups(&self, until: Instant) -> Result<Vec<BackupRow>, RecordsError> {
+        self.worker.call(Patience::Until(until), |connection| rows::all(connection)).await
+    }
+
+    /// Forgets the backup `id` that is in this place. What has happened to its files is not undone: without `until` it is tried until it is done.
+    pub async fn remove_backup(&self, id: String, place: i64, until: Option<Instant>) -> Result<(), RecordsError> {
+        let patience = until.map_or(Patience::Lasting, Patience::Until);
+        self.worker.call(patience, move |connection| rows::remove(connection, &id, place)).await
     }
 
     /// Records that a request's first command is about to run; gives its row.

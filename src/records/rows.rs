@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
+use super::reader::BackupRow;
 use super::{IS_FULL, base, chain, reader_of, schema, text, time};
 use crate::model::{Api, BackupId, Moment, Target};
 
@@ -52,6 +53,28 @@ pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> 
         .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
         .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: time(row, 1)?, place: row.get(2)? }))
         .optional()
+}
+
+/// All backups, in the order in which they were recorded: the id, what each was taken from, when it was begun, its place.
+pub(super) fn all(connection: &Connection) -> Result<Vec<BackupRow>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, from_backup_id, start_time, rowid FROM backup ORDER BY rowid")?;
+    let rows = statement.query_map([], |row| {
+        Ok(BackupRow {
+            id: text(row, 0)?.unwrap_or_default(),
+            from: base(row, 1)?,
+            start_time: time(row, 2)?,
+            place: row.get(3)?,
+            ..BackupRow::default()
+        })
+    })?;
+    rows.collect()
+}
+
+/// Forgets the backup that has this id in this place; another one that has the id now stays. What was done with it stays too: the foreign
+/// keys of the Go API's tables, which would take that along, do not count on this connection.
+pub(super) fn remove(connection: &Connection, id: &str, place: i64) -> Result<()> {
+    connection.execute("DELETE FROM backup WHERE id = ?1 AND rowid = ?2", params![id, place]).map(|_count| ())
 }
 
 /// The chain of the last restore to the database whose command came after that of the backup `id`.

@@ -9,6 +9,7 @@ pub mod history;
 pub mod journal;
 pub mod note;
 pub mod sending;
+pub mod hold;
 pub mod stored;
 
 use crate::server::Server;

@@ -35,7 +35,6 @@ pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String
 }
 
 /// Sends a command that is answered when it is done, and waits for that; gives what was done, in the daemon's words.
-#[expect(dead_code, reason = "its first subcommand comes next")]
 pub(super) fn order_done(socket: &Path, command: &str, args: &Value) -> Result<String, Failure> {
     let reply = exchange(socket, command, args, DONE_WITHIN)?;
     match reply.code {
@@ -50,7 +49,16 @@ pub(super) fn order_done(socket: &Path, command: &str, args: &Value) -> Result<S
 
 fn exchange(socket: &Path, command: &str, args: &Value, within: Duration) -> Result<Reply, Failure> {
     let request = serde_json::json!({"cmd": command, "args": args}).to_string();
-    let said = ask(socket, &request, within).map_err(|why| unreachable(socket, &why))?;
+    let said = ask(socket, &request, within).map_err(|why| {
+        if !matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+            return unreachable(socket, &why);
+        }
+        Failure::because(
+            format!("the daemon at '{}' has not answered in {} s", socket.display(), within.as_secs()),
+            "it may be at work all the same: journalctl -u dbcalm-db-cmd shows at what",
+        )
+        .exit(Exit::Unreachable)
+    })?;
     serde_json::from_slice(&said).map_err(|why| {
         let text = String::from_utf8_lossy(&said).chars().take(200).collect::<String>();
         Failure::because(
@@ -112,7 +120,9 @@ fn refused(code: u16, status: &str) -> Failure {
             "dbcalm-db-cmd backup full; without --from, the base is the newest backup that can be one"
         }
         404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
+        409 if status.contains("is needed by") => "with --chain they are removed too",
         409 => "leave out the id to have one made from the time",
+        503 if status.contains("cannot be removed now") => "nothing was removed: try again when that has ended",
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
         503 if status.contains("not empty") => {
             "move what is in the data directory aside: a restore fills it and overwrites nothing"
