@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::job::reconcile;
+use crate::housekeeping::reconcile;
 use crate::world::{Jobs, World};
 use crate::{connection, metrics};
 use listening::Listening;

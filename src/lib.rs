@@ -23,6 +23,7 @@
 //! - [`witness`]: what proves that a program did what it says, whatever its exit status.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
 //! - [`server`]: whether one runs and which, what it says of itself, and which process has the data directory.
+//! - [`bucket`]: objects in a store of S3's kind, for the hidden steps and the operator's commands.
 //! - [`chains`]: which backup was taken from which.
 //!
 //! What all of that stands on:
@@ -37,8 +38,8 @@
 //! - `fuzzing`: lends private parsers to the fuzz targets; in no build of the daemon.
 //!
 //! What is deliberately absent: `plan` and `command` do no I/O. Only `exec` starts processes, only `records` knows the SQL of the
-//! records. A `job` never sees a socket. The one shell is that of the operator's own commands, `forward` and `fetch`; no text of a
-//! client's is in it.
+//! records, only `bucket` speaks to an object store, and never in the daemon. A `job` never sees a socket. The one shell is that of the
+//! operator's own commands, `forward` and `fetch`; no text of a client's is in it.
 //!
 //! Where to change what:
 //!
@@ -52,6 +53,7 @@
 //! | a server counts as stopped | `server/probe.rs`, `server/answer.rs`, `server/tenant.rs` |
 //! | what a failed job has left is removed | `job/finish.rs`; after a kill, `job/recover.rs` |
 //! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
+//! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;

@@ -243,6 +243,7 @@ mod tests {
         dbcalm_jobs_failed_total{kind="backup",reason="server"} 0
         dbcalm_jobs_failed_total{kind="backup",reason="interrupted"} 0
         dbcalm_jobs_failed_total{kind="backup",reason="records"} 0
+        dbcalm_jobs_failed_total{kind="backup",reason="repository"} 0
         dbcalm_jobs_failed_total{kind="backup",reason="other"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="tool"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="verification"} 0
@@ -250,6 +251,7 @@ mod tests {
         dbcalm_jobs_failed_total{kind="restore",reason="server"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="interrupted"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="records"} 0
+        dbcalm_jobs_failed_total{kind="restore",reason="repository"} 0
         dbcalm_jobs_failed_total{kind="restore",reason="other"} 0
         "#);
     }

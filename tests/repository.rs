@@ -1,5 +1,7 @@
 //! A repository in an object store: what a backup leaves there, what a restore takes from there, and what goes again.
 
+mod faults;
+
 use std::fs;
 
 use insta::assert_snapshot;
@@ -287,28 +289,28 @@ fn a_repository_is_tried_before_it_is_needed() {
     let env = start(&bucket, true);
     assert_snapshot!(checked(&env), @r"
     ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
-    ok       what is in the repository may not be removed by this key: whoever has it destroys nothing, and remove only says what it leaves
+    ok       what is in the repository may be removed by this key, as remove needs it
     ");
     bucket.keeper().write_credentials(&env.path("repository.credentials"));
+    assert_snapshot!(checked(&env), @r"
+    ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
+    ok       what is in the repository may not be removed by this key: whoever has it destroys nothing, and remove only says what it leaves
+    ");
+    bucket.reader().write_credentials(&env.path("repository.credentials"));
     assert_snapshot!(checked(&env), @r"
     problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 AccessDenied: Access Denied (the key has no right to this: docs/offsite.md lists the rights that it needs)
              hint: backups stay here alone until this is mended: docs/offsite.md
     ");
-    bucket.reader().write_credentials(&env.path("repository.credentials"));
-    assert_snapshot!(checked(&env), @r"
-    ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
-    ok       what is in the repository may be removed by this key, as remove needs it
-    ");
     let stranger = Login { key: "AKIANOBODY".to_owned(), ..bucket.login().clone() };
     stranger.write_credentials(&env.path("repository.credentials"));
     assert_snapshot!(checked(&env), @r"
-    problem  the repository s3://dbcalm-backups/db1: repository_credentials_file '~/repository.credentials' cannot be read: No such file or directory (os error 2)
-             hint: mend the settings: docs/offsite.md
+    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 NotSignedUp: Your account is not signed up (the key has no right to this: docs/offsite.md lists the rights that it needs)
+             hint: backups stay here alone until this is mended: docs/offsite.md
     ");
     fs::remove_file(env.path("repository.credentials")).unwrap();
     assert_snapshot!(checked(&env), @r"
-    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 NotSignedUp: Your account is not signed up (the key has no right to this: docs/offsite.md lists the rights that it needs)
-             hint: backups stay here alone until this is mended: docs/offsite.md
+    problem  the repository s3://dbcalm-backups/db1: repository_credentials_file '~/repository.credentials' cannot be read: No such file or directory (os error 2)
+             hint: mend the settings: docs/offsite.md
     ");
     bucket.login().write_credentials(&env.path("repository.credentials"));
     drop(bucket);

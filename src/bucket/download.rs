@@ -85,12 +85,13 @@ impl Download {
                     }
                     Err(BucketError::new(Class::Broken, format!("{what}: {} bytes came", bytes.len())))
                 });
-                let _waits = done.send(whole.map_err(|why| match why.class {
+                let _waits = done.send(whole.map_err(|why| {
                     // `If-Match` is answered as a key that is taken is.
-                    Class::Taken => {
+                    if why.class == Class::Taken {
                         BucketError::new(Class::Changed, format!("'{}' has changed while it was read", object.key))
+                    } else {
+                        why
                     }
-                    _ => why,
                 }));
             });
             self.promised.push_back(promise);

@@ -68,8 +68,8 @@ impl BucketError {
     }
 
     /// What the client says, and what was seen of the answer while `what` was done.
-    pub(super) fn of(what: &str, why: &object_store::Error, seen: Option<Seen>) -> Self {
-        let (class, said) = match &seen {
+    pub(super) fn of(what: &str, why: &object_store::Error, seen: Option<&Seen>) -> Self {
+        let (class, said) = match seen {
             Some(Seen::Answer { status, code, message }) => {
                 let class = answered(*status, code);
                 let named = [code.as_str(), message.as_str()].into_iter().filter(|text| !text.is_empty());
@@ -83,7 +83,7 @@ impl BucketError {
             Some(Seen::None { why, .. }) => (Class::Interrupted, format!("the store's answer broke off: {why}")),
             None => unseen(why),
         };
-        let hint = match &seen {
+        let hint = match seen {
             Some(Seen::Answer { status, code, .. }) => hint(*status, code),
             Some(Seen::None { .. }) | None => None,
         };
@@ -109,16 +109,15 @@ impl std::error::Error for BucketError {}
 fn answered(status: u16, code: &str) -> Class {
     match (status, code) {
         (_, "SlowDown" | "RequestLimitExceeded" | "Throttling" | "TooManyRequests") | (429, _) => Class::Throttled,
-        (_, "RequestTimeout") => Class::Interrupted,
-        (_, "InternalError" | "ServiceUnavailable") => Class::Server,
-        (_, "NoSuchBucket") => Class::Settings,
-        (_, "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody") => Class::Interrupted,
-        // Two writers of one key at once: the other may have failed.
-        (_, "ConditionalRequestConflict" | "OperationAborted") => Class::Server,
+        (_, "RequestTimeout" | "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody") => Class::Interrupted,
+        // Of two writers of one key at once the other may have failed.
+        (_, "InternalError" | "ServiceUnavailable" | "ConditionalRequestConflict" | "OperationAborted") => {
+            Class::Server
+        }
+        (_, "NoSuchBucket") | (300..=399, _) => Class::Settings,
         (404, _) => Class::NotFound,
         (401 | 403, _) => Class::Denied,
         (409 | 412, _) => Class::Taken,
-        (300..=399, _) => Class::Settings,
         (500..=599, _) => Class::Server,
         (_, _) => Class::Broken,
     }
@@ -128,13 +127,18 @@ fn answered(status: u16, code: &str) -> Class {
 fn unseen(why: &object_store::Error) -> (Class, String) {
     let text = crate::model::causes(why);
     let is_in_body = ["InternalError", "SlowDown"].iter().any(|code| text.contains(code));
-    let class = match why {
-        object_store::Error::NotFound { .. } => Class::NotFound,
-        object_store::Error::Precondition { .. } => Class::Changed,
-        object_store::Error::AlreadyExists { .. } => Class::Taken,
-        object_store::Error::Generic { .. } if is_in_body => Class::Server,
-        object_store::Error::Generic { .. } => Class::Interrupted,
-        _ => Class::Broken,
+    let class = if matches!(why, object_store::Error::NotFound { .. }) {
+        Class::NotFound
+    } else if matches!(why, object_store::Error::Precondition { .. }) {
+        Class::Changed
+    } else if matches!(why, object_store::Error::AlreadyExists { .. }) {
+        Class::Taken
+    } else if is_in_body {
+        Class::Server
+    } else if matches!(why, object_store::Error::Generic { .. }) {
+        Class::Interrupted
+    } else {
+        Class::Broken
     };
     (class, text)
 }

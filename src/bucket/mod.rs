@@ -150,7 +150,7 @@ impl Bucket {
     /// # Errors
     /// The store's.
     pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), BucketError> {
-        self.write(key, bytes, PutMode::Overwrite)
+        self.write(key, bytes, &PutMode::Overwrite)
     }
 
     /// Writes an object of a key that has none: `If-None-Match: *`. The same bytes under the key are no other's, since the answer to an
@@ -159,7 +159,7 @@ impl Bucket {
     /// # Errors
     /// The store's; [`Class::Taken`] if the key has another object.
     pub fn put_new(&self, key: &str, bytes: &[u8]) -> Result<(), BucketError> {
-        match self.write(key, bytes, PutMode::Create) {
+        match self.write(key, bytes, &PutMode::Create) {
             Err(why) if why.class == Class::Taken => {
                 let is_as_long = self.look(key)?.is_some_and(|there| there.size == bytes.len() as u64);
                 let is_ours = is_as_long && self.read(key, bytes.len() as u64)?.is_some_and(|there| there == bytes);
@@ -169,7 +169,7 @@ impl Bucket {
         }
     }
 
-    fn write(&self, key: &str, bytes: &[u8], mode: PutMode) -> Result<(), BucketError> {
+    fn write(&self, key: &str, bytes: &[u8], mode: &PutMode) -> Result<(), BucketError> {
         let (path, payload) = (path(key)?, PutPayload::from(bytes.to_vec()));
         self.shared.call(&format!("writing '{key}'"), |store| {
             let (path, payload, mode) = (path.clone(), payload.clone(), mode.clone());
@@ -304,7 +304,7 @@ impl Shared {
             };
             let why = match outcome {
                 Ok(done) => return Ok(done),
-                Err(why) => BucketError::of(what, &why, seen),
+                Err(why) => BucketError::of(what, &why, seen.as_ref()),
             };
             if !why.class.may_pass() || begun.elapsed() + pause > self.patience.until {
                 return Err(why);

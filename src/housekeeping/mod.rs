@@ -4,7 +4,9 @@
 //! its own time: the operator's command line waits longer than that.
 
 pub(crate) mod leftover;
+pub mod reconcile;
 mod remove;
+pub(crate) mod steps;
 
 use std::sync::Arc;
 use std::time::Instant;

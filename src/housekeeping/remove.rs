@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::leftover::removing;
+use super::reconcile;
 use crate::admit::on_disk;
 use crate::chains::Chains;
 use crate::command::Remove;
@@ -32,6 +33,8 @@ use crate::model::{Amount, BackupId, Rejection, causes};
 use crate::records::RecordsError;
 use crate::records::reader::BackupRow;
 use crate::repository::hold::{self, Hold};
+use crate::repository::journal::Entry;
+use crate::repository::note::Note;
 use crate::repository::stored;
 use crate::verify::glance::Glance;
 use crate::verify::kept;
@@ -165,12 +168,20 @@ fn examine(id: BackupId, place: i64, backup_dir: &Path) -> Result<Doomed, Reject
 
 /// Removes what may go. Their ids are given back in the end.
 ///
-/// A repository elsewhere is emptied here too, of each backup before what is of it in `backup_dir`: its `backup.json` first, by which it is
-/// one, then the data. What is still here then says what was there.
+/// What a repository has of a backup goes after what is here. That it has something is in the journal before anything goes, so that a
+/// repository that is away, and a daemon that dies, lose no trace of it.
 async fn go(doomed: Vec<Doomed>, claim: Claim, world: Arc<World>, config: Arc<Config>) -> Result<String, Rejection> {
     let (mut removed, mut bytes, mut ended) = (Vec::new(), 0, Ok(()));
+    let mut elsewhere = Vec::new();
     for one in doomed {
         let (id, size) = (one.id.to_string(), one.found.as_ref().map_or(0, |found| found.bytes));
+        let entry = match noted(&one.id, &config).await {
+            Ok(entry) => entry,
+            Err(why) => {
+                ended = Err((id, NotGone::Recorded(why)));
+                break;
+            }
+        };
         let done = go_one(one, &world, &config).await;
         // Without its row it is removed, whatever became of the files.
         if !matches!(done, Err(NotGone::Recorded(_))) {
@@ -180,6 +191,10 @@ async fn go(doomed: Vec<Doomed>, claim: Claim, world: Arc<World>, config: Arc<Co
             Ok(()) => {
                 info!(backup_id = id, bytes = size, "removed");
                 bytes += size;
+                if let Some(entry) = entry {
+                    let place = entry.repository.to_string();
+                    elsewhere.push((id, place, reconcile::erase(&world, &config, entry).await));
+                }
             }
             Err(why) => {
                 ended = Err((id, why));
@@ -193,7 +208,7 @@ async fn go(doomed: Vec<Doomed>, claim: Claim, world: Arc<World>, config: Arc<Co
         info!(reason = %why, "what a verification has left of them stays until the next one");
     }
     world.jobs.look_again();
-    let done = said(&removed, bytes);
+    let done = format!("{}{}", said(&removed, bytes), said_elsewhere(&elsewhere));
     let Err((id, why)) = ended else { return Ok(done) };
     let before = if removed.is_empty() { String::new() } else { format!("{done}; ") };
     let text = match &why {
@@ -217,6 +232,31 @@ fn said(removed: &[String], bytes: u64) -> String {
     let more = removed.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("removed {}{more}: {} freed", named.join(", "), Amount(bytes))
+}
+
+/// Writes into the journal what a repository has of a backup. None if it has nothing.
+async fn noted(id: &BackupId, config: &Arc<Config>) -> Result<Option<Entry>, String> {
+    let (backup_dir, id) = (config.backup_dir.clone(), id.clone());
+    let writing = spawn_blocking(move || {
+        let Some(note) = Note::read(&backup_dir.join(id.as_str())) else { return Ok(None) };
+        let entry = Entry::new(&id, &note.uuid, &note.repository);
+        entry.write(&backup_dir).map(|()| Some(entry))
+    });
+    match writing.await {
+        Ok(written) => written.map_err(|why| format!("what the repository has of it cannot be noted: {why}")),
+        Err(panicked) => Err(format!("an internal error: {panicked}")),
+    }
+}
+
+/// What became of what repositories had, in a line that goes on.
+fn said_elsewhere(elsewhere: &[(String, String, Option<String>)]) -> String {
+    let gone = elsewhere.iter().filter(|(_, _, left)| left.is_none()).count();
+    let gone = if gone > 0 { format!("; of {gone} nothing is left in the repository") } else { String::new() };
+    let left = elsewhere.iter().filter_map(|(id, place, left)| Some((id, place, left.as_ref()?))).collect::<Vec<_>>();
+    let named = left.iter().take(NAMED).map(|(id, place, why)| format!("; {place} still has '{id}': {why}"));
+    let more = left.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{gone}{}{more}", named.collect::<String>())
 }
 
 /// How far a removal came that was not done.

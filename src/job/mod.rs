@@ -14,7 +14,6 @@ pub(crate) mod progress;
 #[cfg(test)]
 mod properties;
 mod publish;
-pub mod reconcile;
 pub mod recover;
 mod run;
 pub(crate) mod scrub;

@@ -32,7 +32,7 @@ use super::follow::{Follow, Following};
 use super::progress::Part;
 
 /// How long a tool that was told to stop may take before it is killed.
-pub(super) const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// One request's work under way.
 pub struct Job {

@@ -6,10 +6,10 @@
 pub mod card;
 pub mod catalog;
 pub mod history;
+pub mod hold;
 pub mod journal;
 pub mod note;
 pub mod sending;
-pub mod hold;
 pub mod stored;
 
 use crate::server::Server;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::backups::{Backups, State};
 use super::exit::{Exit, Failure};
-use super::output::{IN_THE_FUTURE, Output, age, or_dash, span, table};
+use super::output::{Age, IN_THE_FUTURE, Output, age, or_dash, span, table};
 use crate::bucket::{Bucket, BucketError, Patience};
 use crate::config::{Config, Repository};
 use crate::model::{Amount, Moment};
@@ -60,7 +60,7 @@ pub(super) fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
             return format!("no backups in {}\n", repository.remote);
         }
         let line = |held: &Held<'_>| {
-            let age = age(held.start_time, now).map(|age| age.seconds());
+            let age = age(held.start_time, now).map(Age::seconds);
             let age = age.map(|age| if age < 0.0 { IN_THE_FUTURE.to_owned() } else { rounded(age) });
             vec![
                 held.id.to_owned(),

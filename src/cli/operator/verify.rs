@@ -37,6 +37,7 @@ const WITH_A_SERVER: &str =
     "run this as root or as the daemon's user, where the server's package, its plugins and its keys are";
 
 /// Check stored backups for damage
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Each backup is verified with its chain and stays as it is. list and show print\nthe results. Exit status 1: a backup is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"

@@ -11,7 +11,7 @@ use crate::model::remote::parse_address;
 /// A repository in an object store, as [`Remote::args`] writes it
 #[derive(Debug, Clone, Args)]
 pub(super) struct RemoteArgs {
-    /// s3://bucket/prefix
+    /// Its address
     #[arg(long, value_parser = address)]
     repository: Option<(String, String)>,
     /// The store's address

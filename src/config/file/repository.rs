@@ -141,7 +141,7 @@ mod tests {
             "repository: s3://backups\nrepository_region: eu central\n",
             "repository: s3://backups\nrepository_credentials_file: credentials\n",
         ];
-        let mut told = cases.map(|text| said(text)).to_vec();
+        let mut told = cases.map(said).to_vec();
         let directory = Config::parse("db_type: mariadb\nbackup_dir: /b\nrepository: s3://backups\n").unwrap_err();
         told.push(format!("{}; {}", directory.text, directory.hint));
         insta::assert_snapshot!(told.join("\n"), @r"

@@ -7,14 +7,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::publish::{erasing, refused, sending};
-use super::run::{GRACE, blocking};
+use super::steps::{erasing, run, sending};
 use crate::config::Config;
-use crate::exec::{Invocation, Terms};
 use crate::model::{BackupId, Remote, Stored};
 use crate::records::reader::Reader;
 use crate::repository::card::{Card, Form};
@@ -56,7 +55,7 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
     let config = world.config();
     let look = {
         let config = Arc::clone(&config);
-        blocking(move || Ok::<_, String>(remaining(&config)))
+        spawn_blocking(move || remaining(&config))
     };
     let works = look.await.unwrap_or_default();
     for work in works {
@@ -71,49 +70,59 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
         if world.claims.is_taken(&id) {
             continue;
         }
-        let (step, uuid) = match work {
+        let (what, left) = match work {
             Work::Forget(entry) => {
                 forget(&config, entry.uuid).await;
                 continue;
             }
             Work::Send(id, uuid) => {
                 let Some(repository) = &config.repository else { continue };
-                (sending(&config.backup_dir, &id, &repository.remote), uuid)
+                let left = run(world, sending(&config.backup_dir, &id, &repository.remote), None).await;
+                if left.is_none() {
+                    forget(&config, uuid).await;
+                }
+                ("send", left)
             }
-            Work::Erase(entry) => (erasing(&entry, &reached(&config, &entry.repository)), entry.uuid),
+            Work::Erase(entry) => ("erase", erase(world, &config, entry).await),
         };
-        let what = step.args.first().cloned().unwrap_or_default();
-        match run(world, step).await {
+        match left {
             None => {
                 said.remove(&id);
                 info!(backup_id = id, "{what}: done");
-                forget(&config, uuid).await;
             }
             // It goes on at the next start.
             Some(_) if world.shutdown.is_cancelled() => return,
             Some(why) => {
                 if said.insert(id.clone(), why.clone()).as_ref() != Some(&why) {
-                    warn!(backup_id = id, reason = why, "{what}: not done, it is tried again");
+                    let again =
+                        if what == "erase" && is_denied(&why) { "what is there stays" } else { "it is tried again" };
+                    warn!(backup_id = id, reason = why, "{what}: not done, {again}");
                 }
             }
         }
     }
 }
 
-async fn run(world: &World, step: Invocation) -> Option<String> {
-    let cancel = world.shutdown.clone();
-    let terms = Terms { command_id: None, cancel, grace: GRACE, watch: None, last_line: None, select: None };
-    match world.executor.start(&step.into(), terms) {
-        Err(why) => Some(why.to_string()),
-        Ok(mut running) => refused(&*running.finished().await),
+/// Takes away what a repository has of a backup that is not recorded any more, and its entry. Gives why something is left there: what the
+/// key may not remove stays, and what could not be reached is tried again.
+pub(crate) async fn erase(world: &World, config: &Config, entry: Entry) -> Option<String> {
+    let left = run(world, erasing(&entry, &reached(config, &entry.repository)), None).await;
+    if left.as_deref().is_none_or(is_denied) {
+        forget(config, entry.uuid).await;
     }
+    left
+}
+
+/// Whether a key has no right to do something, which it will not have a moment later.
+fn is_denied(why: &str) -> bool {
+    why.contains("the store answered 403") || why.contains("the store answered 401")
 }
 
 async fn forget(config: &Config, uuid: String) {
     let backup_dir = config.backup_dir.clone();
-    let removed = blocking(move || Entry::remove(&backup_dir, &uuid).map_err(|why| why.to_string())).await;
-    if let Err(reason) = removed {
-        warn!(reason, "what was noted of a backup on its way cannot be removed");
+    let removed = spawn_blocking(move || Entry::remove(&backup_dir, &uuid)).await;
+    if let Err(reason) = removed.unwrap_or_else(|why| Err(std::io::Error::other(why))) {
+        warn!(%reason, "what was noted of a backup on its way cannot be removed");
     }
 }
 
