@@ -1,5 +1,6 @@
 //! A client of S3 that is not ours: boto3, by `boto.py`, in a process that lives as long as its handle.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -57,6 +58,23 @@ impl Boto {
     /// The same with a body that is signed, and another that is sent.
     pub(crate) fn exchange(&mut self, login: &Login, op: &str, args: Value, signed: &str, sent: &str) -> Answer {
         self.request(login, op, args, json!({"body": signed, "sent": sent}))
+    }
+
+    /// The same by so many at the same moment; gives the codes of those that failed, and how often each came, and how many did not fail.
+    pub(crate) fn race(
+        &mut self,
+        login: &Login,
+        op: &str,
+        args: Value,
+        text: &str,
+        many: usize,
+    ) -> BTreeMap<String, usize> {
+        let all = self.request(login, op, args, json!({"body": text, "at_once": many}));
+        let mut counts = BTreeMap::new();
+        for one in all.said["answers"].as_array().unwrap() {
+            *counts.entry(one["code"].as_str().unwrap_or("done").to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "what is made by a macro at the call")]
