@@ -116,7 +116,7 @@ impl Bench<'_> {
     }
 
     fn uploads(&mut self) -> Vec<String> {
-        names(&self.ask("list_multipart_uploads", json!({})).said["Uploads"], "Key")
+        self.boto.uploads(&self.owner)
     }
 }
 
