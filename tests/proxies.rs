@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::boto::{Answer, Boto};
 use crate::harness::bucket::{Bucket, Login};
 use crate::harness::proxy::{Fault, Proxy, Rule};
+use crate::harness::radosgw::Radosgw;
 
 /// A store, a proxy before it, and a client of the proxy.
 struct Line {
@@ -156,6 +157,31 @@ fn a_request_or_its_answer_is_held_until_the_test_says_so() {
         proxy.release();
         assert_eq!(both.join().unwrap(), [200, 200]);
     });
+}
+
+/// Its answers have no length at times, and it checks that the host is the one that was signed.
+#[test]
+fn faults_strike_before_a_real_store_too() {
+    let Some(store) = Radosgw::shared() else { return };
+    let Some(mut boto) = Boto::start() else { return };
+    let bucket = store.bucket();
+    let proxy = Proxy::before(&bucket.login().endpoint);
+    let login = bucket.login().by(&proxy.endpoint());
+    proxy.add(Rule::new(Fault::LoseAnswer).method("PUT").key("/lost"));
+    proxy.add(Rule::new(Fault::CutRequest(10)).method("PUT").key("/cut"));
+    let put = |boto: &mut Boto, key| boto.send(&login, "put_object", json!({"Key": key}), "0123456789", 1000).status;
+    assert_eq!(["kept", "lost", "cut"].map(|key| put(&mut boto, key)), [200, 0, 0]);
+    assert_eq!(put(&mut boto, "with a space+and more/ü"), 200);
+    let keys = [("kept", 10_000), ("lost", 10_000), ("with a space+and more/ü", 10_000)];
+    assert_eq!(boto.keys(&login), keys.map(|(key, size)| (key.to_owned(), size)).into());
+    assert_eq!(boto.read(&login, "lost").unwrap(), b"0123456789".repeat(1000));
+    assert_eq!(boto.read(&login, "cut"), None);
+    proxy.add(Rule::new(Fault::CutAnswer(9_999)).method("GET").key("/kept"));
+    assert_eq!(boto.ask(&login, "get_object", json!({"Key": "kept"})).status, 0);
+    // A listing comes in chunks.
+    proxy.add(Rule::new(Fault::CutAnswer(100)).method("GET").query("list-type=2"));
+    assert_eq!(boto.ask(&login, "list_objects_v2", json!({})).status, 0);
+    assert_eq!(boto.keys(&login).len(), 3);
 }
 
 #[test]

@@ -86,6 +86,7 @@ mod real;
 mod signals;
 mod stand;
 mod stock;
+mod store;
 mod xtrabackup;
 
 pub(crate) use real::Real;

@@ -1,12 +1,16 @@
 """A client of S3 that shares nothing with ours: boto3, for the harness.
 
 In, a line each on stdin: {"login": {"endpoint", "region", "bucket", "key", "secret"}, "op": "put_object", "args": {...}}, and if wanted
-"body": TEXT, "size": N (the body is the text N times), "sent": TEXT (what goes out in the stead of the body that was signed).
-Out, a line each: {"status": 200, "code": null, ...}: what boto3 gives, bodies as text, or the status and the code of an error.
+"body": TEXT, "size": N (the body is the text N times), "sent": TEXT (what goes out in the stead of the body that was signed), "at_once": N (so
+many do it at the same moment).
+Out, a line each: {"status": 200, "code": null, ...}: what boto3 gives, bodies as text, or the status and the code of an error; of many at
+once {"status": 200, "code": null, "answers": [...]}.
 """
 
 import json
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 from botocore.config import Config
@@ -21,6 +25,7 @@ def client_of(login):
         config = Config(
             s3={"addressing_style": "path"},
             retries={"max_attempts": 0},
+            max_pool_connections=64,
             # Nothing is sent or looked at that a case does not ask for.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -56,7 +61,22 @@ def ask(request):
         client.meta.events.unregister(event, exchange)
 
 
+def all_at_once(request, count):
+    client_of(request["login"])
+    gate = threading.Barrier(count)
+
+    def one(_):
+        gate.wait()
+        return answer(request)
+
+    with ThreadPoolExecutor(count) as threads:
+        return {"status": 200, "code": None, "answers": list(threads.map(one, range(count)))}
+
+
 def answer(request):
+    count = request.pop("at_once", None)
+    if count:
+        return all_at_once(request, count)
     try:
         said = ask(request)
         status = said.pop("ResponseMetadata")["HTTPStatusCode"]

@@ -1,5 +1,6 @@
 //! A client of S3 that is not ours: boto3, by `boto.py`, in a process that lives as long as its handle.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -57,6 +58,56 @@ impl Boto {
     /// The same with a body that is signed, and another that is sent.
     pub(crate) fn exchange(&mut self, login: &Login, op: &str, args: Value, signed: &str, sent: &str) -> Answer {
         self.request(login, op, args, json!({"body": signed, "sent": sent}))
+    }
+
+    /// Every key, with the length of its object in bytes.
+    pub(crate) fn keys(&mut self, login: &Login) -> BTreeMap<String, u64> {
+        let mut keys = BTreeMap::new();
+        let mut args = json!({});
+        loop {
+            let page = self.ask(login, "list_objects_v2", args.clone());
+            assert_eq!(page.status, 200, "{page:?}");
+            for object in page.said["Contents"].as_array().into_iter().flatten() {
+                keys.insert(object["Key"].as_str().unwrap().to_owned(), object["Size"].as_u64().unwrap());
+            }
+            if page.said["IsTruncated"] == false {
+                return keys;
+            }
+            args = json!({"ContinuationToken": page.said["NextContinuationToken"]});
+        }
+    }
+
+    /// An object's bytes. None if there is no such key.
+    pub(crate) fn read(&mut self, login: &Login, key: &str) -> Option<Vec<u8>> {
+        let got = self.ask(login, "get_object", json!({"Key": key}));
+        assert!(matches!(got.status, 200 | 404), "{got:?}");
+        let text = got.said["Body"].as_str()?;
+        Some(text.chars().map(|letter| u8::try_from(letter).unwrap()).collect())
+    }
+
+    /// The keys of the multipart uploads that are left open, in their order; of a thousand at most.
+    pub(crate) fn uploads(&mut self, login: &Login) -> Vec<String> {
+        let open = self.ask(login, "list_multipart_uploads", json!({}));
+        assert_eq!(open.status, 200, "{open:?}");
+        let uploads = open.said["Uploads"].as_array().into_iter().flatten();
+        uploads.map(|upload| upload["Key"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The same as [`Self::send`] by so many at the same moment; gives the codes of those that failed, and how often each came, and how many did not fail.
+    pub(crate) fn race(
+        &mut self,
+        login: &Login,
+        op: &str,
+        args: Value,
+        text: &str,
+        many: usize,
+    ) -> BTreeMap<String, usize> {
+        let all = self.request(login, op, args, json!({"body": text, "at_once": many}));
+        let mut counts = BTreeMap::new();
+        for one in all.said["answers"].as_array().unwrap() {
+            *counts.entry(one["code"].as_str().unwrap_or("done").to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "what is made by a macro at the call")]

@@ -3,6 +3,7 @@
 //! The crate `s3s` speaks HTTP and XML and checks signatures; what the bucket does is ours ([`shelf`]), and `contract::store` holds it
 //! to a real store. Objects are in memory. The test sees and changes them here, past the protocol.
 
+mod rights;
 mod service;
 mod shelf;
 
@@ -16,11 +17,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use hyper_util::rt::TokioIo;
-use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::oneshot;
 
-use service::Rights;
+use rights::{Access, Rights, Secrets};
 use shelf::{Shelf, State};
 
 /// Where a bucket is, and who asks it: all that a client has to be told.
@@ -90,13 +90,9 @@ impl Bucket {
     /// Starts a store with an empty bucket. It answers when this returns.
     pub(crate) fn start() -> Self {
         let shelf = Arc::new(Shelf::default());
-        let mut auth = SimpleAuth::new();
-        for (_, key, secret) in KEYS {
-            auth.register(key.to_owned(), secret.into());
-        }
         let mut service = S3ServiceBuilder::new(service::Service::new(NAME, Arc::clone(&shelf)));
-        service.set_auth(auth);
-        service.set_access(service::Access::new(KEYS.map(|(_, key, _)| key).into_iter().zip(RIGHTS)));
+        service.set_auth(Secrets(KEYS.map(|(_, key, secret)| (key, secret)).to_vec()));
+        service.set_access(Access::new(KEYS.map(|(_, key, _)| key).into_iter().zip(RIGHTS)));
         let service = service.build();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -3,8 +3,9 @@
 //! The directories that daemon and server work in are this machine's own, mounted where the installation has them, so a test
 //! sees all that they leave.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use testcontainers::core::{CmdWaitFor, ExecCommand, Mount, WaitFor};
 use testcontainers::runners::SyncRunner;
@@ -98,7 +99,7 @@ impl Drop for Vessel {
 ///
 /// Why there is none here.
 pub(crate) fn look_for(image: &str) -> Result<(), String> {
-    static STAMP: OnceLock<String> = OnceLock::new();
+    static STAMPS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let format = r#"{{index .Config.Labels "dbcalm.source"}}"#;
     let said = program("docker").args(["image", "inspect", "--format", format, image]).output();
     let said = said.map_err(|why| format!("no docker here: {why}"))?;
@@ -106,8 +107,11 @@ pub(crate) fn look_for(image: &str) -> Result<(), String> {
         return Err(format!("{} (run ci/images)", String::from_utf8_lossy(&said.stderr).trim()));
     }
     let found = String::from_utf8(said.stdout).unwrap();
-    let stamp = STAMP.get_or_init(|| {
-        let said = program(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images")).arg("--stamp").output().unwrap();
+    let name = image.strip_prefix("dbcalm-test-").unwrap();
+    let mut stamps = STAMPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let stamp = stamps.entry(name.to_owned()).or_insert_with(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/images");
+        let said = program(script).args(["--stamp", name]).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         String::from_utf8(said.stdout).unwrap()
     });

@@ -12,6 +12,7 @@ pub(crate) mod daemon;
 pub(crate) mod device;
 pub(crate) mod mariadb;
 pub(crate) mod proxy;
+pub(crate) mod radosgw;
 mod records;
 pub(crate) mod small_disk;
 pub(crate) mod stand;

@@ -98,7 +98,7 @@ impl Proxy {
         lock(&self.shared.clients).as_ref().map_or(0, Vec::len)
     }
 
-    /// Lets everything go on that is held now.
+    /// Lets every request go on that has arrived by now.
     pub(crate) fn release(&self) {
         self.shared.releases.fetch_add(1, Ordering::SeqCst);
     }
@@ -161,6 +161,8 @@ impl Shared {
         client.set_nodelay(true)?;
         let mut from = BufReader::new(client);
         while let Some(mut head) = Head::read(&mut from)? {
+            // What is released from here on goes on, though it may not have come to where it is held.
+            let releases = self.releases.load(Ordering::SeqCst);
             let (number, fault) = self.note(&head);
             if head.get("expect").is_some_and(|wish| wish.eq_ignore_ascii_case("100-continue")) {
                 http::write(client, b"HTTP/1.1 100 Continue\r\n\r\n")?;
@@ -177,7 +179,7 @@ impl Shared {
                 continue;
             }
             if let Some(Fault::HoldRequest) = fault {
-                self.hold(client)?;
+                self.hold(client, releases)?;
             }
             let store = TcpStream::connect(&self.store)?;
             store.set_nodelay(true)?;
@@ -191,7 +193,7 @@ impl Shared {
                     // All of it, so that the store has done what was asked for.
                     return io::copy(&mut from_store, &mut io::sink()).map(drop);
                 }
-                Some(Fault::HoldAnswer) => self.hold(client)?,
+                Some(Fault::HoldAnswer) => self.hold(client, releases)?,
                 Some(Fault::ETag(other)) => answer.set("etag", &format!("\"{other}\"")),
                 _ => (),
             }
@@ -222,11 +224,10 @@ impl Shared {
         }
     }
 
-    /// Waits for a release, or for the client to leave.
-    fn hold(&self, client: &TcpStream) -> io::Result<()> {
-        let at_first = self.releases.load(Ordering::SeqCst);
+    /// Waits for a release after so many, or for the client to leave.
+    fn hold(&self, client: &TcpStream, releases: u64) -> io::Result<()> {
         client.set_read_timeout(Some(Duration::from_millis(5)))?;
-        while self.releases.load(Ordering::SeqCst) == at_first {
+        while self.releases.load(Ordering::SeqCst) == releases {
             match client.peek(&mut [0]) {
                 Ok(0) => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Ok(_) => std::thread::yield_now(),

@@ -5,7 +5,6 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::TryStreamExt;
-use s3s::access::{S3Access, S3AccessContext};
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{
@@ -20,42 +19,6 @@ use s3s::dto::{
 use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 
 use super::shelf::{About, Object, Page, Shelf, State, Upload, is_met};
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rights {
-    All,
-    /// All but to delete objects.
-    NoDelete,
-    ReadOnly,
-}
-
-/// Who may do what, by access keys.
-#[derive(Clone)]
-pub(super) struct Access(Vec<(&'static str, Rights)>);
-
-impl Access {
-    pub(super) fn new(keys: impl IntoIterator<Item = (&'static str, Rights)>) -> Self {
-        Self(keys.into_iter().collect())
-    }
-}
-
-#[async_trait::async_trait]
-impl S3Access for Access {
-    async fn check(&self, asked: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let key = asked.credentials().map(|credentials| credentials.access_key.as_str());
-        let rights = self.0.iter().find(|(known, _)| Some(*known) == key).map(|(_, rights)| *rights);
-        let may = match (rights, asked.s3_op().name()) {
-            (Some(Rights::All), _) => true,
-            (Some(Rights::NoDelete), operation) => !operation.starts_with("DeleteObject"),
-            (Some(Rights::ReadOnly), operation) => {
-                ["Get", "Head", "List"].iter().any(|verb| operation.starts_with(verb))
-            }
-            (None, _) => false,
-        };
-        if may { Ok(()) } else { Err(s3_error!(AccessDenied, "Access Denied")) }
-    }
-}
 
 /// The store: a bucket by its name.
 pub(super) struct Service {
