@@ -29,7 +29,7 @@ use crate::chains::Chains;
 use crate::command::Remove;
 use crate::config::Config;
 use crate::disk::below::{self, tree};
-use crate::model::{Amount, BackupId, Rejection, causes};
+use crate::model::{Amount, BackupId, Rejection, causes, quoted};
 use crate::records::RecordsError;
 use crate::records::reader::BackupRow;
 use crate::repository::hold::{self, Hold};
@@ -145,10 +145,14 @@ fn in_order(ids: &[BackupId], rows: Vec<BackupRow>, config: &Config) -> Result<V
 /// Looks at one: what of it is there, that nobody reads it, and that all of it can be taken away.
 fn examine(id: BackupId, place: i64, backup_dir: &Path) -> Result<Doomed, Rejection> {
     let broken = |why: &io::Error| {
-        let text = format!("'{}' cannot be removed: {why}", backup_dir.join(id.as_str()).display());
-        let is_denied = why.kind() == io::ErrorKind::PermissionDenied;
-        let hint = if is_denied { "; dbcalm-db-cmd check says how this user may" } else { "" };
-        Rejection::Broken(format!("{text}{hint}"))
+        let path = backup_dir.join(id.as_str()).display().to_string();
+        // A predecessor ran as root.
+        let hint = if why.kind() == io::ErrorKind::PermissionDenied {
+            format!("; as root: chown -R {} {}", rustix::process::geteuid(), quoted(&path))
+        } else {
+            String::new()
+        };
+        Rejection::Broken(format!("'{path}' cannot be removed: {why}{hint}"))
     };
     let Some(stored) = stored::look(backup_dir, &id).map_err(|why| broken(&why))? else {
         return Ok(Doomed { id, place, found: None });

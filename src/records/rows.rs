@@ -14,7 +14,7 @@ pub struct Known {
     pub from: Option<String>,
     /// When it was begun.
     pub start_time: Option<String>,
-    /// Its place in the order of the records: that of [`BackupRow`](super::reader::BackupRow).
+    /// Its place in the order of the records: that of [`BackupRow`].
     pub place: i64,
 }
 

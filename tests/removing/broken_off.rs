@@ -5,6 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use super::{recorded, request, two_chains};
+use crate::cli::json;
 use crate::harness::{TestEnv, wait_for};
 
 /// All that is there: what is recorded, and what lies in `backup_dir`.
@@ -74,18 +75,44 @@ fn a_record_whose_files_are_there_again_stays() {
 
 #[test]
 fn a_kill_while_the_files_go_leaves_nothing_after_the_next_start() {
-    let env = two_chains();
-    let many = env.backup("full-2/shop");
-    for number in 0..20_000 {
-        fs::write(many.join(number.to_string()), "").unwrap();
+    for (signal, status) in [(Signal::KILL, None), (Signal::TERM, Some(0))] {
+        let env = two_chains();
+        let many = env.backup("full-2/shop");
+        for number in 0..20_000 {
+            fs::write(many.join(number.to_string()), "").unwrap();
+        }
+        let removal = env.try_send_aside(request(&["full-2"]));
+        let begun = || !env.backup("full-2").exists() && recorded(&env) == "full-1 inc-1 inc-2";
+        wait_for("the files to go", || begun().then_some(()));
+        env.signal(signal);
+        assert_eq!(env.wait_for_end(), status);
+        env.may_log("a removal is not complete");
+        drop(removal.join().unwrap());
+        env.start_daemon();
+        assert_eq!(there(&env), "full-1 inc-1 inc-2 | full-1/ inc-1/ inc-2/");
     }
-    let removal = env.try_send_aside(request(&["full-2"]));
-    wait_for("the files to go", || {
-        (!env.backup("full-2").exists() && recorded(&env) == "full-1 inc-1 inc-2").then_some(())
-    });
-    env.signal(Signal::KILL);
-    assert_eq!(env.wait_for_end(), None);
-    drop(removal.join().unwrap());
-    env.start_daemon();
-    assert_eq!(there(&env), "full-1 inc-1 inc-2 | full-1/ inc-1/ inc-2/");
+}
+
+#[test]
+fn a_record_that_cannot_be_removed_keeps_its_files_and_those_of_what_it_was_taken_from() {
+    let env = two_chains();
+    let refuse =
+        "CREATE TRIGGER keep BEFORE DELETE ON backup WHEN old.id = 'inc-1' BEGIN SELECT RAISE(ABORT, 'kept'); END";
+    env.database().execute_batch(refuse).unwrap();
+    let said = env.send(&request(&["full-1", "inc-1", "inc-2"]));
+    assert!(said.starts_with(r#"{"code": 500, "status": "removed inc-2: "#), "{said}");
+    assert!(said.contains(" freed; 'inc-1' is not removed: ") && said.contains("kept"), "{said}");
+    env.expect_log("a record could not be written");
+    env.expect_log("'inc-1' is not removed: ");
+    assert_eq!(there(&env), "full-1 full-2 inc-1 | full-1/ full-2/ inc-1/");
+    env.restore(&["full-1", "inc-1"], "folder");
+    assert_eq!(env.newest("status"), "success");
+    let said = json(&env, 1, "remove full-1 --chain --yes");
+    let outcomes: Vec<_> = said["backups"].as_array().unwrap().iter().map(|backup| &backup["outcome"]).collect();
+    assert_eq!(outcomes, ["failed", "failed"], "{said:#}");
+    env.expect_log("a record could not be written");
+    env.expect_log("'inc-1' is not removed: ");
+    env.database().execute_batch("DROP TRIGGER keep").unwrap();
+    let said = env.send(&request(&["inc-1", "full-1"]));
+    assert!(said.starts_with(r#"{"code": 200"#), "{said}");
 }

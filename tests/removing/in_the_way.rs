@@ -13,6 +13,8 @@ use crate::harness::{TestEnv, wait_for};
 
 /// The next call of the tool waits until it is ended.
 fn hold(env: &TestEnv) {
+    // Of an earlier one that did.
+    let _gone = std::fs::remove_file(env.path("bin/mariabackup.waiting"));
     env.script("mariabackup", r#"{"fault":"hangs"}"#);
 }
 

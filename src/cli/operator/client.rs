@@ -123,6 +123,9 @@ fn refused(code: u16, status: &str) -> Failure {
         409 if status.contains("is needed by") => "with --chain they are removed too",
         409 => "leave out the id to have one made from the time",
         503 if status.contains("cannot be removed now") => "nothing was removed: try again when that has ended",
+        503 if status.contains("shutting down") => {
+            "what a removal has begun the next start ends: systemctl start dbcalm-db-cmd"
+        }
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
         503 if status.contains("not empty") => {
             "move what is in the data directory aside: a restore fills it and overwrites nothing"

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::backups::Backups;
+use super::backups::{Backups, State};
 use super::client::order_done;
 use super::confirm::confirm;
 use super::exit::{Exit, Failure};
@@ -66,11 +66,12 @@ pub(in crate::cli) fn remove(args: &RemoveArgs, config: &Config, socket: &Path) 
         args.output.say(&doc, || shown);
         return Ok(Exit::Done);
     }
-    if is_by_rule && !args.output.json {
+    let is_said = is_by_rule && !args.output.json && !args.output.quiet;
+    if is_said {
         args.output.say(&(), || shown.clone());
     }
     if !args.yes {
-        let before = if is_by_rule && !args.output.json { String::new() } else { shown };
+        let before = if is_said { String::new() } else { shown };
         let ask = if chosen.newest.is_some() { "Remove them all the same?" } else { "Continue?" };
         let newest = chosen.newest.as_deref().unwrap_or_default();
         confirm("a removal", &format!("{before}{newest}{ask} [y/N] "))?;
@@ -87,6 +88,7 @@ pub(in crate::cli) fn remove(args: &RemoveArgs, config: &Config, socket: &Path) 
             }
             Err(why) => {
                 doc.set(&ids, "failed", Some(&why.text));
+                doc.set(&gone_by_now(&ids, config), "removed", None);
                 exit = why.exit;
                 why.report();
                 // Nobody else is asked what nobody answers.
@@ -100,6 +102,12 @@ pub(in crate::cli) fn remove(args: &RemoveArgs, config: &Config, socket: &Path) 
         args.output.say(&doc, String::new);
     }
     Ok(exit)
+}
+
+/// Those that are not recorded any more: of a removal that was broken off some are.
+fn gone_by_now<'a>(ids: &[&'a str], config: &Config) -> Vec<&'a str> {
+    let Some(rows) = records(config).ok().and_then(|reader| reader.backups(false).ok()) else { return Vec::new() };
+    ids.iter().copied().filter(|id| rows.iter().all(|row| row.id != *id)).collect()
 }
 
 /// What was named, and with `--chain` what was taken from it.
@@ -183,7 +191,7 @@ fn chains(all: &Backups, gone: &HashSet<&str>, config: &Config) -> Vec<Vec<Row>>
             chain.push(Row {
                 id: node.row.id.clone(),
                 begun: node.row.start_time.clone(),
-                size: all.size(node.row, config),
+                size: all.size(node.row, config).filter(|_| all.state(&node.row.id) != State::Missing),
                 state: all.state(&node.row.id),
             });
         }

@@ -79,8 +79,7 @@ impl Doc {
 
 /// How much comes back.
 fn size(chosen: &Chosen) -> u64 {
-    let here = chosen.chains.iter().flatten().filter(|row| row.state != State::Missing);
-    here.filter_map(|row| row.size).sum()
+    chosen.chains.iter().flatten().filter_map(|row| row.size).sum()
 }
 
 /// What will be removed, for a person.

@@ -47,7 +47,7 @@ impl Place {
     /// How many bytes the files in the directory `name` have, if all of it could be taken away.
     fn survey(&self, name: &OsStr, depth: usize) -> io::Result<u64> {
         if depth == DEEPEST {
-            return Err(io::Error::other(format!("'{}' lies too deep", Path::new(name).display())));
+            return Err(too_deep(name));
         }
         let dir = self.open_here(name)?;
         accessat(&dir.0, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
@@ -66,23 +66,22 @@ impl Place {
     /// Takes away a directory with all in it, or a file.
     fn erase(&self, name: &OsStr, depth: usize, stop: &CancellationToken) -> io::Result<()> {
         go_on(stop)?;
-        let gone = |done: rustix::io::Result<()>| match done {
+        let at = |why: Errno| crate::model::at(Path::new(name))(why.into());
+        match unlinkat(&self.0, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) => {}
+            Err(why) => return Err(at(why)),
+        }
+        if depth == DEEPEST {
+            return Err(too_deep(name));
+        }
+        let dir = self.open_here(name)?;
+        for inner in dir.names()? {
+            dir.erase(&inner, depth + 1, stop)?;
+        }
+        match unlinkat(&self.0, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(why) => Err(crate::model::at(Path::new(name))(why.into())),
-        };
-        match self.look(name)? {
-            None => Ok(()),
-            Some(there) if is_dir(&there) => {
-                if depth == DEEPEST {
-                    return Err(io::Error::other(format!("'{}' lies too deep", Path::new(name).display())));
-                }
-                let dir = self.open_here(name)?;
-                for inner in dir.names()? {
-                    dir.erase(&inner, depth + 1, stop)?;
-                }
-                gone(unlinkat(&self.0, name, AtFlags::REMOVEDIR))
-            }
-            Some(_) => gone(unlinkat(&self.0, name, AtFlags::empty())),
+            Err(why) => Err(at(why)),
         }
     }
 
@@ -91,6 +90,10 @@ impl Place {
         self.erase(name, 0, stop)?;
         self.sync()
     }
+}
+
+fn too_deep(name: &OsStr) -> io::Error {
+    io::Error::other(format!("'{}' lies too deep", Path::new(name).display()))
 }
 
 fn mounted(name: &OsStr) -> io::Error {
