@@ -4,6 +4,7 @@
 //! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
 //! of a request never says `success` before all of it is done.
 
+pub mod adopt;
 mod chain;
 pub mod digest;
 pub mod failure;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::model::{Api, Moment};
+use adopt::{Adopted, Adoption};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
@@ -150,6 +152,15 @@ impl Records {
                     let row = process::end(transaction, &ended, true)?;
                     rows::insert(transaction, &success, &ended, row, api)
                 })
+            })
+            .await
+    }
+
+    /// Records a backup that was taken without these records, by `until`.
+    pub async fn adopt(&self, adopted: Adopted, until: Instant) -> Result<Adoption, RecordsError> {
+        self.worker
+            .call(Patience::Until(until), move |connection| {
+                wal::seen_once_synced(connection, |transaction| adopt::insert(transaction, &adopted))
             })
             .await
     }
