@@ -35,7 +35,6 @@ pub(super) fn order(socket: &Path, command: &str, args: &Value) -> Result<String
 }
 
 /// Sends a command that is answered when it is done, and waits for that; gives what was done, in the daemon's words.
-#[expect(dead_code, reason = "its first subcommand comes next")]
 pub(super) fn order_done(socket: &Path, command: &str, args: &Value) -> Result<String, Failure> {
     let reply = exchange(socket, command, args, DONE_WITHIN)?;
     match reply.code {
