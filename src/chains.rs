@@ -4,6 +4,8 @@
 //! takes rows as they are: a base that is not there, or is another than it was, or a backup that descends from itself, makes a broken chain
 //! and no endless loop. What may be a base is said here once, for the daemon and for the operator's commands.
 
+pub mod retention;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{BackupId, word};

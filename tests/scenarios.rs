@@ -5,6 +5,7 @@ mod backups;
 mod damage;
 mod failures;
 mod kills;
+mod removals;
 mod restores;
 mod streams;
 
@@ -116,6 +117,12 @@ on_stands_here!(
     kills::a_backup_is_taken_back_when_the_daemon_was_killed,
     kills::a_restore_is_taken_back_whichever_step_the_daemon_was_killed_at,
 );
+
+/// By the command line, which the containers' daemons have out of reach.
+mod removed {
+    on!(fakes, Place::Fakes, removals::by_rule_the_older_chain_goes_and_the_newest_restores);
+    on!(local, Place::Local, removals::by_rule_the_older_chain_goes_and_the_newest_restores);
+}
 
 mod forwarded {
     on!(fakes, Place::Fakes, streams::what_is_forwarded_is_fetched, streams::a_forward_that_fails_is_a_failed_backup);

@@ -45,6 +45,7 @@ mod readers;
 mod recorder;
 mod reflinks;
 mod relay;
+mod removing;
 mod replica;
 mod restore;
 mod scenarios;

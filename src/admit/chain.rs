@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use super::{on_disk, unreadable};
+use super::{in_the_way, on_disk, unreadable};
 use crate::chains::{Broken, Chains};
 use crate::command::Restore;
 use crate::config::Config;
@@ -17,16 +17,22 @@ use crate::records::{Known, Recorded};
 use crate::repository::stored;
 use crate::verify::glance::{Glance, known_damage};
 use crate::verify::kept;
-use crate::world::World;
+use crate::world::{Claim, Purpose, World};
 
-/// Holds what an incremental is to be taken from against the records and the disk: it must be one that can be restored itself.
-pub(super) async fn check_base(
+/// Holds what an incremental is to be taken from against the records and the disk: it must be one that can be restored itself. Its chain is
+/// claimed, so that nobody removes of it meanwhile.
+pub(super) async fn claim_base(
     base: &BackupId,
     world: &World,
     config: &Config,
     until: Instant,
-) -> Result<(), Rejection> {
-    let recorded = world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why, config))?;
+) -> Result<Claim, Rejection> {
+    let chain = || async { world.records.chain(base.to_string(), until).await.map_err(|why| unreadable(&why, config)) };
+    let ids: Vec<_> = chain().await?.iter().filter_map(|member| BackupId::recorded(&member.row.id).ok()).collect();
+    let claim = world.claims.claim_ids(&ids, Purpose::Base, until).await;
+    let claim = claim.map_err(|held| in_the_way(held, Rejection::BaseNotFound))?;
+    // What was removed before it was claimed is not there any more.
+    let recorded = chain().await?;
     let (id, backup_dir, flavour) = (base.clone(), config.backup_dir.clone(), config.flavour);
     let database = config.database_path.clone();
     let look = move || {
@@ -53,7 +59,8 @@ pub(super) async fn check_base(
             .map(|_| ())
             .map_err(|why| Rejection::BrokenBase { base: id, why: why.to_string() })
     };
-    on_disk(&config.backup_dir, until, look).await?
+    on_disk(&config.backup_dir, until, look).await??;
+    Ok(claim)
 }
 
 /// Holds the members of a chain that is to be restored against each other: each must be what the next one was taken from, and not another

@@ -37,7 +37,7 @@ use crate::repository::card::Card;
 use crate::repository::{Origin, stored};
 use crate::server::answer;
 use crate::server::probe::{self, Ping};
-use crate::world::{Claim, World};
+use crate::world::{Claim, Held, Purpose, World};
 
 /// A command that may be done, and what it needs for that.
 #[derive(Debug)]
@@ -69,12 +69,13 @@ pub async fn admit(command: &Command, world: &World, config: &Config, until: Ins
 
 async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, std::iter::once(&wanted.id), until).await?;
-    if let Some(base) = &wanted.base {
-        chain::check_base(base, world, config, until).await?;
-    }
+    let base = match &wanted.base {
+        Some(base) => chain::claim_base(base, world, config, until).await?,
+        None => world.claims.claim_nothing(),
+    };
     let exists = || Rejection::AlreadyExists(wanted.id.clone());
     // Taken before the world is looked at any further: of two requests at once, one comes later than the other.
-    let claim = world.claims.claim_id(&wanted.id, until).await.ok_or_else(exists)?;
+    let claim = world.claims.claim_id(&wanted.id, until).await.ok_or_else(exists)?.with(base);
     let dir = config.backup_dir.join(wanted.id.as_str());
     let is_there = move || fs::symlink_metadata(dir).is_ok();
     if known.contains_key(wanted.id.as_str()) || on_disk(&config.backup_dir, until, is_there).await? {
@@ -123,6 +124,10 @@ async fn backup(wanted: &Backup, world: &World, config: &Config, until: Instant)
 async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instant) -> Result<Admitted, Rejection> {
     let known = known(world, wanted.chain(), until).await?;
     check_chain(wanted, &known)?;
+    // Taken before the disk is looked at: what is removed before that is not found there, and what is found is not removed.
+    let ids: Vec<_> = wanted.chain().cloned().collect();
+    let reading = world.claims.claim_ids(&ids, Purpose::Restore, until).await;
+    let reading = reading.map_err(|held| in_the_way(held, Rejection::BackupNotFound))?;
     let (chain, cards) = find_chain(wanted, &known, config, until).await?;
     let marks: Vec<_> = cards.iter().flatten().map(|(card, _)| card.mark()).collect();
     let last = cards.last().and_then(Option::as_ref);
@@ -136,6 +141,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         }
         Target::Database => target::data_dir(wanted, &chain, last, (world, config), until).await?,
     };
+    let claim = claim.with(reading);
     let bin = backup_bin(config)?;
     let said = version(world, &bin, until).await?;
     let parent = wanted.target.parent(&config.backup_dir);
@@ -187,6 +193,14 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     };
     let plan = Plan::restore(wanted, inputs, config);
     Ok(Admitted { plan, claim, secrets, origin: Origin::default(), made: Some(made) })
+}
+
+/// Why a stored backup cannot be read: it is being removed, or is none yet.
+fn in_the_way(held: Held, not_found: impl FnOnce(BackupId) -> Rejection) -> Rejection {
+    match held.purpose {
+        Purpose::Removal => Rejection::BeingRemoved(held.id),
+        Purpose::Making | Purpose::Base | Purpose::Restore => not_found(held.id),
+    }
 }
 
 /// How the data directory is filled from a working copy that is made there.

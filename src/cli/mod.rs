@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::{Exit, Failure};
 
 use crate::config::{self, Config};
-use operator::{adopt, backup, check, list, logs, restore, show, status, verify};
+use operator::{adopt, backup, check, list, logs, remove, restore, show, status, verify};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -25,14 +25,14 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
     about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
     disable_help_subcommand = true,
     help_template = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}",
-    after_help = "Example: dbcalm-db-cmd backup full. Environment: DBCALM_CONFIG, DBCALM_SOCKET"
+    after_help = "Example: dbcalm-db-cmd backup full. Environment: DBCALM_CONFIG, DBCALM_SOCKET\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
 )]
 struct Cli {
     /// Settings file
     #[arg(long, env = "DBCALM_CONFIG", hide_env = true, default_value = config::DEFAULT_PATH, global = true, value_name = "FILE")]
     config: PathBuf,
 
-    /// The daemon's socket
+    /// Daemon's socket
     #[arg(long, env = "DBCALM_SOCKET", hide_env = true, default_value = DEFAULT_SOCKET, global = true, value_name = "PATH")]
     socket: PathBuf,
 
@@ -56,6 +56,7 @@ enum Subcommands {
     Logs(logs::LogsArgs),
     Verify(verify::VerifyArgs),
     Adopt(adopt::AdoptArgs),
+    Remove(remove::RemoveArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
     Store(steps::StoreArgs),
@@ -92,6 +93,7 @@ pub fn run() -> ExitCode {
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
         Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
         Subcommands::Adopt(args) => config().and_then(|config| adopt::adopt(&args, &config, socket)),
+        Subcommands::Remove(args) => config().and_then(|config| remove::remove(&args, &config, socket)),
         Subcommands::Store(args) => return steps::store(&args),
         Subcommands::Extract(args) => return steps::extract(&args),
         Subcommands::Copy(args) => return steps::copy(&args),

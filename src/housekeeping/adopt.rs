@@ -39,7 +39,7 @@ pub(super) async fn adopt(wanted: &Adopt, world: &Arc<World>, begun: Instant) ->
     if is_known(&id, world, &config).await? {
         return Err(Rejection::AlreadyExists(id.clone()));
     }
-    let looked = looked(wanted, world, &config, begun + LOOK_WITHIN).await?;
+    let looked = looked(wanted, &config, begun + LOOK_WITHIN).await?;
     let unreadable = |why: io::Error| Rejection::Broken(format!("'{id}' cannot be examined: {why}"));
     let Some(found) = looked.map_err(unreadable)? else { return Err(Rejection::BackupNotFound(id.clone())) };
     let (candidate, base) = found.map_err(refused)?;
@@ -66,7 +66,7 @@ pub(super) async fn adopt(wanted: &Adopt, world: &Arc<World>, begun: Instant) ->
 /// What lies there, and what tells of its base.
 type Looked = io::Result<Option<Result<(Candidate, Option<Described>), String>>>;
 
-async fn looked(wanted: &Adopt, world: &World, config: &Config, until: Instant) -> Result<Looked, Rejection> {
+async fn looked(wanted: &Adopt, config: &Config, until: Instant) -> Result<Looked, Rejection> {
     let (Adopt { id, from }, dir, flavour) = (wanted.clone(), config.backup_dir.clone(), config.flavour);
     let look = move || {
         let local = Local { backup_dir: &dir, flavour };
@@ -77,10 +77,7 @@ async fn looked(wanted: &Adopt, world: &World, config: &Config, until: Instant) 
         };
         local.look(&id).map(|found| found.map(|found| found.map(with_base)))
     };
-    tokio::select! {
-        looked = on_disk(&config.backup_dir, until, look) => looked,
-        () = world.shutdown.cancelled() => Err(Rejection::ShuttingDown),
-    }
+    on_disk(&config.backup_dir, until, look).await
 }
 
 async fn is_known(id: &BackupId, world: &World, config: &Config) -> Result<bool, Rejection> {

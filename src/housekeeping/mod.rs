@@ -4,6 +4,7 @@
 //! its own time: the operator's command line waits longer than that.
 
 mod adopt;
+pub(crate) mod leftover;
 mod remove;
 
 use std::sync::Arc;
@@ -13,16 +14,21 @@ use crate::command::Housekeeping;
 use crate::model::Rejection;
 use crate::world::World;
 
-/// Does what is wanted; `begun` is when the request was whole.
+/// Does what is wanted; `begun` is when the request was whole. At the daemon's end nobody waits for it: what must not be broken off has a task
+/// of its own.
 ///
 /// # Errors
 /// Why it was not done.
 pub async fn run(wanted: &Housekeeping, world: &Arc<World>, begun: Instant) -> Result<String, Rejection> {
-    if world.shutdown.is_cancelled() {
-        return Err(Rejection::ShuttingDown);
-    }
-    match wanted {
-        Housekeeping::Remove(wanted) => remove::remove(wanted, world, begun).await,
-        Housekeeping::Adopt(wanted) => adopt::adopt(wanted, world, begun).await,
+    let work = async {
+        match wanted {
+            Housekeeping::Remove(wanted) => remove::remove(wanted, world, begun).await,
+            Housekeeping::Adopt(wanted) => adopt::adopt(wanted, world, begun).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = world.shutdown.cancelled() => Err(Rejection::ShuttingDown),
+        done = work => done,
     }
 }

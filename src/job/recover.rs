@@ -23,6 +23,7 @@ use crate::disk::places::Awaited;
 use crate::disk::{self, below};
 use crate::exec::CommandExecutor;
 use crate::exec::orphans::{self, Mark};
+use crate::housekeeping::leftover;
 use crate::plan::{RESTORES, TMP};
 use crate::records::process::Interrupted;
 use crate::records::{Records, RecordsError};
@@ -78,6 +79,7 @@ pub async fn recover(store: &Records, config: &Config, executor: &dyn CommandExe
             store.end_interrupted(row.row, reason).await?;
         }
     }
+    leftover::finish(store, config, Instant::now() + GRACE).await?;
     sweep(config, &kept);
     Ok(())
 }

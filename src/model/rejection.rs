@@ -36,6 +36,25 @@ pub enum Rejection {
     /// Frozen. A backup to restore is not known or its folder is gone.
     #[error("Backup with id {0} not found")]
     BackupNotFound(BackupId),
+    /// A backup to restore, or the base of an incremental, that the operator is removing.
+    #[error("Backup with id {0} is being removed")]
+    BeingRemoved(BackupId),
+    /// A backup to remove that something works with now; the text says what.
+    #[error("Backup with id {id} cannot be removed now: {by}")]
+    InUse {
+        /// The backup.
+        id: BackupId,
+        /// What works with it.
+        by: &'static str,
+    },
+    /// A backup to remove without those that were taken from it.
+    #[error("Backup with id {id} is needed by {by}")]
+    Needed {
+        /// The backup.
+        id: BackupId,
+        /// Those that could not be restored without it, in words.
+        by: String,
+    },
     /// A backup to restore whose stream was forwarded, and there is no command that fetches it.
     #[error(
         "Backup with id {0} was forwarded elsewhere and is not here: set 'fetch' to a command that writes its stream to stdout"
@@ -158,7 +177,7 @@ impl Rejection {
             | Self::OtherHistory { .. } => 400,
             Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,
-            Self::AlreadyExists(_) => 409,
+            Self::AlreadyExists(_) | Self::Needed { .. } => 409,
             Self::Broken(_) => 500,
             Self::Credentials
             | Self::LessThanWhole(_)
@@ -173,6 +192,8 @@ impl Rejection {
             | Self::DataDirNotEmpty
             | Self::PlaceTaken(_)
             | Self::DataDirBusy
+            | Self::BeingRemoved(_)
+            | Self::InUse { .. }
             | Self::NoRoomForBackup(_)
             | Self::NoRoomForRestore(_)
             | Self::ShuttingDown => 503,

@@ -25,6 +25,7 @@ use adopt::{Adopted, Adoption};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
+use reader::BackupRow;
 pub use reader_of::ReaderOf;
 pub use rows::{Known, Success};
 use rusqlite::types::ValueRef;
@@ -96,6 +97,27 @@ impl Records {
     /// The backup of this id and, each in turn, what it was taken from, as far as that is recorded; nothing, if it is not.
     pub async fn chain(&self, id: String, until: Instant) -> Result<Vec<Recorded>, RecordsError> {
         self.worker.call(Patience::Until(until), move |connection| chain::upwards(connection, &id)).await
+    }
+
+    /// All backups, in the order in which they were recorded, with their ids, bases, times and places alone.
+    pub async fn backups(&self, until: Instant) -> Result<Vec<BackupRow>, RecordsError> {
+        self.worker.call(Patience::Until(until), |connection| rows::all(connection)).await
+    }
+
+    /// Forgets the backup `id` that was begun then. What has happened to its files is not undone: without `until` it is tried until it is done.
+    pub async fn remove_backup(
+        &self,
+        id: String,
+        begun: Option<String>,
+        until: Option<Instant>,
+    ) -> Result<(), RecordsError> {
+        let patience = until.map_or(Patience::Lasting, Patience::Until);
+        let remove = move |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            rows::remove(&transaction, &id, begun.as_deref())?;
+            transaction.commit()
+        };
+        self.worker.call(patience, remove).await
     }
 
     /// Records that a request's first command is about to run; gives its row.

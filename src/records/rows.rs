@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::reader::ADOPT;
+use super::reader::{ADOPT, BackupRow};
 use super::{IS_FULL, base, chain, reader_of, schema, text, time};
 use crate::model::{Api, BackupId, Moment, Target};
 
@@ -14,7 +14,7 @@ pub struct Known {
     pub from: Option<String>,
     /// When it was begun.
     pub start_time: Option<String>,
-    /// Its place in the order of the records: that of [`BackupRow`](super::reader::BackupRow).
+    /// Its place in the order of the records: that of [`BackupRow`].
     pub place: i64,
 }
 
@@ -53,6 +53,32 @@ pub(crate) fn known(connection: &Connection, id: &str) -> Result<Option<Known>> 
         .prepare_cached("SELECT from_backup_id, start_time, rowid FROM backup WHERE id = ?1")?
         .query_row([id], |row| Ok(Known { from: base(row, 0)?, start_time: time(row, 1)?, place: row.get(2)? }))
         .optional()
+}
+
+/// All backups, in the order in which they were recorded: the id, what each was taken from, when it was begun, its place.
+pub(super) fn all(connection: &Connection) -> Result<Vec<BackupRow>> {
+    let mut statement =
+        connection.prepare_cached("SELECT id, from_backup_id, start_time, rowid FROM backup ORDER BY rowid")?;
+    let rows = statement.query_map([], |row| {
+        Ok(BackupRow {
+            id: text(row, 0)?.unwrap_or_default(),
+            from: base(row, 1)?,
+            start_time: time(row, 2)?,
+            place: row.get(3)?,
+            ..BackupRow::default()
+        })
+    })?;
+    rows.collect()
+}
+
+/// Forgets, within a transaction, the backup that has this id and was begun then; another one that has the id now stays. Its place is no mark of it:
+/// an adoption may move it. What was done with it stays too: the foreign keys of the Go API's tables, which would take that along, do not count
+/// on this connection.
+pub(super) fn remove(connection: &Connection, id: &str, begun: Option<&str>) -> Result<()> {
+    if known(connection, id)?.is_some_and(|known| known.start_time.as_deref() == begun) {
+        connection.execute("DELETE FROM backup WHERE id = ?1", [id])?;
+    }
+    Ok(())
 }
 
 /// The chain of the last restore to the database whose command came after that of the backup `id`. One that was adopted was taken before it was

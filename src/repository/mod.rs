@@ -5,6 +5,7 @@
 
 pub mod card;
 pub mod history;
+pub mod hold;
 pub mod stored;
 
 use crate::server::Server;

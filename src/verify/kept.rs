@@ -80,10 +80,10 @@ pub fn read(database: &Path) -> All {
 pub fn keep(database: &Path, new: All, recorded: impl FnOnce() -> Option<HashSet<String>>) -> io::Result<()> {
     let _held = held(&database.with_file_name(LOCK))?;
     let mut all = read(database);
-    if let Some(recorded) = recorded() {
-        all.retain(|id, _| recorded.contains(id));
-    }
-    for (id, mut result) in new {
+    let recorded = recorded();
+    let is_recorded = |id: &String| recorded.as_ref().is_none_or(|recorded| recorded.contains(id));
+    all.retain(|id, _| is_recorded(id));
+    for (id, mut result) in new.into_iter().filter(|(id, _)| is_recorded(id)) {
         let old = all.get_mut(&id).filter(|old| old.begun == result.begun);
         result.sealed |= old.as_ref().is_some_and(|old| old.sealed);
         // A glance refutes nothing that a closer look has found.
@@ -99,17 +99,39 @@ pub fn keep(database: &Path, new: All, recorded: impl FnOnce() -> Option<HashSet
     disk::replace(&path(database), &text)
 }
 
+/// Drops what is kept of backups that were removed, if nobody else writes results at this moment: what stays is of no backup that is there,
+/// and goes with the next verification.
+///
+/// # Errors
+/// The file is being written, or cannot be.
+pub fn forget(database: &Path, ids: &[String]) -> io::Result<()> {
+    let mut all = read(database);
+    if !ids.iter().any(|id| all.contains_key(id)) {
+        return Ok(());
+    }
+    let held = open_lock(&database.with_file_name(LOCK))?;
+    flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    all = read(database);
+    all.retain(|id, _| !ids.contains(id));
+    let text = serde_json::to_string_pretty(&all).map_err(io::Error::other)? + "\n";
+    disk::replace(&path(database), &text)
+}
+
 /// A lock that goes with the file that is given, or with its process.
 fn held(path: &Path) -> io::Result<File> {
-    // Another user's may be read, and a lock needs no more.
-    let file = match File::open(path) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {
-            OpenOptions::new().append(true).create(true).mode(0o644).open(path)?
-        }
-        opened => opened?,
-    };
+    let file = open_lock(path)?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    // Another user's may be read, and a lock needs no more.
+    match File::open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().append(true).create(true).mode(0o644).open(path)
+        }
+        opened => opened,
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +179,23 @@ mod tests {
         assert_eq!(read(&database).into_keys().collect::<Vec<_>>(), ["b"]);
         std::fs::write(dir.path().join("verified.json"), "{").unwrap();
         assert!(read(&database).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_removed_backup_goes_and_waits_for_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("db.sqlite3");
+        let ids = ["a".to_owned()];
+        super::forget(&database, &ids).unwrap();
+        assert!(!super::path(&database).exists());
+        for id in ["a", "b"] {
+            keep(&database, one(id, Depth::Quick, Outcome::Ok, "1"), || None).unwrap();
+        }
+        let held = super::held(&database.with_file_name(super::LOCK)).unwrap();
+        assert!(super::forget(&database, &ids).is_err());
+        drop(held);
+        super::forget(&database, &ids).unwrap();
+        assert_eq!(read(&database).into_keys().collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod jobs;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use claims::{Claim, Claims};
+pub use claims::{Claim, Claims, Held, Purpose};
 pub(crate) use jobs::JobStatus;
 pub use jobs::Jobs;
 use tokio_util::sync::CancellationToken;

@@ -102,5 +102,5 @@ fn an_id_that_no_folder_can_have_is_said_to_be_one_and_its_files_not_to_be_gone(
     warning  backup 'sub/monday' is recorded, and no folder of backup_dir can have that name: nothing here looks for its files
              hint: nothing says that they are gone: look at '~/backups/sub/monday'; what you find there restores by the tool's own commands, after a copy of it
     ");
-    assert!(!said.contains("gone, and") && !said.contains("remove the backup in the API"), "{said}");
+    assert!(!said.contains("gone, and") && !said.contains("removes the record"), "{said}");
 }

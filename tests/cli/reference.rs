@@ -93,6 +93,7 @@ fn every_field_and_exit_status_is_in_the_reference() {
         add(&json(&env, 0, what));
     }
     add(&json(&env, 0, "check"));
+    add(&json(&env, 0, "remove --keep-full 1 --dry-run"));
     env.database().execute("DELETE FROM backup WHERE id = 'tuesday'", []).unwrap();
     add(&json(&env, 0, "adopt --all --dry-run"));
     let page = fs::read_to_string(PAGE).unwrap();

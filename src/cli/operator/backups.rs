@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::exit::Failure;
 use super::output::{Age, age, records, seconds, took, unread};
+use crate::chains::retention::{Rule, Verdict};
 use crate::chains::{Broken, Chains};
 use crate::config::Config;
 use crate::disk;
@@ -152,6 +153,37 @@ impl Backups {
             glance::known_damage(row, &self.verified).or_else(|| glance(config).doubt(row, base))
         };
         self.chains.newest_base(doubt)
+    }
+
+    /// What becomes of each chain by a rule; `in_use` are those that something works with. What this user may not look at counts for none that
+    /// can be restored.
+    pub(super) fn by_rule(
+        &self,
+        rule: Rule,
+        now: Moment,
+        in_use: &HashSet<String>,
+        config: &Config,
+    ) -> Vec<Verdict<'_>> {
+        self.chains.by_rule(rule, now, |row, base| self.unfit(row, base, config), in_use)
+    }
+
+    /// The newest backup that can be restored without any of these.
+    pub(super) fn newest_without(&self, gone: &HashSet<&str>, config: &Config) -> Option<&BackupRow> {
+        let mut rows: Vec<_> = self.chains.tree().into_iter().map(|node| node.row).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.place));
+        let is_whole = |row: &&BackupRow| {
+            let chain = self.chains.base(&row.id, |row, base| self.unfit(row, base, config));
+            chain.is_ok_and(|chain| chain.iter().all(|member| !gone.contains(member.id.as_str())))
+        };
+        rows.into_iter().find(is_whole)
+    }
+
+    /// Why a member of a chain cannot be restored, as far as that can be seen without reading its content.
+    fn unfit(&self, row: &BackupRow, base: Option<&BackupRow>, config: &Config) -> Option<Broken> {
+        if self.state(&row.id) == State::Unknown {
+            return Some(Broken::Unfit { id: row.id.clone(), why: "this user may not look at it".to_owned() });
+        }
+        glance::known_damage(row, &self.verified).or_else(|| glance(config).doubt(row, base))
     }
 
     /// What a glance at each member of its chain has against it, beside what all of a list are held against.

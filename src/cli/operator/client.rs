@@ -49,7 +49,16 @@ pub(super) fn order_done(socket: &Path, command: &str, args: &Value) -> Result<S
 
 fn exchange(socket: &Path, command: &str, args: &Value, within: Duration) -> Result<Reply, Failure> {
     let request = serde_json::json!({"cmd": command, "args": args}).to_string();
-    let said = ask(socket, &request, within).map_err(|why| unreachable(socket, &why))?;
+    let said = ask(socket, &request, within).map_err(|why| {
+        if !matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
+            return unreachable(socket, &why);
+        }
+        Failure::because(
+            format!("the daemon at '{}' has not answered in {} s", socket.display(), within.as_secs()),
+            "it may be at work all the same: journalctl -u dbcalm-db-cmd shows at what",
+        )
+        .exit(Exit::Unreachable)
+    })?;
     serde_json::from_slice(&said).map_err(|why| {
         let text = String::from_utf8_lossy(&said).chars().take(200).collect::<String>();
         Failure::because(
@@ -111,7 +120,12 @@ fn refused(code: u16, status: &str) -> Failure {
             "dbcalm-db-cmd backup full; without --from, the base is the newest backup that can be one"
         }
         404 => "dbcalm-db-cmd list shows which backups there are, and what is broken",
+        409 if status.contains("is needed by") => "with --chain they are removed too",
         409 => "leave out the id to have one made from the time",
+        503 if status.contains("cannot be removed now") => "nothing was removed: try again when that has ended",
+        503 if status.contains("shutting down") => {
+            "what a removal has begun the next start ends: systemctl start dbcalm-db-cmd"
+        }
         503 if status.contains("not stopped") => "stop the server first: systemctl stop mariadb",
         503 if status.contains("not empty") => {
             "move what is in the data directory aside: a restore fills it and overwrites nothing"

@@ -1,13 +1,13 @@
 //! `restore`: the chain is found from the records, and the daemon is ordered to restore it.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, IsTerminal, Write as _};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
 use super::backups::Backups;
 use super::client::order_restore;
+use super::confirm::confirm;
 use super::exit::{Exit, Failure};
 use super::follow::{Order, see_to};
 use super::output::Output;
@@ -68,15 +68,8 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, config: &Config, socket: &Path
     see_to(&Order { command_id: &command_id, what: &what }, args.detach, config, socket, args.output)
 }
 
-/// Asks whether the data directory may be filled; only a person at a terminal can say so.
+/// Asks whether the data directory may be filled.
 fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::because(
-            "a database restore asks for confirmation, but there is no terminal",
-            "confirm with --yes",
-        )
-        .exit(Exit::Usage));
-    }
     let mut question = format!("This fills '{}' with\n", config.data_dir.display());
     for row in chain {
         let size = all.size(row, config).map(|size| format!(", {}", Amount(size))).unwrap_or_default();
@@ -84,11 +77,5 @@ fn ask(all: &Backups, chain: &[&BackupRow], config: &Config) -> Result<(), Failu
         let _infallible = writeln!(question, "  {}{begun}{size}", row.id);
     }
     question.push_str("Continue? [y/N] ");
-    let _closed = io::stderr().write_all(question.as_bytes());
-    let mut answer = String::new();
-    let heard = io::stdin().lock().read_line(&mut answer);
-    if heard.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::because("nothing was done", "answer y, or confirm with --yes"))
+    confirm("a database restore", &question)
 }

@@ -47,10 +47,10 @@ pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
             (
                 format!("backup '{id}' is recorded, {needed_by}"),
                 format!(
-                    "if they were moved, put them back into '{}'; if they are lost, remove the backup in the API; dbcalm-db-cmd show {} \
-                     says what needs it",
+                    "if they were moved, put them back into '{}'; if they are lost, dbcalm-db-cmd remove {word} --chain removes the record, and \
+                     dbcalm-db-cmd show {word} says what needs it",
                     config.backup_dir.display(),
-                    word(id)
+                    word = word(id)
                 ),
             )
         })

@@ -18,6 +18,8 @@ use crate::chains::Broken;
 use crate::config::Config;
 use crate::model::{BackupId, Moment};
 use crate::records::reader::BackupRow;
+use crate::repository::hold::{self, Hold};
+use crate::repository::stored;
 use crate::verify::kept::{self, Kept, Outcome};
 use crate::verify::server::Checked;
 use crate::verify::{Depth, Found, Verifier};
@@ -70,6 +72,11 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
     let restoring = args.restore.then(|| Restored::begin(config, socket, args.output)).transpose()?;
     let (mut reports, mut results, mut kept_at) = (BTreeMap::new(), kept::All::new(), Instant::now());
     for row in &rows {
+        let needed = if args.restore { all.chains.chain(&row.id).unwrap_or_default() } else { vec![*row] };
+        let Some(_held) = held(&needed, config) else {
+            print_error(&format!("'{}' is left out: it is being removed, or has just been", row.id));
+            continue;
+        };
         let report = if let Some(restoring) = &restoring {
             restored(row, &all, restoring)
         } else {
@@ -104,6 +111,27 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
     let is_not_well =
         [Outcome::Damaged, Outcome::Broken, Outcome::Unchecked].into_iter().any(|outcome| is(outcome) > 0);
     Ok(if is_not_well || is_nothing { Exit::Failed } else { Exit::Done })
+}
+
+/// Holds what will be read against its removal. None if that is under way, or was done since the records were read.
+fn held(needed: &[&BackupRow], config: &Config) -> Option<Vec<Hold>> {
+    let mut all = Vec::new();
+    for row in needed {
+        let Ok(id) = BackupId::recorded(&row.id) else { continue };
+        let found = stored::look(&config.backup_dir, &id).ok().flatten();
+        match found.map(|found| hold::read(&hold::whole(&config.backup_dir, &id, &found))) {
+            Some(Ok(one)) => all.push(one),
+            Some(Err(why)) if why.kind() == io::ErrorKind::WouldBlock => return None,
+            // What is not there is gone, or was removed; who may not read it finds that out in a moment.
+            Some(Err(_)) | None => {
+                let rows = super::output::records(config).ok().and_then(|reader| reader.backups(false).ok());
+                if rows.is_some_and(|rows| rows.iter().all(|other| other.id != row.id)) {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(all)
 }
 
 /// What is to be verified: a base before what was taken from it, and each once.
