@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use super::crash::Sweep;
 use super::request::{DATABASE, FOLDER, Request};
@@ -9,6 +12,9 @@ use crate::harness::stand::Place;
 
 /// What a server or a package may leave in a data directory that counts as empty.
 const LEFT_OVERS: [&str; 4] = ["host.err", "ib_logfile0", "ib_buffer_pool", "ibdata1"];
+
+/// Within which time of its order a removal is struck, in microseconds: one over fakes takes a few milliseconds.
+const LONGEST_REMOVAL: u64 = 6_000;
 
 impl Sweep {
     /// A name that no backup has.
@@ -107,17 +113,50 @@ impl Sweep {
         }
     }
 
-    /// Removes backups as the API does, row and folder, where there are too many: ones that no other was taken from.
+    /// Removes backups where there are too many, ones that no other was taken from: as the API does, row and folder; or by an order, in which
+    /// the daemon is killed now and then.
     pub(super) fn thin_out(&mut self) {
         while self.promised.backups.len() > self.terms.backups {
             let is_base = |id: &String| self.promised.backups.values().any(|kept| kept.base.as_ref() == Some(id));
             let last: Vec<_> = self.promised.backups.keys().filter(|id| !is_base(id)).cloned().collect();
             let id = self.random.choice(&last).unwrap();
-            assert_eq!(self.env().database().execute("DELETE FROM backup WHERE id = ?1", [id]).unwrap(), 1);
-            fs::remove_dir_all(self.env().backup(id)).unwrap();
-            self.promised.backups.remove(id);
-            self.bases.retain(|base| base != id);
+            match self.random.u32(0..4) {
+                0 => {
+                    assert_eq!(self.env().database().execute("DELETE FROM backup WHERE id = ?1", [id]).unwrap(), 1);
+                    fs::remove_dir_all(self.env().backup(id)).unwrap();
+                }
+                1 => {
+                    let said = self.env().send(&removal(id));
+                    assert!(said.starts_with(r#"{"code": 200"#), "{said}");
+                    self.report.removed += 1;
+                }
+                _ => self.strike_a_removal(id),
+            }
+            if self.env().count("backup", &format!("id = '{id}'")) == 0 {
+                self.promised.backups.remove(id);
+                self.bases.retain(|base| base != id);
+            }
         }
+    }
+
+    /// A removal, a KILL of the daemon at some moment in it or just after it, and the next daemon.
+    fn strike_a_removal(&mut self, id: &str) {
+        self.note(&format!("removal of {id}, struck"));
+        let moment = Duration::from_micros(self.random.u64(0..LONGEST_REMOVAL));
+        let sent = self.env().try_send_aside(removal(id));
+        // Its steps stand nowhere still: a time is all there is.
+        std::thread::sleep(moment);
+        self.env().signal(Signal::KILL);
+        assert_eq!(self.env().wait_for_end(), None);
+        drop(sent.join().unwrap());
+        let is_recorded = self.env().count("backup", &format!("id = '{id}'")) == 1;
+        let is_there = self.env().backup(id).exists();
+        self.env().start_daemon();
+        if is_recorded && !is_there {
+            assert_eq!(self.env().count("backup", &format!("id = '{id}'")), 0, "its removal was begun: {id}");
+            self.report.finished += 1;
+        }
+        self.report.struck += 1;
     }
 
     /// Every backup that is left is restored with its chain: to a folder, and over fakes to the data directory too; over real tools
@@ -136,4 +175,9 @@ impl Sweep {
             }
         }
     }
+}
+
+/// The order to remove a backup.
+fn removal(id: &str) -> String {
+    serde_json::json!({"cmd": "remove_backup", "args": {"id_list": [id]}}).to_string()
 }

@@ -22,6 +22,11 @@ pub(crate) struct Report {
     pub(super) backups: u32,
     /// How many of the backups are streams.
     pub(crate) streams: u32,
+    /// How many backups were removed undisturbed; in how many removals the daemon was killed; how many of those the next one did from the
+    /// first step on.
+    pub(super) removed: u32,
+    pub(crate) struck: u32,
+    pub(super) finished: u32,
     pub(crate) restored_at_the_end: usize,
 }
 
@@ -46,7 +51,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hit, rounds, during, after, timed, requests, succeeded, failed, refused, unanswered, .. } = self;
-        let Self { restored, undone, backups, streams, restored_at_the_end, .. } = self;
+        let Self { restored, undone, backups, streams, restored_at_the_end, removed, struck, finished, .. } = self;
         writeln!(
             f,
             "{} kills ({} of a daemon, {} of a tool) in {rounds} rounds",
@@ -62,6 +67,10 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{backups} backups recorded, {streams} of them streams; {restored} restores had all the data, {undone} left the data directory as it was"
+        )?;
+        writeln!(
+            f,
+            "{removed} removals in peace, {struck} struck, of which the next daemon did {finished} but for the first step"
         )?;
         write!(f, "{restored_at_the_end} restores at the end, of every backup that was left: all the data")
     }
