@@ -124,7 +124,7 @@ fn make_place(connection: &Connection, from: Option<&BackupId>, start: Moment) -
 mod tests {
     use rusqlite::Connection;
 
-    use super::{Adopted, Adoption, insert};
+    use super::{Adopted, Adoption, insert, rows};
     use crate::model::{Api, CommandId, Moment};
     use crate::records::schema;
 
@@ -185,5 +185,21 @@ mod tests {
                 "none of what was not done"
             );
         }
+    }
+
+    /// A removal has looked at the records before, and goes on after.
+    #[test]
+    fn a_record_that_an_adoption_has_moved_is_the_one_that_it_was() {
+        let connection = table(None);
+        for (id, time) in [("b", "12:00:00"), ("c", "13:00:00")] {
+            insert(&connection, &adopted(id, None, time)).unwrap();
+        }
+        let before = rows::known(&connection, "b").unwrap().unwrap();
+        insert(&connection, &adopted("a", None, "11:00:00")).unwrap();
+        assert_ne!(rows::known(&connection, "b").unwrap().unwrap().place, before.place);
+        rows::remove(&connection, "b", Some("2026-11-28 12:00:01.000000")).unwrap();
+        assert_eq!(ids(&connection), "a b c", "another one of this id stays");
+        rows::remove(&connection, "b", before.start_time.as_deref()).unwrap();
+        assert_eq!(ids(&connection), "a c");
     }
 }
