@@ -12,8 +12,9 @@
 //! - [`connection`]: serves one client: reads the request, goes along the line above, replies.
 //! - [`metrics`]: writes the file for Prometheus.
 //! - [`job`]: a plan carried out; its failure cleaned up; a crash recovered from.
-//! - [`housekeeping`]: what is done while its client waits: backups removed.
+//! - [`housekeeping`]: what is done while its client waits: backups removed, and recorded again.
 //! - [`admit`]: whether a command may be done now, by the records, the server and the disk; and what it needs for that.
+//! - [`adopt`]: which backups lie here without a record, what proves each, and what it was taken from.
 //! - [`verify`]: checks stored backups against their manifests, metadata and chains.
 //! - [`plan`]: what will run, as values: each step with its program, what it has to prove and what of it stays.
 //!
@@ -46,7 +47,7 @@
 //! | what | where |
 //! | --- | --- |
 //! | an argument of a request is checked | `command/parse.rs`; what it names, in `admit` |
-//! | a row is written | `records/process.rs`, `records/rows.rs`; when, in `job/begin.rs`, `job/run.rs` and `job/finish.rs` |
+//! | a row is written | `records/process.rs`, `records/rows.rs`, of what is adopted `records/adopt.rs`; when, in `job/begin.rs`, `job/run.rs` and `job/finish.rs` |
 //! | a program is started | `exec/local.rs`; its arguments, in `plan/backup.rs` and `plan/restore.rs` |
 //! | a success is refused though the tool ended with 0 | `witness` (called in `job/run.rs`), `job/describe.rs` |
 //! | an option in `backup_options` is refused | `config/tool_options/table.rs` |
@@ -54,9 +55,11 @@
 //! | what a failed job has left is removed | `job/finish.rs`; after a kill, `job/recover.rs` |
 //! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
 //! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
+//! | what may be adopted | `adopt/local.rs`; its base, `adopt/order.rs`; that it is recorded, `housekeeping/adopt.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;
+pub mod adopt;
 pub mod bucket;
 pub mod chains;
 pub mod cli;

@@ -136,7 +136,33 @@ fn reads_every_row(layout: &Layout) {
     assert_eq!(env.count("process", "1"), 12);
     assert_eq!(env.count("process", "status = 'failed' AND return_code = -9 AND output IS NULL"), 1);
 
-    let read: Value = serde_json::from_str(&layout.orm(&python, &env, &["read"])).unwrap();
+    let read = read_as_it_is(layout, &python, &env);
+    let newest = |table: &str, column: &str| read[table][0][column].clone();
+    assert_eq!(newest("process", "args")["id_list"], json!(["full-1", "inc-1"]));
+    assert_eq!(newest("restore", "target"), "Target.DATABASE");
+    assert_eq!(read["restore"][1]["target"], "Target.FOLDER");
+    assert_eq!(newest("backup", "schedule_id"), 7);
+    assert_eq!(read["backup"][1]["schedule_id"], Value::Null);
+
+    // What is adopted is read as what was taken.
+    for table in ["backup", "process", "restore"] {
+        env.database().execute(&format!("DELETE FROM {table}"), []).unwrap();
+    }
+    let done = crate::cli::run(&env, "adopt --all --yes");
+    assert_eq!(done.status, 0, "{}{}", done.stdout, done.stderr);
+    let adopted = read_as_it_is(layout, &python, &env);
+    for column in ["id", "from_backup_id", "schedule_id", "start_time"] {
+        let of =
+            |read: &Value| read["backup"].as_array().unwrap().iter().map(|row| row[column].clone()).collect::<Vec<_>>();
+        assert_eq!(of(&adopted), of(&read), "{column}");
+    }
+    assert_eq!(adopted["process"][0]["args"], json!({"id": "inc-1", "from_backup_id": "full-1", "schedule_id": 7}));
+    assert_eq!(adopted["backup"][0]["process_id"], adopted["process"][0]["id"]);
+}
+
+/// What the ORM reads, which must be what the file holds.
+fn read_as_it_is(layout: &Layout, python: &Path, env: &TestEnv) -> Value {
+    let read: Value = serde_json::from_str(&layout.orm(python, env, &["read"])).unwrap();
     for (table, newest_first) in [("process", "id"), ("backup", "start_time"), ("restore", "id")] {
         let mut wanted = env.rows(table, "1");
         wanted.reverse();
@@ -150,12 +176,7 @@ fn reads_every_row(layout: &Layout) {
         }
         assert_eq!(read[table], json!(wanted), "{table}");
     }
-    let newest = |table: &str, column: &str| read[table][0][column].clone();
-    assert_eq!(newest("process", "args")["id_list"], json!(["full-1", "inc-1"]));
-    assert_eq!(newest("restore", "target"), "Target.DATABASE");
-    assert_eq!(read["restore"][1]["target"], "Target.FOLDER");
-    assert_eq!(newest("backup", "schedule_id"), 7);
-    assert_eq!(read["backup"][1]["schedule_id"], Value::Null);
+    read
 }
 
 /// A row of the file with its enums and its JSON as the models read them. Numbers, times and all other texts stay as they are.

@@ -12,6 +12,7 @@
 mod harness;
 
 mod access;
+mod adopting;
 mod backup;
 mod buckets;
 mod busy;

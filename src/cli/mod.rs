@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::{Exit, Failure};
 
 use crate::config::{self, Config};
-use operator::{backup, check, list, logs, remove, restore, show, status, verify};
+use operator::{adopt, backup, check, list, logs, remove, restore, show, status, verify};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -24,6 +24,7 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
     version,
     about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
     disable_help_subcommand = true,
+    help_template = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}",
     after_help = "Example: dbcalm-db-cmd backup full. Environment: DBCALM_CONFIG, DBCALM_SOCKET\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
 )]
 struct Cli {
@@ -54,6 +55,7 @@ enum Subcommands {
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Verify(verify::VerifyArgs),
+    Adopt(adopt::AdoptArgs),
     Remove(remove::RemoveArgs),
     /// A step of a streamed backup
     #[command(hide = true)]
@@ -99,6 +101,7 @@ pub fn run() -> ExitCode {
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
         Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
+        Subcommands::Adopt(args) => config().and_then(|config| adopt::adopt(&args, &config, socket)),
         Subcommands::Remove(args) => config().and_then(|config| remove::remove(&args, &config, socket)),
         Subcommands::Store(args) => return steps::store(&args),
         Subcommands::Extract(args) => return steps::extract(&args),

@@ -21,6 +21,17 @@ pub enum Order {
 pub enum Housekeeping {
     /// `remove_backup`.
     Remove(Remove),
+    /// `adopt_backup`.
+    Adopt(Adopt),
+}
+
+/// A backup that lies in `backup_dir` without a record, and is to have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopt {
+    /// Its id.
+    pub id: BackupId,
+    /// What an incremental was taken from. None where it says that itself.
+    pub from: Option<BackupId>,
 }
 
 /// Backups to remove: all of them, or none if one of them may not go.
@@ -45,6 +56,7 @@ impl Order {
         match self {
             Self::Job(command) => command.name(),
             Self::Housekeeping(Housekeeping::Remove(_)) => parse::REMOVE_BACKUP,
+            Self::Housekeeping(Housekeeping::Adopt(_)) => parse::ADOPT_BACKUP,
         }
     }
 
@@ -53,6 +65,7 @@ impl Order {
         match self {
             Self::Job(command) => command.subject(),
             Self::Housekeeping(Housekeeping::Remove(remove)) => &remove.first,
+            Self::Housekeeping(Housekeeping::Adopt(adopt)) => &adopt.id,
         }
     }
 }

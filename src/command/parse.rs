@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Backup, Command, Housekeeping, Order, Remove, Restore};
+use super::{Adopt, Backup, Command, Housekeeping, Order, Remove, Restore};
 use crate::model::id::BadId;
 use crate::model::{BackupId, Rejection, Target};
 use crate::wire::Request;
@@ -15,6 +15,8 @@ pub const INCREMENTAL_BACKUP: &str = "incremental_backup";
 pub const RESTORE_BACKUP: &str = "restore_backup";
 /// The wire's name for a removal: the operator's alone.
 pub const REMOVE_BACKUP: &str = "remove_backup";
+/// The wire's name for what gives a backup a record: the operator's alone.
+pub const ADOPT_BACKUP: &str = "adopt_backup";
 
 /// The argument of a restore by which root and the daemon's user name backups by ids that no new one may have, as they are recorded.
 pub const RECORDED_IDS: &str = "recorded_ids";
@@ -37,6 +39,10 @@ const RESTORE: Shape = Shape { required: &["id_list", "target"], optional: &[] }
 /// The same from the operator's own command line.
 const OPERATORS_RESTORE: Shape = Shape { optional: &[RECORDED_IDS], ..RESTORE };
 const REMOVE: Shape = Shape { required: &["id_list"], optional: &[] };
+const ADOPT: Shape = Shape { required: &["id"], optional: &[FROM] };
+
+/// The argument of an adoption that says what the backup was taken from.
+pub const FROM: &str = "from_backup_id";
 
 impl Order {
     /// Reads a request: of root's or the daemon's own user, or of a client, for whom there are the three commands and no others.
@@ -50,6 +56,14 @@ impl Order {
                 // Whoever may remove what is recorded names it as it is recorded.
                 let (first, others) = id_list(&request.args, true, "the backups")?;
                 Ok(Self::Housekeeping(Housekeeping::Remove(Remove { first, others })))
+            }
+            ADOPT_BACKUP if is_operator => {
+                ADOPT.check(&request.args)?;
+                // What lies there may be the Go daemon's, which allowed other names.
+                let named = |value, name| parse_id(value, name, BackupId::recorded);
+                let id = named(required(&request.args, "id")?, "id")?;
+                let from = present(&request.args, FROM).map(|value| named(value, FROM)).transpose()?;
+                Ok(Self::Housekeeping(Housekeeping::Adopt(Adopt { id, from })))
             }
             _ => Command::parse_for(request, is_operator).map(Self::Job),
         }
@@ -242,6 +256,36 @@ mod tests {
             (
                 r#"{"id_list":["../a"]}"#,
                 "400 in id_list, '../a' is not a backup id: nothing in backup_dir can safely be called so",
+            ),
+        ] {
+            assert_eq!(parse(args, true), Err(text.to_owned()), "{args}");
+        }
+    }
+
+    #[test]
+    fn an_adoption_is_the_operators_and_may_name_what_a_predecessor_took() {
+        let parse = |args: &str, is_operator| {
+            let request = format!(r#"{{"cmd":"adopt_backup","args":{args}}}"#);
+            let order = Order::parse(&Request::parse(request.as_bytes()).unwrap(), is_operator);
+            order.map_err(|why| format!("{} {why}", why.code()))
+        };
+        for (args, id, from) in [
+            (r#"{"id":"my backup"}"#, "my backup", None),
+            (r#"{"id":"a","from_backup_id":"full:1"}"#, "a", Some("full:1")),
+            (r#"{"id":"a","from_backup_id":null}"#, "a", None),
+        ] {
+            let Ok(Order::Housekeeping(Housekeeping::Adopt(adopt))) = parse(args, true) else { panic!("{args}") };
+            assert_eq!((adopt.id.as_str(), adopt.from.as_ref().map(BackupId::as_str)), (id, from));
+            assert_eq!(parse(args, false), Err("400 Invalid command".to_owned()), "{args}");
+        }
+        for (args, text) in [
+            ("{}", "400 Missing required argument id"),
+            (r#"{"id":"a","schedule_id":7}"#, "400 unknown argument 'schedule_id'"),
+            (r#"{"id":7}"#, "400 id must be a string, not a number"),
+            (r#"{"id":"restores"}"#, "400 id 'restores' is not a backup id: the daemon uses this name itself"),
+            (
+                r#"{"id":"a","from_backup_id":"../b"}"#,
+                "400 from_backup_id '../b' is not a backup id: nothing in backup_dir can safely be called so",
             ),
         ] {
             assert_eq!(parse(args, true), Err(text.to_owned()), "{args}");

@@ -47,7 +47,7 @@ pub(crate) async fn finish(records: &Records, config: &Config, until: Instant) -
         if is_there_again {
             warn!(backup_id = %id, "a removal was broken off, and something of that id is there again: its record stays");
         } else if let Some(known) = records.known(vec![id.to_string()], until).await?.remove(id.as_str()) {
-            records.remove_backup(id.to_string(), known.place, Some(until)).await?;
+            records.remove_backup(id.to_string(), known.start_time, Some(until)).await?;
         }
         info!(backup_id = %id, "finishing a removal that an earlier daemon began");
         let (root, database) = (config.backup_dir.clone(), config.database_path.clone());

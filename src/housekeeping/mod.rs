@@ -3,6 +3,7 @@
 //! In: a [`Housekeeping`] order. Out: what was done, in a line; or why nothing was, or not all. Each kind has a file of its own, and bounds
 //! its own time: the operator's command line waits longer than that.
 
+mod adopt;
 pub(crate) mod leftover;
 pub mod reconcile;
 mod remove;
@@ -24,6 +25,7 @@ pub async fn run(wanted: &Housekeeping, world: &Arc<World>, begun: Instant) -> R
     let work = async {
         match wanted {
             Housekeeping::Remove(wanted) => remove::remove(wanted, world, begun).await,
+            Housekeeping::Adopt(wanted) => adopt::adopt(wanted, world, begun).await,
         }
     };
     tokio::select! {

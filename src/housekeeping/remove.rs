@@ -52,8 +52,8 @@ const NAMED: usize = 5;
 /// A backup that may go.
 struct Doomed {
     id: BackupId,
-    /// Its place in the records, which another one of this id does not have.
-    place: i64,
+    /// When it was begun, by the records: another one of this id was begun at another time.
+    begun: Option<String>,
     /// What is all of it in `backup_dir`. None if its files are gone already.
     found: Option<Found>,
 }
@@ -114,13 +114,17 @@ async fn look(
     let settings = Arc::clone(config);
     on_disk(&config.backup_dir, until, move || {
         let order = in_order(&ids, rows, &settings)?;
-        order.into_iter().map(|(id, place)| examine(id, place, &settings.backup_dir)).collect()
+        order.into_iter().map(|(id, begun)| examine(id, begun, &settings.backup_dir)).collect()
     })
     .await?
 }
 
-/// What was taken from another before that; each with its place. Nothing may need one of them that stays.
-fn in_order(ids: &[BackupId], rows: Vec<BackupRow>, config: &Config) -> Result<Vec<(BackupId, i64)>, Rejection> {
+/// What was taken from another before that; each with when it was begun. Nothing may need one of them that stays.
+fn in_order(
+    ids: &[BackupId],
+    rows: Vec<BackupRow>,
+    config: &Config,
+) -> Result<Vec<(BackupId, Option<String>)>, Rejection> {
     let glance = Glance { backup_dir: &config.backup_dir, flavour: config.flavour };
     let chains = Chains::new(rows, std::collections::HashSet::new(), |base, child| glance.is_base(base, child));
     let is_to_go = |row: &BackupRow| ids.binary_search_by(|id| id.as_str().cmp(&row.id)).is_ok();
@@ -139,11 +143,11 @@ fn in_order(ids: &[BackupId], rows: Vec<BackupRow>, config: &Config) -> Result<V
     let tree = chains.tree();
     let order = tree.iter().rev().filter(|node| is_to_go(node.row));
     // Each is one of `ids`, which are ids.
-    Ok(order.filter_map(|node| Some((BackupId::recorded(&node.row.id).ok()?, node.row.place))).collect())
+    Ok(order.filter_map(|node| Some((BackupId::recorded(&node.row.id).ok()?, node.row.start_time.clone()))).collect())
 }
 
 /// Looks at one: what of it is there, that nobody reads it, and that all of it can be taken away.
-fn examine(id: BackupId, place: i64, backup_dir: &Path) -> Result<Doomed, Rejection> {
+fn examine(id: BackupId, begun: Option<String>, backup_dir: &Path) -> Result<Doomed, Rejection> {
     let broken = |why: &io::Error| {
         let path = backup_dir.join(id.as_str()).display().to_string();
         // A predecessor ran as root.
@@ -155,7 +159,7 @@ fn examine(id: BackupId, place: i64, backup_dir: &Path) -> Result<Doomed, Reject
         Rejection::Broken(format!("'{path}' cannot be removed: {why}{hint}"))
     };
     let Some(stored) = stored::look(backup_dir, &id).map_err(|why| broken(&why))? else {
-        return Ok(Doomed { id, place, found: None });
+        return Ok(Doomed { id, begun, found: None });
     };
     let whole: PathBuf = hold::whole(backup_dir, &id, &stored);
     let hold = match hold::remove(&whole) {
@@ -167,7 +171,7 @@ fn examine(id: BackupId, place: i64, backup_dir: &Path) -> Result<Doomed, Reject
     let surveyed = tree::survey(backup_dir, &whole).map_err(|why| broken(&why))?;
     let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let found = surveyed.map(|(bytes, _)| Found { name, bytes, _hold: hold });
-    Ok(Doomed { id, place, found })
+    Ok(Doomed { id, begun, found })
 }
 
 /// Removes what may go. Their ids are given back in the end.
@@ -279,7 +283,7 @@ async fn go_one(one: Doomed, world: &World, config: &Config) -> Result<(), NotGo
     if world.shutdown.is_cancelled() {
         return Err(NotGone::Recorded(Rejection::ShuttingDown.to_string()));
     }
-    let Doomed { id, place, found } = one;
+    let Doomed { id, begun, found } = one;
     let root = &config.backup_dir;
     let name = found.as_ref().map(|found| found.name.clone());
     if let Some(name) = &name {
@@ -292,7 +296,7 @@ async fn go_one(one: Doomed, world: &World, config: &Config) -> Result<(), NotGo
         });
         renamed.await.map_err(NotGone::Recorded)?;
     }
-    if let Err(why) = world.records.remove_backup(id.to_string(), place, None).await {
+    if let Err(why) = world.records.remove_backup(id.to_string(), begun, None).await {
         // Closed, the records may have taken it or not: the next start looks.
         if let (Some(name), false) = (&name, matches!(why, RecordsError::Closed)) {
             let (from, to) = (removing(name), name.clone());

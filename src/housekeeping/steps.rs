@@ -19,6 +19,13 @@ pub(crate) fn sending(backup_dir: &Path, id: &BackupId, remote: &Remote) -> Invo
     Invocation::own(args).inheriting(&REACHING)
 }
 
+/// The step that puts what describes a backup of `remote` into `backup_dir`.
+pub(crate) fn receiving(backup_dir: &Path, id: &BackupId, remote: &Remote) -> Invocation {
+    let mut args = vec!["receive".to_owned(), format!("--backup-dir={}", backup_dir.display()), format!("--id={id}")];
+    args.extend(remote.args());
+    Invocation::own(args).inheriting(&REACHING)
+}
+
 /// The step that takes away what `remote` has of a backup.
 pub(crate) fn erasing(entry: &Entry, remote: &Remote) -> Invocation {
     let mut args = vec!["erase".to_owned(), format!("--id={}", entry.id), format!("--uuid={}", entry.uuid)];

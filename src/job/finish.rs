@@ -95,7 +95,7 @@ impl Job {
                 .and_then(|()| own::unshare(&dir, &stop))
                 .and_then(|_shared| disk.while_syncing(&dir, || seal(&dir, &stop)))
                 .and_then(|()| disk.sync_tree(&dir, &stop))
-                .and_then(|size| manifest::put(&dir).map(|()| size))
+                .and_then(|size| manifest::put(&dir).map(|before| size.saturating_sub(before)))
                 .map_err(|why| {
                     let text = format!("'{}' could not be sealed and synced to the disk: {why}", dir.display());
                     JobError::at_work(&why, text)

@@ -24,6 +24,12 @@ impl Compression {
         }
     }
 
+    /// How a stream of this name is compressed.
+    pub fn of_name(name: &str) -> Self {
+        // Every name ends in nothing.
+        Self::ALL.into_iter().rev().find(|compression| name.ends_with(compression.ending())).unwrap_or(Self::None)
+    }
+
     /// Its name in the settings.
     pub fn name(self) -> &'static str {
         match self {

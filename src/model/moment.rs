@@ -5,9 +5,10 @@
 mod read;
 
 use std::fmt;
+use std::time::SystemTime;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 /// How far ahead of the clock a moment may be and still count as now, in seconds: what keeps a clock right sets it back by less.
 const AHEAD: i64 = 60;
@@ -20,6 +21,11 @@ impl Moment {
     /// Now, by the system's clock.
     pub fn now() -> Self {
         Self(Timestamp::now())
+    }
+
+    /// A file's time. None if it is before the year -9999 or after the year 9999.
+    pub fn of(time: SystemTime) -> Option<Self> {
+        Timestamp::try_from(time).ok().map(Self)
     }
 
     /// Reads a moment from the records, by whichever program it was written: in a form of `moment::read`, and UTC where it names no zone.
@@ -42,6 +48,12 @@ impl Moment {
     #[must_use]
     pub fn after(self, time: std::time::Duration) -> Self {
         self.0.checked_add(time).map_or(self, Self)
+    }
+
+    /// So many seconds later, or earlier; itself, past the years that there are.
+    #[must_use]
+    pub fn shifted(self, seconds: i64) -> Self {
+        self.0.checked_add(SignedDuration::from_secs(seconds)).map_or(self, Self)
     }
 
     /// Whether it is in the future of `now`, and not by the little that a clock is set back by now and then: the clock that it was

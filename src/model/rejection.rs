@@ -60,6 +60,14 @@ pub enum Rejection {
         "Backup with id {0} was forwarded elsewhere and is not here: set 'fetch' to a command that writes its stream to stdout"
     )]
     Forwarded(BackupId),
+    /// What lies there under this id does not prove itself, or its base does not.
+    #[error("'{id}' cannot be adopted: {why}")]
+    NotAdoptable {
+        /// Its id.
+        id: BackupId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Frozen. The id is recorded, in flight, or the name of something in `backup_dir`.
     #[error("Backup with id {0} already exists")]
     AlreadyExists(BackupId),
@@ -165,6 +173,7 @@ impl Rejection {
             | Self::MissingArgument(_)
             | Self::Malformed(_)
             | Self::BrokenBase { .. }
+            | Self::NotAdoptable { .. }
             | Self::OtherHistory { .. } => 400,
             Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,

@@ -24,7 +24,7 @@ pub struct Recorded {
 pub(super) fn upwards(connection: &Connection, id: &str) -> Result<Vec<Recorded>> {
     let query = format!(
         "{UP} SELECT b.id, b.from_backup_id, b.start_time, b.end_time, b.rowid,
-             CASE WHEN p.command LIKE '% | dbcalm-db-cmd store %' THEN p.command END
+             CASE WHEN p.command LIKE '% | dbcalm-db-cmd store %' OR p.command LIKE 'dbcalm-db-cmd adopt %' THEN p.command END
          FROM up JOIN backup b ON b.id = up.id LEFT JOIN process p ON p.id = b.process_id"
     );
     let mut statement = connection.prepare_cached(&query)?;

@@ -4,6 +4,7 @@
 //! beginning are one transaction, and so are the last step's success and the row of the backup or restore, so the newest row
 //! of a request never says `success` before all of it is done.
 
+pub mod adopt;
 mod chain;
 pub mod digest;
 pub mod failure;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::model::{Api, Moment};
+use adopt::{Adopted, Adoption};
 pub use chain::Recorded;
 use digest::Digest;
 use process::{Begun, Ended, Interrupted, Note};
@@ -102,10 +104,20 @@ impl Records {
         self.worker.call(Patience::Until(until), |connection| rows::all(connection)).await
     }
 
-    /// Forgets the backup `id` that is in this place. What has happened to its files is not undone: without `until` it is tried until it is done.
-    pub async fn remove_backup(&self, id: String, place: i64, until: Option<Instant>) -> Result<(), RecordsError> {
+    /// Forgets the backup `id` that was begun then. What has happened to its files is not undone: without `until` it is tried until it is done.
+    pub async fn remove_backup(
+        &self,
+        id: String,
+        begun: Option<String>,
+        until: Option<Instant>,
+    ) -> Result<(), RecordsError> {
         let patience = until.map_or(Patience::Lasting, Patience::Until);
-        self.worker.call(patience, move |connection| rows::remove(connection, &id, place)).await
+        let remove = move |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            rows::remove(&transaction, &id, begun.as_deref())?;
+            transaction.commit()
+        };
+        self.worker.call(patience, remove).await
     }
 
     /// Records that a request's first command is about to run; gives its row.
@@ -162,6 +174,15 @@ impl Records {
                     let row = process::end(transaction, &ended, true)?;
                     rows::insert(transaction, &success, &ended, row, api)
                 })
+            })
+            .await
+    }
+
+    /// Records a backup that was taken without these records, by `until`.
+    pub async fn adopt(&self, adopted: Adopted, until: Instant) -> Result<Adoption, RecordsError> {
+        self.worker
+            .call(Patience::Until(until), move |connection| {
+                wal::seen_once_synced(connection, |transaction| adopt::insert(transaction, &adopted))
             })
             .await
     }

@@ -88,6 +88,11 @@ pub struct ProcessRow {
     pub error: Option<String>,
 }
 
+/// How the command of what was adopted begins, and what it says of a stream: that it lies here, or was forwarded.
+pub(crate) const ADOPT: &str = "dbcalm-db-cmd adopt ";
+pub(crate) const STREAM: &str = "--stream";
+pub(crate) const FORWARDED: &str = "--forwarded";
+
 /// Where a row's request is not named.
 const NO_REQUESTS: (&str, String) = ("NULL", String::new());
 
@@ -206,7 +211,7 @@ impl Reader {
         self.process_rows("status = 'running'", &[], usize::MAX, |_| true)
     }
 
-    /// Of the backups that this daemon took as streams, whether each was forwarded: by the command that took it.
+    /// Of the backups that this daemon took or adopted as streams, whether each was forwarded: by the command that took it.
     pub fn forwarded(&self) -> Result<HashMap<String, bool>, RecordsError> {
         for table in ["backup", "process"] {
             if !self.connection.table_exists(None, table)? {
@@ -214,7 +219,7 @@ impl Reader {
             }
         }
         let query = "SELECT b.id, p.command FROM backup b JOIN process p ON p.id = b.process_id
-             WHERE p.command LIKE '% | dbcalm-db-cmd store %'";
+             WHERE p.command LIKE '% | dbcalm-db-cmd store %' OR p.command LIKE 'dbcalm-db-cmd adopt %'";
         let found = self.rows(query, |row| Ok(text(row, 0)?.zip(text(row, 1)?)))?;
         Ok(found.into_iter().flatten().filter_map(|(id, command)| Some((id, was_forwarded(&command)?))).collect())
     }
@@ -277,8 +282,12 @@ impl Reader {
 
 /// Whether this command, which took a backup, forwarded its stream; None if it took no stream or is not this daemon's.
 pub(super) fn was_forwarded(command: &str) -> Option<bool> {
+    let has = |stage: &str, option: &str| stage.split(' ').any(|argument| argument == option);
+    if command.starts_with(ADOPT) {
+        return if has(command, FORWARDED) { Some(true) } else { has(command, STREAM).then_some(false) };
+    }
     let stored = command.split(" | ").find(|stage| stage.starts_with("dbcalm-db-cmd store "))?;
-    Some(stored.split(' ').any(|argument| argument == "--forward"))
+    Some(has(stored, "--forward"))
 }
 
 /// A value as a number: None if it is of another kind.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, OptionalExtension, Result, ffi, params};
 
 use super::process::Ended;
-use super::reader::BackupRow;
+use super::reader::{ADOPT, BackupRow};
 use super::{IS_FULL, base, chain, reader_of, schema, text, time};
 use crate::model::{Api, BackupId, Moment, Target};
 
@@ -71,23 +71,47 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<BackupRow>> {
     rows.collect()
 }
 
-/// Forgets the backup that has this id in this place; another one that has the id now stays. What was done with it stays too: the foreign
-/// keys of the Go API's tables, which would take that along, do not count on this connection.
-pub(super) fn remove(connection: &Connection, id: &str, place: i64) -> Result<()> {
-    connection.execute("DELETE FROM backup WHERE id = ?1 AND rowid = ?2", params![id, place]).map(|_count| ())
+/// Forgets, within a transaction, the backup that has this id and was begun then; another one that has the id now stays. Its place is no mark of it:
+/// an adoption may move it. What was done with it stays too: the foreign keys of the Go API's tables, which would take that along, do not count
+/// on this connection.
+pub(super) fn remove(connection: &Connection, id: &str, begun: Option<&str>) -> Result<()> {
+    if known(connection, id)?.is_some_and(|known| known.start_time.as_deref() == begun) {
+        connection.execute("DELETE FROM backup WHERE id = ?1", [id])?;
+    }
+    Ok(())
 }
 
-/// The chain of the last restore to the database whose command came after that of the backup `id`.
+/// The chain of the last restore to the database whose command came after that of the backup `id`. One that was adopted was taken before it was
+/// recorded: there the times tell.
 pub(super) fn restored_since(connection: &Connection, id: &str) -> Result<Option<Vec<String>>> {
-    let args = connection
+    let taken = connection
         .prepare_cached(
-            "SELECT p.args FROM restore r JOIN process p ON p.id = r.process_id
-             WHERE lower(r.target) = 'database' AND r.process_id > (SELECT process_id FROM backup WHERE id = ?1)
-             ORDER BY r.process_id DESC LIMIT 1",
+            "SELECT b.process_id, b.start_time, p.command FROM backup b LEFT JOIN process p ON p.id = b.process_id WHERE b.id = ?1",
         )?
-        .query_row([id], |row| text(row, 0))
-        .optional()?
-        .flatten();
+        .query_row([id], |row| Ok((row.get_ref(0)?.as_i64().ok(), text(row, 1)?, text(row, 2)?)))
+        .optional()?;
+    let Some((process, start, command)) = taken else { return Ok(None) };
+    let is_adopted = command.is_some_and(|command| command.starts_with(ADOPT));
+    let start = start.as_deref().and_then(Moment::read);
+    let mut statement = connection.prepare_cached(
+        "SELECT r.process_id, r.end_time, p.args FROM restore r JOIN process p ON p.id = r.process_id
+         WHERE lower(r.target) = 'database' ORDER BY r.process_id DESC",
+    )?;
+    let mut restores = statement.query([])?;
+    let mut args = None;
+    while let Some(row) = restores.next()? {
+        let end = text(row, 1)?.as_deref().and_then(Moment::read);
+        // A time that is none may be any.
+        let may_be_later = || start.zip(end).is_none_or(|(start, end)| end > start);
+        let is_later = row.get_ref(0)?.as_i64().ok().zip(process).is_some_and(|(its, own)| its > own);
+        if is_later || (is_adopted && may_be_later()) {
+            args = text(row, 2)?;
+            break;
+        }
+        if !is_adopted {
+            break;
+        }
+    }
     let args = args.and_then(|args| serde_json::from_str::<serde_json::Value>(&args).ok());
     let ids = args.as_ref().and_then(|args| args.get("id_list")?.as_array());
     Ok(ids.map(|ids| ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect()))

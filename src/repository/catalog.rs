@@ -104,7 +104,7 @@ pub fn receive(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Card
     let text = bucket.read(&remote.card(id), card::MAX_SIZE)?.ok_or_else(not_there)?;
     let card = Card::parse(&text).map_err(|why| unproved(&unread(id, &why)))?;
     let card = fitting(id, card).map_err(|why| unproved(&why))?;
-    let Form::Stream { name, .. } = &card.form else { return Err(unproved("it is no stream")) };
+    let Form::Stream { name, stored_size, .. } = &card.form else { return Err(unproved("it is no stream")) };
     let Ok(uuid) = card.uuid.parse::<uuid::Uuid>() else { return Err(unproved("its uuid is none")) };
     let key = |name: &str| remote.file(id, &uuid.to_string(), name);
     let sealed = bucket.read(&key(manifest::NAME), MAX_METADATA)?.ok_or_else(|| unproved("its manifest is missing"))?;
@@ -119,6 +119,9 @@ pub fn receive(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Card
         return Err(unproved("its manifest does not name its stream"));
     }
     let stream = bucket.look(&key(name))?.ok_or_else(|| unproved("its stream is missing"))?;
+    if stored_size.is_some_and(|wanted| wanted != stream.size) {
+        return Err(unproved(&format!("its stream has {} bytes, which is not what its backup.json says", stream.size)));
+    }
     let folder = backup_dir.join(format!("{RECEIVING}{id}"));
     crate::disk::below::remove(backup_dir, &folder)?;
     DirBuilder::new().mode(0o700).create(&folder).map_err(at(&folder))?;

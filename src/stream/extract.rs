@@ -67,11 +67,7 @@ impl Extract<'_> {
         if let Some(into) = self.into {
             DirBuilder::new().mode(0o700).create(into).map_err(cannot_write(into))?;
         }
-        let compression = Compression::ALL
-            .into_iter()
-            .rev()
-            .find(|compression| self.name.ends_with(compression.ending()))
-            .unwrap_or(Compression::None);
+        let compression = Compression::of_name(self.name);
         let mut beginning = Vec::new();
         (&mut input).take(8).read_to_end(&mut beginning).map_err(StreamError::Read)?;
         let (is, found) = sniff(&beginning);

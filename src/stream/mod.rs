@@ -10,6 +10,7 @@
 pub mod chunks;
 mod codec;
 mod extract;
+mod head;
 mod holes;
 pub mod inspect;
 mod read_ahead;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 pub use codec::Codec;
 pub use extract::{Extract, Extracted};
+pub use head::Head;
 pub use store::{Destination, Store, Stored};
 use thiserror::Error;
 

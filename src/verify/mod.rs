@@ -40,6 +40,17 @@ pub enum Depth {
     Restore,
 }
 
+/// What of a repository in an object store is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remotely {
+    /// Nothing: it is not asked, and what lies there counts as what was forwarded.
+    Nothing,
+    /// The streams that are not here.
+    Streams,
+    /// Those that are here too.
+    Copies,
+}
+
 /// How to look.
 #[derive(Debug, Clone, Copy)]
 pub struct Verifier<'a> {
@@ -51,8 +62,8 @@ pub struct Verifier<'a> {
     pub depth: Depth,
     /// The repository of the settings. None if there is none.
     pub repository: Option<&'a Remote>,
-    /// Whether a stream that is here and in the repository is looked at there.
-    pub copies: bool,
+    /// What is looked at there.
+    pub remotely: Remotely,
     /// How many threads read.
     pub threads: usize,
     /// Where the bytes are counted that were read, for whoever watches.
@@ -104,7 +115,7 @@ impl Verifier<'_> {
         let wanted = Wanted { is_incremental, from: if is_incremental { from } else { Some(0) } };
         let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
         let copy = match &stored {
-            Stored::Stream(stream) if self.copies => self.copy_of(id, stream),
+            Stored::Stream(stream) if self.remotely == Remotely::Copies => self.copy_of(id, stream),
             Stored::Directory(_) | Stored::Stream(_) | Stored::Remote(..) | Stored::Forwarded(_) => None,
         };
         let stored = copy.unwrap_or(stored);
@@ -122,8 +133,10 @@ impl Verifier<'_> {
                 };
                 self.stream(stream, wanted, &mut found, (self.depth > Depth::Quick).then_some(open))?;
             }
-            Stored::Remote(stream, there) => self.remote(id, stream, there, wanted, &mut found)?,
-            Stored::Forwarded(stream) => {
+            Stored::Remote(stream, there) if self.remotely != Remotely::Nothing => {
+                self.remote(id, stream, there, wanted, &mut found)?;
+            }
+            Stored::Remote(stream, _) | Stored::Forwarded(stream) => {
                 found.without = Some(stream.name.clone());
                 let folder = stream.path.parent().unwrap_or(self.backup_dir);
                 self.folder(folder, Some(&stream.name), wanted, &mut found)?;

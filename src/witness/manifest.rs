@@ -77,21 +77,23 @@ pub fn draft_of_stream(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
     fs::write(&path, text).map_err(at(&path))
 }
 
-/// Gives the draft in `dir`, and with it the backup, its manifest, to the disk.
+/// Makes the draft in `dir` the backup's manifest, to the disk. Gives how long the one was that it takes the place of, in bytes.
 ///
 /// # Errors
 /// The system's.
-pub fn put(dir: &Path) -> io::Result<()> {
+pub fn put(dir: &Path) -> io::Result<u64> {
     let path = dir.join(NAME);
+    let before = fs::symlink_metadata(&path).map_or(0, |there| there.len());
     fs::rename(dir.join(DRAFT), &path).map_err(at(&path))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
+    Ok(before)
 }
 
 /// Seals the backup in `dir` at once.
 #[cfg(test)]
 pub(crate) fn write(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
     draft(dir, hashed, stop)?;
-    put(dir)
+    put(dir).map(drop)
 }
 
 /// What the manifest of the backup in `dir` has for the file of this name. None if it has nothing, or there is none.
@@ -277,7 +279,7 @@ mod tests {
             "what it names may not be on the disk yet"
         );
         assert_eq!(recorded_hash(dir.path(), Path::new("abc")).unwrap(), None);
-        put(dir.path()).unwrap();
+        assert_eq!(put(dir.path()).unwrap(), line.len() as u64);
         assert!(!dir.path().join(DRAFT).exists());
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         assert_eq!(text, format!("{line}ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  abc\n"));

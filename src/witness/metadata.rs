@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::model::{Lsn, Tool};
+use crate::model::{Lsn, Moment, Tool};
 
 /// The server's options as they were at the backup, one of the files every backup has.
 pub(crate) const OPTIONS: &str = "backup-my.cnf";
@@ -149,6 +149,33 @@ pub(crate) fn info(dir: &Path, tool: &Tool) -> Result<Info, MetadataError> {
     })
 }
 
+/// When the backup in `dir` was begun and had ended, by its info file. None if that does not say so.
+///
+/// The tool writes the times of its machine's zone and does not name the zone (`start_time = 2026-11-28 14:34:47`, as seen with mariadb-backup
+/// 10.11.19). The file itself is written at the end, so its own time tells the zone, where it was copied with its times; else they are taken
+/// for UTC.
+pub(crate) fn times(dir: &Path, tool: &Tool) -> Result<Option<(Moment, Moment)>, MetadataError> {
+    let (path, text) = read_one(dir, tool.info)?;
+    let fields = fields(&text);
+    let time = |name: &str| fields.get(name).and_then(|value| Moment::read(value));
+    let Some((start, end)) = time("start_time").zip(time("end_time")) else { return Ok(None) };
+    let written = fs::symlink_metadata(&path).and_then(|there| there.modified()).ok().and_then(Moment::of);
+    let zone = written.and_then(|written| zone(end, written)).unwrap_or_default();
+    Ok(Some((start.shifted(zone), end.shifted(zone))))
+}
+
+/// By how many seconds a time of a zone is to be shifted so that it is UTC, if the two are of one moment. Zones are whole quarters of an hour apart.
+fn zone(local: Moment, written: Moment) -> Option<i64> {
+    const QUARTER: f64 = 900.0;
+    const FARTHEST: f64 = 56.0;
+    const SLACK: f64 = 10.0;
+    let apart = written.seconds() - local.seconds();
+    let quarters = (apart / QUARTER).round();
+    let is_one_moment = quarters.abs() <= FARTHEST && (apart - quarters * QUARTER).abs() <= SLACK;
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number, and small")]
+    is_one_moment.then_some((quarters * QUARTER) as i64)
+}
+
 fn uuid(fields: &HashMap<&str, &str>) -> Option<String> {
     fields.get("uuid").filter(|uuid| !uuid.is_empty()).map(|uuid| (*uuid).to_owned())
 }
@@ -171,7 +198,7 @@ pub(crate) fn check_info(text: &str) -> Result<(), &'static str> {
 ///
 /// mariadb-backup 10.11.19 writes `partial = Y` for each of `--databases`, `--tables`, their `-file` and their `-exclude`, also where an
 /// option file says it (seen). `MyRocks` left out by `--skip-rocksdb-backup` is not told of.
-pub(super) fn partial(dir: &Path, tool: &Tool) -> Result<Option<String>, MetadataError> {
+pub(crate) fn partial(dir: &Path, tool: &Tool) -> Result<Option<String>, MetadataError> {
     let (_, text) = read_one(dir, tool.info)?;
     Ok(fields(&text).get("partial").filter(|value| !value.eq_ignore_ascii_case("n")).map(|value| (*value).to_owned()))
 }
@@ -232,7 +259,8 @@ fn fields(text: &str) -> HashMap<&str, &str> {
 mod tests {
     use std::path::Path;
 
-    use super::{Binlog, Checkpoints};
+    use super::{Binlog, Checkpoints, zone};
+    use crate::model::Moment;
 
     const FULL: &str =
         "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\nrecover_binlog_info = 0\n";
@@ -255,6 +283,23 @@ mod tests {
         let found = of("filename 'b.000002', position '328'");
         assert_eq!(found, Some(("b.000002".to_owned(), 328, None)));
         assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn the_zone_of_a_time_is_told_by_when_it_was_written() {
+        let at = |text: &str| Moment::read(text).unwrap();
+        let local = at("2026-11-28 14:34:47");
+        for (written, shift) in [
+            ("2026-11-28 14:34:47.9", Some(0)),
+            ("2026-11-28 13:34:49", Some(-3600)),
+            ("2026-11-28 09:04:47", Some(-19_800)),
+            ("2026-11-29 00:34:50", Some(36_000)),
+            ("2026-11-28 14:40:00", None),
+            ("2026-11-30 14:34:47", None),
+        ] {
+            assert_eq!(zone(local, at(written)), shift, "{written}");
+        }
+        assert_eq!(local.shifted(-19_800), at("2026-11-28 09:04:47"));
     }
 
     #[test]

@@ -94,6 +94,8 @@ fn every_field_and_exit_status_is_in_the_reference() {
     }
     add(&json(&env, 0, "check"));
     add(&json(&env, 0, "remove --keep-full 1 --dry-run"));
+    env.database().execute("DELETE FROM backup WHERE id = 'tuesday'", []).unwrap();
+    add(&json(&env, 0, "adopt --all --dry-run"));
     let page = fs::read_to_string(PAGE).unwrap();
     let fields = page.split_once("## JSON").unwrap().1;
     for key in &found {

@@ -196,9 +196,9 @@ fn check_names_folders_without_a_record_and_records_without_a_folder() {
     fs::write(env.backup("notes.txt"), "x").unwrap();
     assert_snapshot!(warnings(&env), @r"
     warning  '~/backups/moved' is in backup_dir, but no record names it: it cannot be restored by its id
-             hint: it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/moved' '~/backups/.unrecorded/'
+             hint: it may be the only copy of a backup, so remove nothing: dbcalm-db-cmd adopt moved records it, or says why not; then set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/moved' '~/backups/.unrecorded/'
     warning  '~/backups/backup-old.xbstream.gz' is in backup_dir, but no record names it: it cannot be restored by its id
-             hint: it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/backup-old.xbstream.gz' '~/backups/.unrecorded/'
+             hint: it may be the only copy of a backup, so remove nothing: dbcalm-db-cmd adopt old records it, or says why not; then set it aside: mkdir -p '~/backups/.unrecorded' && mv -n '~/backups/backup-old.xbstream.gz' '~/backups/.unrecorded/'
     warning  backup 'inc-1' is recorded, but its files are gone; backups that need them: 1
              hint: if they were moved, put them back into '~/backups'; if they are lost, dbcalm-db-cmd remove inc-1 --chain removes the record, and dbcalm-db-cmd show inc-1 says what needs it
     ");

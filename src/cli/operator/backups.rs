@@ -239,7 +239,8 @@ impl Backups {
 
     /// How much a backup takes: by the records, or by its files.
     pub(super) fn size(&self, row: &BackupRow, config: &Config) -> Option<u64> {
-        if row.size.is_some() || self.state(&row.id) == State::Missing {
+        let state = self.state(&row.id);
+        if state == State::Missing || (row.size.is_some() && state != State::Repository) {
             return row.size;
         }
         let stored = stored::look(&config.backup_dir, &BackupId::recorded(&row.id).ok()?).ok()??;

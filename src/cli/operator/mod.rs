@@ -1,6 +1,7 @@
 //! What an operator asks and orders: one file a subcommand, and beside them what several have in common. They read the records and the
 //! repository themselves; what changes something they order from the daemon, at its socket.
 
+pub(super) mod adopt;
 pub(super) mod backup;
 mod backups;
 pub(super) mod check;

@@ -3,14 +3,16 @@
 //! A folder without a record may be the only copy of a backup, so no hint removes one.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use super::backups::{Backups, OF_A_DIRECTORY, State};
+use super::backups::{Backups, State};
+use crate::adopt::local;
 use crate::config::Config;
-use crate::model::{BackupId, Compression, quoted, stream_name, word};
+use crate::model::{BackupId, quoted, word};
 use crate::records::reader::Reader;
 use crate::repository::stored;
+
+/// What shows all that has no record.
+const ADOPT_ALL: &str = "dbcalm-db-cmd adopt --all --dry-run";
 
 /// How many of each kind are named.
 const NAMED: usize = 10;
@@ -18,9 +20,11 @@ const NAMED: usize = 10;
 /// Each that was found: what it is, and what to do about it. Empty if the records cannot be read: `check` says that elsewhere.
 pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
     // In this order, since a backup that is being taken ends in one transaction: what has a folder by now runs, or is recorded, or is gone.
-    let there = ids(&config.backup_dir);
+    // That it cannot be read is said elsewhere.
+    let there = local::ids(&config.backup_dir).unwrap_or_default();
     if !config.database_path.exists() {
-        return bounded(there.iter().map(|id| unrecorded(config, id)).collect(), "without a record");
+        let found = there.iter().map(|id| unrecorded(config, id)).collect();
+        return bounded_with(found, "without a record", ADOPT_ALL);
     }
     let Ok(reader) = Reader::open(&config.database_path) else { return Vec::new() };
     let Ok(running) = reader.running() else { return Vec::new() };
@@ -53,7 +57,7 @@ pub(super) fn strays(config: &Config) -> Vec<(String, String)> {
         .collect();
     let nameless = all.chains.tree().into_iter().filter(|node| BackupId::recorded(&node.row.id).is_err());
     let without_name = nameless.map(|node| nameless_one(config, &node.row.id)).collect();
-    let mut found = bounded(without_record, "without a record");
+    let mut found = bounded_with(without_record, "without a record", ADOPT_ALL);
     found.extend(bounded(without_name, "under no name of a folder"));
     found.extend(bounded(without_files, "without files"));
     found
@@ -84,38 +88,25 @@ fn unrecorded(config: &Config, id: &BackupId) -> (String, String) {
     (
         format!("'{}' is in backup_dir, but no record names it: it cannot be restored by its id", path.display()),
         format!(
-            "it may be the only copy of a backup, so remove nothing: bring back the records that name it, or set it aside: mkdir -p \
-             '{dir}/.unrecorded' && mv -n {} '{dir}/.unrecorded/'",
+            "it may be the only copy of a backup, so remove nothing: dbcalm-db-cmd adopt {} records it, or says why not; then set it aside: \
+             mkdir -p '{dir}/.unrecorded' && mv -n {} '{dir}/.unrecorded/'",
+            word(id.as_str()),
             quoted(&path.display().to_string())
         ),
     )
 }
 
-/// The ids of all that looks like a backup.
-fn ids(backup_dir: &Path) -> BTreeSet<BackupId> {
-    // That it cannot be read is said elsewhere.
-    let entries = fs::read_dir(backup_dir).into_iter().flatten().flatten();
-    let id = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        if entry.file_type().ok()?.is_dir() {
-            // Under another name than a new backup can have, only what has the files of one.
-            let is_backup = || entry.path().join(OF_A_DIRECTORY).symlink_metadata().is_ok();
-            return name.parse().ok().or_else(|| BackupId::recorded(&name).ok().filter(|_| is_backup()));
-        }
-        // Where the Go daemon put its streams.
-        let stem = name.strip_prefix("backup-")?.split(".xbstream").next()?;
-        let id: BackupId = stem.parse().ok()?;
-        Compression::ALL.into_iter().any(|kind| stream_name(&id, kind) == name).then_some(id)
-    };
-    entries.filter_map(id).collect()
+/// A list that a person still reads.
+pub(super) fn bounded(found: Vec<(String, String)>, what: &str) -> Vec<(String, String)> {
+    bounded_with(found, what, "dbcalm-db-cmd list")
 }
 
-/// A list that a person still reads.
-pub(super) fn bounded(mut found: Vec<(String, String)>, what: &str) -> Vec<(String, String)> {
+/// The same, where another command shows them all.
+fn bounded_with(mut found: Vec<(String, String)>, what: &str, shows: &str) -> Vec<(String, String)> {
     let more = found.len().saturating_sub(NAMED);
     if more > 0 {
         found.truncate(NAMED);
-        found.push((format!("{more} more {what}"), "fix these first, or see all: dbcalm-db-cmd list".to_owned()));
+        found.push((format!("{more} more {what}"), format!("fix these first, or see all: {shows}")));
     }
     found
 }

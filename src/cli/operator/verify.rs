@@ -22,7 +22,7 @@ use crate::repository::hold::{self, Hold};
 use crate::repository::stored;
 use crate::verify::kept::{self, Kept, Outcome};
 use crate::verify::server::Checked;
-use crate::verify::{Depth, Found, Verifier};
+use crate::verify::{Depth, Found, Remotely, Verifier};
 use crate::witness::manifest;
 
 /// How often results are written down on the way, so that little is lost where it is broken off.
@@ -71,7 +71,7 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
         flavour: config.flavour,
         depth: if args.quick { Depth::Quick } else { Depth::Content },
         repository: config.repository.as_ref().map(|repository| &repository.remote),
-        copies: args.repository,
+        remotely: if args.repository { Remotely::Copies } else { Remotely::Streams },
         threads: usize::from(config.parallel),
         count: None,
     };
