@@ -269,7 +269,9 @@ fn lengths(
                 Some(_) | None => Ok(()),
             }
         }
-        (card::Form::Stream { forwarded: true, .. }, Form::Forwarded, _) => Ok(()),
+        // Of what is in a repository, its note was written when it was whole there.
+        (card::Form::Stream { .. }, Form::Repository, _)
+        | (card::Form::Stream { forwarded: true, .. }, Form::Forwarded, _) => Ok(()),
         (card::Form::Stream { name, .. }, ..) => Err(unfit(format!("its stream '{}' is missing", name.escape_debug()))),
         (card::Form::Directory { .. }, ..) => Err(unfit("it is a directory by its backup.json, and a stream here")),
     }
