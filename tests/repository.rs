@@ -317,3 +317,29 @@ fn a_repository_is_tried_before_it_is_needed() {
     drop(bucket);
     assert!(checked(&env).contains("the store cannot be reached"), "{}", checked(&env));
 }
+
+#[test]
+fn a_monitor_is_told_what_is_in_the_bucket_and_what_is_not() {
+    let bucket = Bucket::start();
+    let mut env = TestEnv::new();
+    keeping_in(&mut env, &bucket.reader(), true);
+    let file = env.path("lib/dbcalm.prom");
+    env.set("metrics_file", &file.display().to_string());
+    env.start_daemon();
+    let says = |wanted: &str| {
+        let says = || fs::read_to_string(&file).is_ok_and(|text| text.lines().any(|line| line == wanted));
+        wait_for(&format!("'{wanted}' in the metrics"), || says().then_some(()));
+    };
+    says("dbcalm_repository_backups 0");
+    env.full("full-1");
+    env.expect_log("is not in the repository");
+    env.expect_log("send: not done");
+    says("dbcalm_repository_unsent_backups 1");
+    says("dbcalm_repository_failures_total{class=\"denied\"} 2");
+    bucket.login().write_credentials(&env.path("repository.credentials"));
+    env.full("full-2");
+    says("dbcalm_repository_unsent_backups 0");
+    says("dbcalm_repository_backups 2");
+    let sent = bucket.keys().into_iter().filter(|(key, _)| key.contains("xbstream")).map(|(_, size)| size).sum::<u64>();
+    says(&format!("dbcalm_repository_bytes {sent}"));
+}
