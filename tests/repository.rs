@@ -1,6 +1,7 @@
 //! A repository in an object store: what a backup leaves there, what a restore takes from there, and what goes again.
 
 mod faults;
+mod races;
 
 use std::fs;
 

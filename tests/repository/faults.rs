@@ -9,7 +9,7 @@ use crate::harness::proxy::{Fault, Proxy, Rule};
 use crate::harness::{TestEnv, wait_for};
 
 /// A daemon whose store is behind a proxy.
-fn start_behind(bucket: &Bucket, keep_local: bool) -> (Proxy, TestEnv) {
+pub(super) fn start_behind(bucket: &Bucket, keep_local: bool) -> (Proxy, TestEnv) {
     let proxy = Proxy::before(&bucket.login().endpoint);
     let mut env = TestEnv::new();
     keeping_in(&mut env, &bucket.login().by(&proxy.endpoint()), keep_local);
