@@ -2,6 +2,7 @@
 
 mod faults;
 mod lost;
+mod races;
 
 use std::fs;
 

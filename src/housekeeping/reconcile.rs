@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ use crate::repository::card::{Card, Form};
 use crate::repository::journal::Entry;
 use crate::repository::note::Note;
 use crate::repository::stored;
-use crate::world::{InRepositoryHeld as Held, World};
+use crate::world::{InRepositoryHeld as Held, Purpose, World};
 
 /// After how long it looks again, where nothing woke it.
 const EVERY: Duration = Duration::from_secs(300);
@@ -73,6 +73,10 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
         }
         let (what, left) = match work {
             Work::Forget(entry) => {
+                // A removal that begins now writes the same entry anew: it waits, or has the id already.
+                let Ok(id) = entry.id.parse::<BackupId>() else { continue };
+                let Ok(claim) = world.claims.claim_ids(&[id], Purpose::Restore, Instant::now()).await else { continue };
+                claim.close();
                 forget(&config, entry.uuid).await;
                 continue;
             }
@@ -84,7 +88,16 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
                 }
                 ("send", left)
             }
-            Work::Erase(entry) => ("erase", erase(world, &config, entry).await),
+            Work::Erase(entry) => {
+                // Since the look, which may be long ago, the backup may have been completed: its id is given back after its record is
+                // written, so what is not recorded now, and was not held a moment ago, is none.
+                let (settings, looked_at) = (Arc::clone(&config), entry.clone());
+                let still = spawn_blocking(move || standing_now(&settings, &looked_at)).await;
+                if !matches!(still, Ok(Some(Standing::Gone))) {
+                    continue;
+                }
+                ("erase", erase(world, &config, entry).await)
+            }
         };
         count(world, &config).await;
         // A failure is news too.
@@ -176,14 +189,13 @@ fn remaining(config: &Config) -> Vec<Work> {
     let mut begun = HashSet::new();
     for entry in entries {
         let Ok(id) = entry.id.parse::<BackupId>() else { continue };
-        let folder = config.backup_dir.join(id.as_str());
-        let is_its = || Card::read(&folder).ok().flatten().is_some_and(|card| card.uuid == entry.uuid);
-        if !(recorded.contains(id.as_str()) && is_its()) {
-            works.push(Work::Erase(entry));
-        } else if Note::read(&folder).is_some() {
-            works.push(Work::Forget(entry));
-        } else {
-            begun.insert(id);
+        match standing(config, &entry, recorded.contains(id.as_str())) {
+            Standing::Gone => works.push(Work::Erase(entry)),
+            Standing::Sent => works.push(Work::Forget(entry)),
+            Standing::Unsent => {
+                begun.insert(id);
+            }
+            Standing::Halved => {}
         }
     }
     if config.repository.is_some() {
@@ -194,6 +206,43 @@ fn remaining(config: &Config) -> Vec<Work> {
         }));
     }
     works
+}
+
+/// What a backup is that was begun in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It failed, or was removed.
+    Gone,
+    /// Recorded, and whole there.
+    Sent,
+    /// Recorded, and not whole there.
+    Unsent,
+    /// Whole there, and here all that describes it, without a record; or recorded, and not described here. Nothing that fails leaves that: one
+    /// half was lost, and can be made again by an adoption.
+    Halved,
+}
+
+fn standing(config: &Config, entry: &Entry, is_recorded: bool) -> Standing {
+    let folder = config.backup_dir.join(&entry.id);
+    match Card::read(&folder) {
+        Ok(Some(card)) if card.uuid == entry.uuid => {}
+        Ok(Some(_another)) => return Standing::Gone,
+        // What is recorded may be this one, whose folder somebody has lost: what is there is then the only copy.
+        Ok(None) => return if is_recorded { Standing::Halved } else { Standing::Gone },
+        Err(_unreadable) => return Standing::Halved,
+    }
+    match (is_recorded, Note::read(&folder).is_some()) {
+        (true, true) => Standing::Sent,
+        (true, false) => Standing::Unsent,
+        (false, true) => Standing::Halved,
+        (false, false) => Standing::Gone,
+    }
+}
+
+/// The same by the records as they are now. None if they cannot be read.
+fn standing_now(config: &Config, entry: &Entry) -> Option<Standing> {
+    let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).ok()?;
+    Some(standing(config, entry, rows.iter().any(|row| row.id == entry.id)))
 }
 
 /// The own uuid of a backup that can be sent and was not: a stream that is here, or one that was `begun` there. None if it is none.

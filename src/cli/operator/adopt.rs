@@ -128,7 +128,9 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
     })?;
     let (recorded, running) = known(config)?;
     let local = Local { backup_dir: &config.backup_dir, flavour: config.flavour };
-    if let Some(one) = named.iter().find(|id| recorded.contains(*id)) {
+    // What is recorded and not here, the repository may describe again.
+    let is_lost = |id: &BackupId| config.repository.is_some() && recorded.contains(id) && !there.contains(id);
+    if let Some(one) = named.iter().find(|id| recorded.contains(*id) && !is_lost(id)) {
         return Err(Failure::because(format!("'{one}' is recorded already"), format!("dbcalm-db-cmd show {one}")));
     }
     let (mut candidates, mut refused) = (Vec::new(), Vec::new());
@@ -144,7 +146,7 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
     let is_missing = args.all || named.iter().any(|id| !there.contains(id));
     let elsewhere = match &config.repository {
         Some(repository) if is_missing => in_repository(repository, |id| {
-            there.contains(id) || recorded.contains(id) || running.contains(id.as_str())
+            there.contains(id) || (recorded.contains(id) && !is_lost(id)) || running.contains(id.as_str())
         })?,
         Some(_) | None => Vec::new(),
     };
@@ -160,7 +162,8 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
         }
     }
     let is_needed = candidates.iter().any(|candidate| candidate.kind == Kind::Incremental);
-    let bases = recorded.iter().filter(|_| is_needed).map(|id| local.described(id)).collect::<Vec<_>>();
+    let bases =
+        recorded.iter().filter(|id| is_needed && !is_lost(id)).map(|id| local.described(id)).collect::<Vec<_>>();
     let (mut adoptions, without) = order(candidates, &bases, said.as_ref());
     refused.extend(without);
     if !args.all {
