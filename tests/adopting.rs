@@ -4,6 +4,7 @@ mod refusals;
 mod rows;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use insta::{allow_duplicates, assert_snapshot};
@@ -289,6 +290,19 @@ fn what_was_taken_before_a_restore_is_no_base_after_it_whenever_it_was_adopted()
     assert!(ask("before").contains("do not descend from backup before"), "{}", ask("before"));
     assert!(ask("after").starts_with(r#"{"code": 202"#));
     wait_for("the backup", || (env.count("backup", "id = 'inc-after'") == 1).then_some(()));
+}
+
+/// In a group's directory anybody of the group may make a folder with a card.
+#[test]
+fn what_others_may_have_written_is_adopted_with_a_warning() {
+    let env = TestEnv::start();
+    env.full("full-1");
+    forget(&env, "full-1");
+    fs::set_permissions(env.backup("full-1/backup.json"), fs::Permissions::from_mode(0o666)).unwrap();
+    let said = stdout(&env, 0, "adopt full-1 --yes");
+    let warning = "others than the daemon's user and root may have written its backup.json";
+    assert!(said.contains(&format!("\nwarning  full-1: {warning}\n")), "{said}");
+    assert!(env.newest("output").ends_with(&format!("\nwarning: {warning}")), "{}", env.newest("output"));
 }
 
 /// Copies a backup's stream to where the Go daemon put its own, with nothing beside it.

@@ -1,6 +1,7 @@
 //! A repository in an object store: what a backup leaves there, what a restore takes from there, and what goes again.
 
 mod faults;
+mod lost;
 mod races;
 
 use std::fs;
@@ -305,7 +306,7 @@ fn a_repository_is_tried_before_it_is_needed() {
     let stranger = Login { key: "AKIANOBODY".to_owned(), ..bucket.login().clone() };
     stranger.write_credentials(&env.path("repository.credentials"));
     assert_snapshot!(checked(&env), @r"
-    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 NotSignedUp: Your account is not signed up (the key has no right to this: docs/offsite.md lists the rights that it needs)
+    problem  the repository s3://dbcalm-backups/db1: writing 'db1/v1/.check/object': the store answered 403 InvalidAccessKeyId (the store does not know this key: mend repository_credentials_file)
              hint: backups stay here alone until this is mended: docs/offsite.md
     ");
     fs::remove_file(env.path("repository.credentials")).unwrap();

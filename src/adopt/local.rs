@@ -53,8 +53,17 @@ impl Local<'_> {
     /// # Errors
     /// This user may not read it: that says nothing of it.
     pub fn look(&self, id: &BackupId) -> io::Result<Option<Result<Candidate, String>>> {
-        let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
-        let looked = match &stored {
+        let found = stored::look(self.backup_dir, id).map_err(Why::from);
+        let looked = found.and_then(|found| found.map(|stored| self.stored(id, &stored)).transpose());
+        match looked {
+            Ok(candidate) => Ok(candidate.map(Ok)),
+            Err(Why::Unfit(why)) => Ok(Some(Err(why))),
+            Err(Why::Denied(why)) => Err(why),
+        }
+    }
+
+    fn stored(&self, id: &BackupId, stored: &Stored) -> Result<Candidate, Why> {
+        match stored {
             Stored::Directory(folder) => self.folder(id, folder, Form::Directory, None),
             Stored::Stream(stream) if stream.path.parent() == Some(self.backup_dir) => Self::beside(id, stream),
             Stored::Stream(stream) => self.folder(id, &self.backup_dir.join(id.as_str()), Form::Stream, Some(stream)),
@@ -64,11 +73,6 @@ impl Local<'_> {
             Stored::Forwarded(stream) => {
                 self.folder(id, &self.backup_dir.join(id.as_str()), Form::Forwarded, Some(stream))
             }
-        };
-        match looked {
-            Ok(candidate) => Ok(Some(Ok(candidate))),
-            Err(Why::Unfit(why)) => Ok(Some(Err(why))),
-            Err(Why::Denied(why)) => Err(why),
         }
     }
 
@@ -269,7 +273,9 @@ fn lengths(
                 Some(_) | None => Ok(()),
             }
         }
-        (card::Form::Stream { forwarded: true, .. }, Form::Forwarded, _) => Ok(()),
+        // Of what is in a repository, its note was written when it was whole there.
+        (card::Form::Stream { .. }, Form::Repository, _)
+        | (card::Form::Stream { forwarded: true, .. }, Form::Forwarded, _) => Ok(()),
         (card::Form::Stream { name, .. }, ..) => Err(unfit(format!("its stream '{}' is missing", name.escape_debug()))),
         (card::Form::Directory { .. }, ..) => Err(unfit("it is a directory by its backup.json, and a stream here")),
     }

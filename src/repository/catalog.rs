@@ -38,13 +38,8 @@ pub enum ReceivingError {
     #[error("the repository has no backup with id {0}")]
     NotThere(BackupId),
     /// What is there does not prove itself.
-    #[error("the repository's backup '{id}' is not believed: {why}")]
-    Unproved {
-        /// Its id.
-        id: BackupId,
-        /// Why.
-        why: String,
-    },
+    #[error("in the repository {0}")]
+    Unproved(String),
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] io::Error),
@@ -99,7 +94,7 @@ fn unread(id: &BackupId, why: &Result<u32, serde_json::Error>) -> String {
 /// There is no such backup, it does not prove itself, its folder is there, or the store's.
 pub fn receive(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Card, ReceivingError> {
     let remote = bucket.remote();
-    let unproved = |why: &str| ReceivingError::Unproved { id: id.clone(), why: why.to_owned() };
+    let unproved = |why: &str| ReceivingError::Unproved(why.to_owned());
     let not_there = || ReceivingError::NotThere(id.clone());
     let text = bucket.read(&remote.card(id), card::MAX_SIZE)?.ok_or_else(not_there)?;
     let card = Card::parse(&text).map_err(|why| unproved(&unread(id, &why)))?;

@@ -119,6 +119,10 @@ pub(crate) fn names(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
 
 fn all(dir: &Path) -> io::Result<BTreeMap<PathBuf, Hash>> {
     let path = dir.join(NAME);
+    // Whoever may write there may have put a FIFO in its place, and a reader would wait for ever.
+    if fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other(format!("'{}' is not a plain file", path.display())));
+    }
     match fs::read(&path) {
         Ok(text) => Ok(parse(&text).unwrap_or_default()),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),

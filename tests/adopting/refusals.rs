@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use super::{as_a_predecessors, forget, lose_the_records, without_lengths};
 use crate::cli::{json, run, stdout};
-use crate::harness::TestEnv;
+use crate::harness::{TestEnv, program};
 
 fn edit(env: &TestEnv, file: &str, change: impl FnOnce(String) -> String) {
     let path = env.backup(file);
@@ -34,13 +34,17 @@ fn only(env: &TestEnv, id: &str, name: &str) {
 /// A backup that is made unfit: its id, and how.
 type Case = (&'static str, fn(&TestEnv));
 
-const DIRECTORIES: [Case; 17] = [
+const DIRECTORIES: [Case; 18] = [
     ("another-tool", |env| {
         replace(env, "another-tool/backup.json", r#""db_type": "mariadb""#, r#""db_type": "mysql""#);
     }),
     ("card-of-another", |env| replace(env, "card-of-another/backup.json", "card-of-another", "somebody")),
     ("cut-card", |env| edit(env, "cut-card/backup.json", |text| text[..20].to_owned())),
     ("cut-manifest", |env| edit(env, "cut-manifest/dbcalm.sha256", |text| text[..text.len() - 3].to_owned())),
+    ("fifo", |env| {
+        remove(env, "fifo/dbcalm.sha256");
+        assert!(program("mkfifo").arg(env.backup("fifo/dbcalm.sha256")).status().unwrap().success());
+    }),
     // Whoever may write there may say anything, to whoever reads it on a terminal too.
     ("hostile", |env| replace(env, "hostile/backup.json", r#""id": "hostile""#, r#""id": "\u001b[2J\nok""#)),
     ("half-sealed", |env| remove(env, "half-sealed/dbcalm.sha256")),
@@ -80,6 +84,7 @@ fn each_directory_that_does_not_prove_itself_is_refused_with_its_reason() {
     card-of-another: its backup.json is that of 'somebody': its folder was renamed, or is another backup's; give it its name again
     cut-card: '~/backups/cut-card/backup.json' cannot be read: EOF while parsing a string at line 3 column 3
     cut-manifest: its manifest 'dbcalm.sha256' is damaged
+    fifo: '~/backups/fifo/dbcalm.sha256' is not a plain file
     half-sealed: its manifest does not name its backup.json: the backup was broken off before it was whole
     hostile: its backup.json is that of '\u{1b}[2J\nok': its folder was renamed, or is another backup's; give it its name again
     missing-file: 'shop/orders.ibd' is missing

@@ -133,13 +133,12 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
     }
     let (mut candidates, mut refused) = (Vec::new(), Vec::new());
     for id in there.iter().filter(|id| !recorded.contains(*id) && !running.contains(id.as_str())) {
-        let looked = local.look(id).map_err(|why| {
-            Failure::because(format!("'{id}' cannot be examined: {why}"), "run this as root or as the daemon's user")
-        })?;
-        match looked {
-            Some(Ok(candidate)) => candidates.push(candidate),
-            Some(Err(why)) => refused.push(Refused { id: id.clone(), why }),
-            None => {}
+        let mut refuse = |why: String| refused.push(Refused { id: id.clone(), why });
+        match local.look(id) {
+            Ok(Some(Ok(candidate))) => candidates.push(candidate),
+            Ok(Some(Err(why))) => refuse(why),
+            Ok(None) => {}
+            Err(why) => refuse(format!("this user may not read it: {why}")),
         }
     }
     let is_missing = args.all || named.iter().any(|id| !there.contains(id));

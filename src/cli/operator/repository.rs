@@ -1,6 +1,6 @@
 //! `list --repository`: what the repository holds, whatever the records say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -12,7 +12,6 @@ use crate::config::{Config, Repository};
 use crate::model::{Amount, Moment};
 use crate::repository::card::{Card, Form, Kind};
 use crate::repository::catalog::{self, Listed};
-use crate::repository::note::Note;
 
 /// A backup of the repository as JSON has it; docs/reference.md says what the fields are.
 #[derive(Debug, Serialize)]
@@ -53,7 +52,14 @@ pub(super) fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
     let listed = catalog::list(&bucket).map_err(|why| failure(&why))?;
     // On a new machine there are no records yet.
     let recorded = if config.database_path.exists() { Some(Backups::look(config)?) } else { None };
-    let held = listed.iter().map(|listed| held(listed, recorded.as_ref(), config)).collect::<Vec<_>>();
+    let uuids = listed.iter().filter_map(|listed| Some((listed.id.as_str(), listed.card.as_ref().ok()?.uuid.as_str())));
+    let uuids = uuids.collect::<HashMap<_, _>>();
+    let held = listed.iter().map(|listed| Held {
+        // Whatever else is wrong with it, without its base it cannot be restored from there.
+        problem: baseless(listed, &uuids).or_else(|| problem(listed, config)),
+        ..held(listed, recorded.as_ref(), config)
+    });
+    let held = held.collect::<Vec<_>>();
     let now = Moment::now();
     output.say(&BTreeMap::from([("backups", &held)]), || {
         if held.is_empty() {
@@ -83,6 +89,26 @@ fn rounded(seconds: f64) -> String {
     std::time::Duration::try_from_secs_f64(seconds).map(span).unwrap_or_default()
 }
 
+/// What is wrong with an incremental whose base is not there. None if it is.
+fn baseless(listed: &Listed, uuids: &HashMap<&str, &str>) -> Option<String> {
+    let from = listed.card.as_ref().ok()?.from.as_ref()?;
+    match (uuids.get(from.id.as_str()), from.uuid.as_deref()) {
+        (None, _) => Some(format!("its base '{}' is not there", from.id.escape_debug())),
+        (Some(is), Some(wanted)) if *is != wanted => Some(format!("its base was another '{}'", from.id.escape_debug())),
+        (Some(_), _) => None,
+    }
+}
+
+/// What else is wrong with one.
+fn problem(listed: &Listed, config: &Config) -> Option<String> {
+    let card = match &listed.card {
+        Ok(card) => card,
+        Err(why) => return Some(why.clone()),
+    };
+    let here = Card::read(&config.backup_dir.join(listed.id.as_str())).ok().flatten()?;
+    (here.uuid != card.uuid).then(|| format!("here '{}' is another backup", listed.id))
+}
+
 fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> Held<'a> {
     let id = listed.id.as_str();
     let folder = config.backup_dir.join(id);
@@ -93,19 +119,12 @@ fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> 
         (Some(card), Some(here)) => card.uuid == here.uuid,
         (Some(_) | None, _) => false,
     };
-    let is_other = here.is_some() && !is_this;
     let state = recorded.map(|all| (all.chains.get(id).is_some(), all.state(id)));
     let is_recorded = state.is_some_and(|(there, _)| there);
     let has_stream = card.is_some_and(|card| match &card.form {
         Form::Stream { name, .. } => folder.join(name).exists(),
         Form::Directory { .. } => state.is_some_and(|(_, state)| state == State::Present),
     });
-    let other = || {
-        format!(
-            "here '{id}' is another backup, {}",
-            if Note::read(&folder).is_some() { "sent elsewhere" } else { "which cannot be sent" }
-        )
-    };
     Held {
         id,
         kind: card.map(|card| match card.kind {
@@ -125,6 +144,6 @@ fn held<'a>(listed: &'a Listed, recorded: Option<&Backups>, config: &Config) -> 
         }),
         recorded: is_recorded && is_this,
         local: is_this && has_stream,
-        problem: listed.card.as_ref().err().cloned().or_else(|| is_other.then(other)),
+        problem: None,
     }
 }
