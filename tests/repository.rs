@@ -3,6 +3,7 @@
 mod faults;
 mod lost;
 mod races;
+mod real;
 
 use std::fs;
 
