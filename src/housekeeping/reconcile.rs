@@ -192,7 +192,7 @@ enum Standing {
 
 fn standing(config: &Config, entry: &Entry, is_recorded: bool) -> Standing {
     let folder = config.backup_dir.join(&entry.id);
-    if !Card::read(&folder).ok().flatten().is_some_and(|card| card.uuid == entry.uuid) {
+    if Card::read(&folder).ok().flatten().is_none_or(|card| card.uuid != entry.uuid) {
         return Standing::Gone;
     }
     match (is_recorded, Note::read(&folder).is_some()) {

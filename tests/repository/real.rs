@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::keeping_in;
-use crate::cli::{run, stdout};
+use crate::cli::{json, run, stdout};
 use crate::harness::boto::Boto;
 use crate::harness::bucket::{Bucket, Login};
 use crate::harness::mariadb::{MariaDb, is_installed};
@@ -176,7 +174,17 @@ fn lose_all_and_come_back(login: &Login) {
     assert!(refused.stderr.contains("do not descend from backup inc-3"), "{}", refused.stderr);
     env.incremental("inc-5", "inc-1");
     assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
-    let listed = crate::cli::json(&env, 0, "list --repository");
-    let ids = listed["backups"].as_array().unwrap().iter().map(|held| &held["id"]).collect::<Vec<_>>();
-    assert_eq!(json!(ids), json!(["full-1", "inc-1", "inc-2", "inc-3", "full-2", "inc-5"]));
+    let held = || {
+        let listed = json(&env, 0, "list --repository");
+        listed["backups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|held| held["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(held(), ["full-1", "inc-1", "inc-2", "inc-3", "full-2", "inc-5"]);
+    let said = stdout(&env, 0, "remove full-1 --chain --yes");
+    assert!(said.contains("of 5 nothing is left in the repository"), "{said}");
+    assert_eq!(held(), ["full-2"]);
 }

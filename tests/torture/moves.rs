@@ -198,7 +198,9 @@ impl Sweep {
     pub(super) fn restore_all(&mut self) {
         let ids: Vec<_> = self.promised.backups.keys().cloned().collect();
         if self.offsite.is_some() {
-            ids.iter().for_each(|id| remove_stream(&self.env().backup(id)));
+            for id in &ids {
+                remove_stream(&self.env().backup(id));
+            }
         }
         for (index, id) in ids.iter().enumerate() {
             let chain = self.chain_to(id);
