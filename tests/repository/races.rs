@@ -5,8 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::faults::start_behind;
-use super::{nothing_is_on_its_way, restored, start};
+use super::{nothing_is_on_its_way, restored, start, start_behind};
 use crate::cli::stdout;
 use crate::harness::bucket::Bucket;
 use crate::harness::proxy::{Fault, Rule};

@@ -188,5 +188,5 @@ pub(super) fn remove_stream(folder: &Path) {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
