@@ -1,8 +1,10 @@
 //! A repository in an object store: what a backup leaves there, what a restore takes from there, and what goes again.
 
+mod ceph;
 mod faults;
 mod lost;
 mod races;
+mod real;
 
 use std::fs;
 

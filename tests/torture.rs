@@ -7,6 +7,7 @@ mod ddl;
 mod growth;
 mod history;
 mod moves;
+mod offsite;
 mod outcome;
 mod processes;
 mod promises;
@@ -28,7 +29,15 @@ fn name_of(place: Place) -> &'static str {
 
 #[test]
 fn whatever_is_killed_over_fakes_every_promise_holds() {
-    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6, streams: false };
+    let terms = crash::Terms {
+        place: Place::Fakes,
+        kills: 25,
+        seed: 4,
+        jobs_at_once: 2,
+        backups: 6,
+        streams: false,
+        repository: None,
+    };
     if let Some(report) = crash::sweep(terms, &mut |_| {}) {
         assert!(report.kills() >= 25 && report.struck > 0 && report.restored_at_the_end > 0, "{report}");
     }
@@ -36,15 +45,50 @@ fn whatever_is_killed_over_fakes_every_promise_holds() {
 
 #[test]
 fn whatever_is_killed_over_streams_every_promise_holds() {
-    let terms = crash::Terms { place: Place::Fakes, kills: 25, seed: 4, jobs_at_once: 2, backups: 6, streams: true };
+    let terms = crash::Terms {
+        place: Place::Fakes,
+        kills: 25,
+        seed: 4,
+        jobs_at_once: 2,
+        backups: 6,
+        streams: true,
+        repository: None,
+    };
     if let Some(report) = crash::sweep(terms, &mut |_| {}) {
         assert!(report.kills() >= 25 && report.streams > 0 && report.restored_at_the_end > 0, "{report}");
     }
 }
 
 #[test]
+fn whatever_is_killed_beside_a_bucket_it_has_what_is_recorded_and_nothing_else() {
+    let (place, repository) = (Place::Fakes, Some(offsite::Kind::Fakes));
+    let terms = crash::Terms { place, kills: 20, seed: 4, jobs_at_once: 2, backups: 5, streams: false, repository };
+    if let Some(report) = crash::sweep(terms, &mut |_| {}) {
+        assert!(report.kills() >= 20 && report.elsewhere > 0 && report.adopted > 0 && report.seen > 0, "{report}");
+        assert!(report.restored_at_the_end > 0, "{report}");
+    }
+}
+
+#[test]
+fn whatever_is_killed_beside_the_real_store_it_has_what_is_recorded_and_nothing_else() {
+    let (place, repository) = (Place::Fakes, Some(offsite::Kind::Radosgw));
+    let terms = crash::Terms { place, kills: 6, seed: 4, jobs_at_once: 2, backups: 3, streams: false, repository };
+    if let Some(report) = crash::sweep(terms, &mut |_| {}) {
+        assert!(report.kills() >= 6 && report.seen > 0 && report.restored_at_the_end > 0, "{report}");
+    }
+}
+
+#[test]
 fn whatever_is_killed_over_real_tools_every_promise_holds() {
-    let terms = crash::Terms { place: Place::Local, kills: 4, seed: 4, jobs_at_once: 1, backups: 2, streams: false };
+    let terms = crash::Terms {
+        place: Place::Local,
+        kills: 4,
+        seed: 4,
+        jobs_at_once: 1,
+        backups: 2,
+        streams: false,
+        repository: None,
+    };
     if let Some(report) = crash::sweep(terms, &mut |_| {}) {
         assert!(report.kills() >= 4 && report.restored_at_the_end > 0, "{report}");
     }

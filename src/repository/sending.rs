@@ -92,6 +92,7 @@ pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, S
     let remote = bucket.remote();
     Entry::new(id, &card.uuid, remote).write(backup_dir).map_err(at(backup_dir))?;
     let sent = stream(bucket, &remote.file(id, &card.uuid, name), &folder.join(name), (hash, *stored_size, id))?;
+    abort_what_is_left(bucket, &remote.file(id, &card.uuid, ""));
     for file in named.keys().filter(|file| *file != Path::new(name) && *file != Path::new(card::NAME)) {
         let (Some(name), path) = (file.to_str(), folder.join(file)) else { continue };
         bucket.put(&remote.file(id, &card.uuid, name), &fs::read(&path).map_err(at(&path))?)?;
@@ -101,6 +102,14 @@ pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, S
     publish(bucket, id, &fs::read(&path).map_err(at(&path))?)?;
     Note::new(remote.clone(), card.uuid, sent.size).write(&folder).map_err(at(&folder))?;
     Ok(sent)
+}
+
+/// Aborts the uploads that a sender that was killed, or an answer that was lost, has left of a backup whose stream is there whole: nobody
+/// completes them, and the store keeps their parts, and their price. What cannot be listed or aborted is no reason to send nothing.
+fn abort_what_is_left(bucket: &Bucket, below: &str) {
+    for upload in bucket.uploads(below).unwrap_or_default() {
+        let _stays = bucket.abort(&upload);
+    }
 }
 
 /// Writes `backup.json`, if the id is free there.

@@ -11,10 +11,11 @@ use crate::harness::{TestEnv, wait_for};
 /// What passes is tried again, and signed anew; the backup is whole.
 #[test]
 fn what_passes_is_tried_again() {
-    let faults: [fn() -> Rule; 11] = [
+    let faults: [fn() -> Rule; 12] = [
         || Rule::new(Fault::Answer(500, "InternalError")).method("PUT"),
         || Rule::new(Fault::Answer(503, "SlowDown")).method("PUT").query("partNumber=1"),
         || Rule::new(Fault::Answer(429, "TooManyRequests")).method("POST").query("uploads"),
+        || Rule::new(Fault::LoseAnswer).method("POST").query("uploads"),
         || Rule::new(Fault::CutRequest(10)).method("PUT").query("partNumber=1"),
         || Rule::new(Fault::LoseAnswer).method("PUT").query("partNumber=1"),
         || Rule::new(Fault::LoseAnswer).method("POST").query("uploadId"),

@@ -9,6 +9,7 @@ use std::fs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::offsite::{Kind, Offsite};
 use super::promises::Promised;
 use super::report::Report;
 use super::request::{Answer, DATABASE, FOLDER, Request};
@@ -18,6 +19,9 @@ use crate::harness::{TestEnv, listing};
 
 /// What the daemon says loudly when it or its tool was killed; anything else fails the sweep.
 const LOUD: [&str; 3] = ["ended a command of an earlier daemon", "backup failed", "restore failed"];
+
+/// The same of a sweep with a bucket: what sends a backup was killed, and it is sent later.
+const UNSENT: &str = "the backup is not in the repository: ";
 
 /// How many of its last rounds a failed sweep tells.
 const JOURNAL: usize = 20;
@@ -35,6 +39,9 @@ pub(crate) struct Terms {
     pub(crate) backups: usize,
     /// Whether each daemon after a strike stores its backups in another form: as files or as streams, compressed or not.
     pub(crate) streams: bool,
+    /// The store with the bucket in which backups are kept too, or alone, as the setting is after each daemon that was killed. None: backups
+    /// are kept here.
+    pub(crate) repository: Option<Kind>,
 }
 
 /// The forms in which a backup is stored: `stream` and `compression` in the settings.
@@ -63,6 +70,8 @@ pub(super) struct Sweep {
     pub(super) names: u32,
     /// The newest restore that was looked at.
     pub(super) restores_seen: i64,
+    /// The bucket, if backups are kept in one.
+    pub(super) offsite: Option<Offsite>,
 }
 
 /// Sweeps. None, and a skip: the stand cannot be set up here.
@@ -71,6 +80,13 @@ pub(crate) fn sweep(terms: Terms, tell: &mut dyn FnMut(&Report)) -> Option<Repor
     stand.script_the_tool();
     for text in LOUD {
         stand.env().may_log(text);
+    }
+    let offsite = match terms.repository {
+        Some(kind) => Some(Offsite::set_up(kind, stand.env_mut())?),
+        None => None,
+    };
+    if offsite.is_some() {
+        stand.env().may_log(UNSENT);
     }
     stand.env().keep_if_it_fails();
     stand.env().start_daemon();
@@ -81,7 +97,7 @@ pub(crate) fn sweep(terms: Terms, tell: &mut dyn FnMut(&Report)) -> Option<Repor
         random: seeds.fork(),
         seeds,
         stand,
-        promised: Promised::default(),
+        promised: Promised::new(offsite.is_some()),
         report: Report::default(),
         journal: Vec::new(),
         lengths: BTreeMap::new(),
@@ -91,6 +107,7 @@ pub(crate) fn sweep(terms: Terms, tell: &mut dyn FnMut(&Report)) -> Option<Repor
         changes: 0,
         names: 0,
         restores_seen: 0,
+        offsite,
     };
     sweep.measure();
     while sweep.report.kills() < terms.kills {
@@ -98,6 +115,9 @@ pub(crate) fn sweep(terms: Terms, tell: &mut dyn FnMut(&Report)) -> Option<Repor
         tell(&sweep.report);
     }
     sweep.restore_all();
+    if let Some(offsite) = &sweep.offsite {
+        (sweep.report.looks, sweep.report.seen) = (offsite.looks.get(), offsite.seen.get());
+    }
     Some(std::mem::take(&mut sweep.report))
 }
 
@@ -142,6 +162,9 @@ impl Sweep {
         if self.is_up && self.random.bool() {
             self.change();
         }
+        if self.offsite.is_some() && self.random.u32(0..5) == 0 {
+            self.strike_an_adoption();
+        }
         let requests = self.draw_requests();
         let works = |request: &&Request| self.is_up || !request.is_backup();
         let calls = requests.iter().filter(works).map(Request::calls).sum();
@@ -182,8 +205,13 @@ impl Sweep {
     }
 
     /// The next daemon's backups are stored in another form, and chains are of many.
-    fn change_form(&mut self) {
-        if self.terms.streams {
+    pub(super) fn change_form(&mut self) {
+        if self.offsite.is_some() {
+            let (compression, keep_local) = (self.random.choice(["", "gzip", "zstd"]).unwrap(), self.random.bool());
+            self.stand.env_mut().set("compression", compression);
+            self.stand.env_mut().set("keep_local", if keep_local { "true" } else { "false" });
+            self.note(&format!("from now on keep_local: {keep_local}, compression: '{compression}'"));
+        } else if self.terms.streams {
             let (stream, compression) = self.random.choice(FORMS).unwrap();
             self.stand.env_mut().set("stream", stream);
             self.stand.env_mut().set("compression", compression);
@@ -211,7 +239,8 @@ impl Sweep {
             return;
         }
         let of_the_round = format!("id > {rows_before} AND status = 'failed'");
-        let killed = self.env().count("process", &format!("{of_the_round} AND return_code = -9"));
+        let by_kill = "(return_code = -9 OR error LIKE '%the repository did not take the backup: %signal 9%')";
+        let killed = self.env().count("process", &format!("{of_the_round} AND {by_kill}"));
         assert_eq!(self.env().count("process", &of_the_round), killed, "nothing fails but what was killed");
         if matches!(strike.moment, Moment::During(_)) {
             assert_eq!((hit.tools, killed), (1, 1), "the tool stood still and was killed");
@@ -238,11 +267,16 @@ impl Drop for Sweep {
         if !std::thread::panicking() {
             return;
         }
-        let Terms { place, kills, seed, jobs_at_once, backups, streams } = self.terms;
+        let Terms { place, kills, seed, jobs_at_once, backups, streams, repository } = self.terms;
         let repeat = format!(
-            "ci/torture crash --on {} --kills {kills} --seed {seed} --jobs-at-once {jobs_at_once} --backups {backups}{}",
+            "ci/torture crash --on {} --kills {kills} --seed {seed} --jobs-at-once {jobs_at_once} --backups {backups}{}{}",
             super::name_of(place),
-            if streams { " --streams" } else { "" }
+            if streams { " --streams" } else { "" },
+            match repository {
+                Some(Kind::Fakes) => " --repository",
+                Some(Kind::Radosgw) => " --repository radosgw",
+                None => "",
+            }
         );
         let last = &self.journal[self.journal.len().saturating_sub(JOURNAL)..];
         let text = format!("--- repeat it by\n{repeat}\n--- what was done, the last at the end\n{}\n", last.join("\n"));

@@ -19,6 +19,7 @@ mod growth;
 mod harness;
 mod history;
 mod moves;
+mod offsite;
 mod outcome;
 mod processes;
 mod promises;
@@ -54,6 +55,8 @@ const REPEAT: &str = "The figures of docs/performance.md:
   ci/torture crash --on fakes --kills 1000 --seed 1 --jobs-at-once 3 --streams
   ci/torture crash --on mariadb --kills 100 --seed 1
   ci/torture crash --on mariadb --kills 100 --seed 1 --streams
+  ci/torture crash --on fakes --kills 400 --seed 1 --jobs-at-once 3 --repository
+  ci/torture crash --on mariadb --kills 60 --seed 1 --repository radosgw
   ci/torture status --restores 1000 --seed 1
   ci/torture growth --jobs 10000 --seed 1
   ci/torture histories --runs 200 --seed 1
@@ -82,6 +85,9 @@ enum Mode {
         /// Store backups as files and as streams, in another form after each daemon that was killed.
         #[arg(long)]
         streams: bool,
+        /// Keep backups in a bucket too, or there alone, as after each daemon that was killed: fakes if no store is named.
+        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "fakes", conflicts_with = "streams")]
+        repository: Option<Store>,
     },
     /// A poller reads the newest row of each request as fast as it can, while restores run over fakes.
     Status {
@@ -117,6 +123,14 @@ enum On {
     Mariadb,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Store {
+    /// The tests' own store.
+    Fakes,
+    /// Ceph's object gateway, in the container that `ci/images radosgw` builds.
+    Radosgw,
+}
+
 /// What `--on` calls a stand.
 fn name_of(place: Place) -> &'static str {
     if place == Place::Fakes { "fakes" } else { "mariadb" }
@@ -128,12 +142,17 @@ fn main() -> ExitCode {
     println!("seed {seed}");
     let begun = Instant::now();
     let report: Option<Box<dyn Display>> = match mode {
-        Mode::Crash { on, kills, jobs_at_once, backups, streams } => {
+        Mode::Crash { on, kills, jobs_at_once, backups, streams, repository } => {
             let place = match on {
                 On::Fakes => Place::Fakes,
                 On::Mariadb => Place::Local,
             };
-            let terms = crash::Terms { place, kills, seed, jobs_at_once: jobs_at_once.into(), backups, streams };
+            let repository = repository.map(|store| match store {
+                Store::Fakes => offsite::Kind::Fakes,
+                Store::Radosgw => offsite::Kind::Radosgw,
+            });
+            let jobs_at_once = jobs_at_once.into();
+            let terms = crash::Terms { place, kills, seed, jobs_at_once, backups, streams, repository };
             crash::sweep(terms, &mut progress(kills)).map(|report| Box::new(report) as Box<dyn Display>)
         }
         Mode::Status { restores } => status::watch(restores, seed).map(|report| Box::new(report) as Box<dyn Display>),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::crash::Sweep;
+use super::offsite::remove_stream;
 use super::request::{DATABASE, FOLDER, Request};
 use crate::harness::stand::Place;
 
@@ -15,6 +16,9 @@ const LEFT_OVERS: [&str; 4] = ["host.err", "ib_logfile0", "ib_buffer_pool", "ibd
 
 /// Within which time of its order a removal is struck, in microseconds: one over fakes takes a few milliseconds.
 const LONGEST_REMOVAL: u64 = 6_000;
+
+/// The same of a removal from a bucket and of an adoption from there, which a program of its own does.
+const LONGEST_ELSEWHERE: u64 = 100_000;
 
 impl Sweep {
     /// A name that no backup has.
@@ -122,6 +126,9 @@ impl Sweep {
             let id = self.random.choice(&last).unwrap();
             match self.random.u32(0..4) {
                 0 => {
+                    if let Some(offsite) = &mut self.offsite {
+                        offsite.left.insert(id.clone());
+                    }
                     assert_eq!(self.env().database().execute("DELETE FROM backup WHERE id = ?1", [id]).unwrap(), 1);
                     fs::remove_dir_all(self.env().backup(id)).unwrap();
                 }
@@ -142,7 +149,8 @@ impl Sweep {
     /// A removal, a KILL of the daemon at some moment in it or just after it, and the next daemon.
     fn strike_a_removal(&mut self, id: &str) {
         self.note(&format!("removal of {id}, struck"));
-        let moment = Duration::from_micros(self.random.u64(0..LONGEST_REMOVAL));
+        let longest = if self.offsite.is_some() { LONGEST_ELSEWHERE } else { LONGEST_REMOVAL };
+        let moment = Duration::from_micros(self.random.u64(0..longest));
         let sent = self.env().try_send_aside(removal(id));
         // Its steps stand nowhere still: a time is all there is.
         std::thread::sleep(moment);
@@ -159,10 +167,41 @@ impl Sweep {
         self.report.struck += 1;
     }
 
+    /// A backup that no other was taken from loses its record and its folder, and is adopted from the bucket; the daemon is killed at some moment
+    /// in it or just after it. What the next one does not have is adopted again.
+    pub(super) fn strike_an_adoption(&mut self) {
+        let is_base = |id: &String| self.promised.backups.values().any(|kept| kept.base.as_ref() == Some(id));
+        let last: Vec<_> = self.promised.backups.keys().filter(|id| !is_base(id)).cloned().collect();
+        let Some(id) = self.random.choice(&last) else { return };
+        self.note(&format!("adoption of {id}, struck"));
+        assert_eq!(self.env().database().execute("DELETE FROM backup WHERE id = ?1", [id]).unwrap(), 1);
+        fs::remove_dir_all(self.env().backup(id)).unwrap();
+        let moment = Duration::from_micros(self.random.u64(0..LONGEST_ELSEWHERE));
+        let order = serde_json::json!({"cmd": "adopt_backup", "args": {"id": id}}).to_string();
+        let sent = self.env().try_send_aside(order.clone());
+        std::thread::sleep(moment);
+        self.env().signal(Signal::KILL);
+        assert_eq!(self.env().wait_for_end(), None);
+        drop(sent.join().unwrap());
+        self.change_form();
+        self.env().start_daemon();
+        if self.env().count("backup", &format!("id = '{id}'")) == 0 {
+            let said = self.env().send(&order);
+            assert!(said.starts_with(r#"{"code": 200"#), "{said}");
+        }
+        self.report.adopted += 1;
+        self.look_at_promises();
+    }
+
     /// Every backup that is left is restored with its chain: to a folder, and over fakes to the data directory too; over real tools
-    /// the last one is.
+    /// the last one is. Where there is a bucket, from there.
     pub(super) fn restore_all(&mut self) {
         let ids: Vec<_> = self.promised.backups.keys().cloned().collect();
+        if self.offsite.is_some() {
+            for id in &ids {
+                remove_stream(&self.env().backup(id));
+            }
+        }
         for (index, id) in ids.iter().enumerate() {
             let chain = self.chain_to(id);
             self.undisturbed(FOLDER, Request::Restore { chain: chain.clone(), target: FOLDER });

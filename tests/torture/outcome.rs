@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::crash::Sweep;
-use super::promises::Kept;
+use super::promises::{Kept, texts};
 use super::request::{Answer, DATABASE, Request};
 use super::stored;
 use crate::harness::world;
@@ -46,8 +46,7 @@ impl Sweep {
                 Request::Restore { .. } => {}
             }
         }
-        let broken = self.promised.broken(self.stand.env());
-        assert!(broken.is_empty(), "{}", broken.join("\n"));
+        self.look_at_promises();
         if let Some(line) = self.env().unclaimed() {
             panic!("a line in the log that no kill explains: {line}");
         }
@@ -57,6 +56,17 @@ impl Sweep {
             None if !self.is_up => assert_eq!(self.data_dir_now(), *before, "nobody asked for the data directory"),
             None => {}
         }
+    }
+
+    /// Looks at all that was promised, here and in the bucket.
+    pub(super) fn look_at_promises(&mut self) {
+        let mut broken = Vec::new();
+        if let Some(offsite) = &self.offsite {
+            let env = self.stand.env();
+            broken = offsite.broken(env, &texts(&env.database(), "SELECT id FROM backup"));
+        }
+        broken.extend(self.promised.broken(self.stand.env()));
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 
     /// What people see of a request.
@@ -74,11 +84,13 @@ impl Sweep {
             return;
         }
         let base_dir = base.as_ref().map(|base| self.env().backup(base));
-        let manifest = stored::examine(&self.env().backup(&id), base_dir.as_deref());
+        let manifest = stored::examine(&self.env().backup(&id), base_dir.as_deref(), self.offsite.is_some());
         let manifest = manifest.unwrap_or_else(|why| panic!("the backup {id} is recorded and not whole: {why}"));
         self.report.backups += 1;
         let is_stream = |name: &String| name.contains(".xbstream");
-        self.report.streams += u32::from(world::files(&self.env().backup(&id)).unwrap().iter().any(is_stream));
+        let is_here = world::files(&self.env().backup(&id)).unwrap().iter().any(is_stream);
+        self.report.streams += u32::from(is_here);
+        self.report.elsewhere += u32::from(self.offsite.is_some() && !is_here);
         self.bases.push(id.clone());
         self.promised.backups.insert(id, Kept { base, content: Rc::clone(&self.content), manifest });
     }

@@ -15,7 +15,7 @@ use crate::harness::stand::Content;
 use crate::harness::{TestEnv, wait_for};
 
 /// Folders of the backup directory that are no backup.
-const OWN: [&str; 2] = ["tmp", "restores"];
+const OWN: [&str; 3] = ["tmp", "restores", ".sending"];
 
 /// A backup that was recorded: from now on it stays, byte by byte.
 pub(crate) struct Kept {
@@ -34,9 +34,16 @@ pub(crate) struct Promised {
     pub(crate) accepted: BTreeMap<String, Option<String>>,
     /// The newest row of `process` that was seen.
     last_row: i64,
+    /// Whether backups are kept in a bucket, here or not.
+    has_bucket: bool,
 }
 
 impl Promised {
+    /// Nothing so far.
+    pub(super) fn new(has_bucket: bool) -> Self {
+        Self { has_bucket, ..Self::default() }
+    }
+
     /// Every promise that is broken.
     pub(crate) fn broken(&mut self, env: &TestEnv) -> Vec<String> {
         let mut broken = Vec::new();
@@ -90,7 +97,7 @@ impl Promised {
             let base = database.query_row("SELECT from_backup_id FROM backup WHERE id = ?1", [id], |row| row.get(0));
             let base: Option<String> = base.unwrap();
             let base = base.map(|base| env.backup(&base));
-            match (stored::examine(&env.backup(id), base.as_deref()), self.backups.get(id)) {
+            match (stored::examine(&env.backup(id), base.as_deref(), self.has_bucket), self.backups.get(id)) {
                 (Err(why), _) => broken.push(format!("the backup {id} is recorded and not whole: {why}")),
                 (Ok(manifest), Some(kept)) if manifest != kept.manifest => {
                     broken.push(format!("the backup {id} is not what it was when it was recorded"));

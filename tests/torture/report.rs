@@ -27,6 +27,12 @@ pub(crate) struct Report {
     pub(super) removed: u32,
     pub(crate) struck: u32,
     pub(super) finished: u32,
+    /// How many of the backups were kept in the bucket alone; how many were adopted from there, with the daemon killed in between; how often the
+    /// bucket was looked at, and how many backups were whole there, in all.
+    pub(crate) elsewhere: u32,
+    pub(crate) adopted: u32,
+    pub(super) looks: u32,
+    pub(crate) seen: usize,
     pub(crate) restored_at_the_end: usize,
 }
 
@@ -51,7 +57,21 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hit, rounds, during, after, timed, requests, succeeded, failed, refused, unanswered, .. } = self;
-        let Self { restored, undone, backups, streams, restored_at_the_end, removed, struck, finished, .. } = self;
+        let Self {
+            restored,
+            undone,
+            backups,
+            streams,
+            restored_at_the_end,
+            removed,
+            struck,
+            finished,
+            elsewhere,
+            adopted,
+            looks,
+            seen,
+            ..
+        } = self;
         writeln!(
             f,
             "{} kills ({} of a daemon, {} of a tool) in {rounds} rounds",
@@ -72,6 +92,12 @@ impl fmt::Display for Report {
             f,
             "{removed} removals in peace, {struck} struck, of which the next daemon did {finished} but for the first step"
         )?;
+        if *looks > 0 {
+            writeln!(
+                f,
+                "{elsewhere} backups in the bucket alone, {adopted} adopted from there; {looks} looks at the bucket found {seen} backups, and nothing else"
+            )?;
+        }
         write!(f, "{restored_at_the_end} restores at the end, of every backup that was left: all the data")
     }
 }

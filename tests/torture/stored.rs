@@ -7,22 +7,27 @@ use std::path::Path;
 use crate::harness::{program, world};
 
 /// The manifest of a backup.
-const MANIFEST: &str = "dbcalm.sha256";
+pub(super) const MANIFEST: &str = "dbcalm.sha256";
 
 /// Looks whether the backup in `dir`, taken from the one in `base`, is whole. Gives its manifest: as long as that stays the same
-/// and fits, the backup is byte-identical.
-pub(crate) fn examine(dir: &Path, base: Option<&Path>) -> Result<Vec<u8>, String> {
+/// and fits, the backup is byte-identical. Where there is a bucket, the stream may be there alone.
+pub(crate) fn examine(dir: &Path, base: Option<&Path>, has_bucket: bool) -> Result<Vec<u8>, String> {
     let manifest = fs::read(dir.join(MANIFEST)).map_err(|why| format!("its manifest: {why}"))?;
     let mut check = program("sha256sum");
-    let said = check.args(["--check", "--quiet", "--strict", MANIFEST]).current_dir(dir).output().unwrap();
+    check.args(["--check", "--quiet", "--strict", MANIFEST]).args(has_bucket.then_some("--ignore-missing"));
+    let said = check.current_dir(dir).output().unwrap();
     if !said.status.success() {
         let text = [said.stdout, said.stderr].concat();
         return Err(format!("sha256sum --check says {}", String::from_utf8_lossy(&text).trim()));
     }
     let text = String::from_utf8_lossy(&manifest);
-    let named: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
+    let mut named: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
     let found = world::files(dir).map_err(|why| why.to_string())?;
-    let found: BTreeSet<&str> = found.iter().map(String::as_str).filter(|name| *name != MANIFEST).collect();
+    let is_of_it = |name: &&str| *name != MANIFEST && !(has_bucket && *name == "repository.json");
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).filter(is_of_it).collect();
+    if has_bucket {
+        named.retain(|name| !name.contains(".xbstream") || found.contains(name));
+    }
     if named != found {
         return Err(format!("its manifest names {named:?} where there is {found:?}"));
     }
