@@ -2,6 +2,7 @@
 
 mod faults;
 mod lost;
+mod pages;
 
 use std::fs;
 
@@ -12,7 +13,7 @@ use crate::harness::bucket::{Bucket, Login};
 use crate::harness::{TestEnv, wait_for};
 
 /// The settings of a daemon that keeps its backups in this bucket.
-fn keeping_in(env: &mut TestEnv, login: &Login, keep_local: bool) {
+pub(crate) fn keeping_in(env: &mut TestEnv, login: &Login, keep_local: bool) {
     login.write_credentials(&env.path("repository.credentials"));
     env.set("stream", "true");
     env.set("compression", "zstd");
