@@ -4,6 +4,7 @@
 //! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
 
 mod clock;
+mod repository;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -22,7 +23,7 @@ use crate::job;
 use crate::model::{Flavour, JobKind};
 use crate::records::digest::{Digest, Latest};
 use crate::records::failure::{Failures, Reason};
-use crate::world::World;
+use crate::world::{InRepository, World};
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ struct Facts<'a> {
     /// How many jobs of each kind are under way.
     running: [(JobKind, usize); 2],
     failures: Failures,
+    repository: InRepository,
 }
 
 /// Keeps the file as things are, until `stop`; then once more.
@@ -109,7 +111,8 @@ impl Keeper {
             }
         }
         let running = [JobKind::Backup, JobKind::Restore].map(|kind| (kind, jobs.running(kind)));
-        Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures: before.plus(&counted) }))
+        let (failures, repository) = (before.plus(&counted), self.world.told.all());
+        Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures, repository }))
     }
 
     /// The size of a backup whose row has none, since the Python API's table has no column for it. It is measured once.
@@ -148,12 +151,13 @@ fn metric(text: &mut String, name: &str, kind: &str, help: &str, samples: &[(Str
     // Writing to a text does not fail.
     let _written = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     for (labels, value) in samples {
-        let _written = writeln!(text, "{name}{{{labels}}} {value}");
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        let _written = writeln!(text, "{name}{labels} {value}");
     }
 }
 
 fn render(facts: &Facts<'_>) -> String {
-    let Facts { flavour, digest, running, failures } = facts;
+    let Facts { flavour, digest, running, failures, repository } = facts;
     let mut text = String::new();
     let types = [("full", &digest.full), ("incremental", &digest.incremental)];
     let of_types = |value: &dyn Fn(&Latest) -> Option<String>| -> Vec<_> {
@@ -195,6 +199,7 @@ fn render(facts: &Facts<'_>) -> String {
     let samples: Vec<_> =
         failures.each().map(|(kind, reason, count)| (labels(kind, reason), count.to_string())).collect();
     metric(&mut text, FAILED, "counter", "Jobs that failed, as far back as the records go.", &samples);
+    repository::render(&mut text, repository);
     text
 }
 
@@ -205,7 +210,9 @@ mod tests {
 
     use insta::assert_snapshot;
 
-    use super::{Digest, Facts, Failures, Flavour, JobKind, Latest, Reason, render, replace, told};
+    use crate::world::InRepositoryHeld as Held;
+
+    use super::{Digest, Facts, Failures, Flavour, InRepository, JobKind, Latest, Reason, render, replace, told};
 
     #[test]
     fn the_text_is_what_prometheus_reads() {
@@ -214,7 +221,13 @@ mod tests {
         let latest = Latest { id: "full-1".to_owned(), end: 1_795_596_533.4, seconds: Some(61.5), size: Some(4096) };
         let digest = Digest { full: Some(latest), incremental: None, restores: vec![("database", 1_795_596_600.0)] };
         let running = [(JobKind::Backup, 1), (JobKind::Restore, 0)];
-        let text = render(&Facts { flavour: Flavour::MariaDb, digest: &digest, running, failures });
+        let text = render(&Facts {
+            flavour: Flavour::MariaDb,
+            digest: &digest,
+            running,
+            failures,
+            repository: InRepository::default(),
+        });
         assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]"), @r#"
         # HELP dbcalm_build_info The daemon that wrote this.
         # TYPE dbcalm_build_info gauge
@@ -257,6 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_a_repository_is_told_where_there_is_one() {
+        let held = Held { backups: 3, unsent: 1, bytes: 4096, newest: Some(1_795_596_533.5) };
+        let told = InRepository { held: Some(held), retries: 7, failures: [("denied", 2)].into() };
+        let mut text = String::new();
+        super::repository::render(&mut text, &told);
+        let samples = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+        assert_snapshot!(samples.join("\n"), @r#"
+        dbcalm_repository_backups 3
+        dbcalm_repository_bytes 4096
+        dbcalm_repository_unsent_backups 1
+        dbcalm_repository_newest_backup_timestamp_seconds 1795596533.5
+        dbcalm_repository_retries_total 7
+        dbcalm_repository_failures_total{class="denied"} 2
+        "#);
+    }
+
+    #[test]
     fn what_was_told_before_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dbcalm.prom");
@@ -268,6 +298,7 @@ mod tests {
             digest: &Digest::default(),
             running: [(JobKind::Backup, 0); 2],
             failures,
+            repository: InRepository::default(),
         };
         replace(&path, &render(&facts)).unwrap();
         assert_eq!(told(&path), failures);

@@ -10,6 +10,7 @@ use insta::assert_snapshot;
 
 use crate::cli::{json, run, stdout};
 use crate::harness::bucket::{Bucket, Login};
+use crate::harness::proxy::{Fault, Proxy, Rule};
 use crate::harness::{TestEnv, wait_for};
 
 /// The settings of a daemon that keeps its backups in this bucket.
@@ -29,6 +30,15 @@ fn start(bucket: &Bucket, keep_local: bool) -> TestEnv {
     keeping_in(&mut env, bucket.login(), keep_local);
     env.start_daemon();
     env
+}
+
+/// A daemon whose store is behind a proxy.
+fn start_behind(bucket: &Bucket, keep_local: bool) -> (Proxy, TestEnv) {
+    let proxy = Proxy::before(&bucket.login().endpoint);
+    let mut env = TestEnv::new();
+    keeping_in(&mut env, &bucket.login().by(&proxy.endpoint()), keep_local);
+    env.start_daemon();
+    (proxy, env)
 }
 
 /// The keys, without what no two backups have in common.
@@ -223,7 +233,7 @@ fn the_secret_is_in_no_row_no_log_and_no_argument() {
 #[test]
 fn what_is_in_the_bucket_is_verified_there() {
     let bucket = Bucket::start();
-    let env = start(&bucket, false);
+    let (proxy, env) = start_behind(&bucket, false);
     chain(&env);
     let said = stdout(&env, 0, "verify --all --quick");
     assert!(said.contains("ok       inc-1  repository  metadata and presence checked"), "{said}");
@@ -247,7 +257,7 @@ fn what_is_in_the_bucket_is_verified_there() {
     assert!(said.contains("without which there is no backup"), "{said}");
     bucket.write("db1/v1/inc-1/backup.json", &card);
     stdout(&env, 0, "verify inc-1");
-    drop(bucket);
+    proxy.add(Rule::new(Fault::Answer(403, "AccessDenied")).always());
     let said = stdout(&env, 1, "verify inc-1 --quick");
     assert!(said.contains("its stream was not looked at"), "{said}");
     assert_eq!(
@@ -288,7 +298,7 @@ fn checked(env: &TestEnv) -> String {
 #[test]
 fn a_repository_is_tried_before_it_is_needed() {
     let bucket = Bucket::start();
-    let env = start(&bucket, true);
+    let mut env = start(&bucket, true);
     assert_snapshot!(checked(&env), @r"
     ok       the repository s3://dbcalm-backups/db1 can be reached, written, listed and read
     ok       what is in the repository may be removed by this key, as remove needs it
@@ -315,6 +325,33 @@ fn a_repository_is_tried_before_it_is_needed() {
              hint: mend the settings: docs/offsite.md
     ");
     bucket.login().write_credentials(&env.path("repository.credentials"));
-    drop(bucket);
+    // Nobody listens at a port that is reserved.
+    env.set("repository_endpoint", "http://127.0.0.1:1");
     assert!(checked(&env).contains("the store cannot be reached"), "{}", checked(&env));
+}
+
+#[test]
+fn a_monitor_is_told_what_is_in_the_bucket_and_what_is_not() {
+    let bucket = Bucket::start();
+    let mut env = TestEnv::new();
+    keeping_in(&mut env, &bucket.reader(), true);
+    let file = env.path("lib/dbcalm.prom");
+    env.set("metrics_file", &file.display().to_string());
+    env.start_daemon();
+    let says = |wanted: &str| {
+        let says = || fs::read_to_string(&file).is_ok_and(|text| text.lines().any(|line| line == wanted));
+        wait_for(&format!("'{wanted}' in the metrics"), || says().then_some(()));
+    };
+    says("dbcalm_repository_backups 0");
+    env.full("full-1");
+    env.expect_log("is not in the repository");
+    env.expect_log("send: not done");
+    says("dbcalm_repository_unsent_backups 1");
+    says("dbcalm_repository_failures_total{class=\"denied\"} 2");
+    bucket.login().write_credentials(&env.path("repository.credentials"));
+    env.full("full-2");
+    says("dbcalm_repository_unsent_backups 0");
+    says("dbcalm_repository_backups 2");
+    let sent = bucket.keys().into_iter().filter(|(key, _)| key.contains("xbstream")).map(|(_, size)| size).sum::<u64>();
+    says(&format!("dbcalm_repository_bytes {sent}"));
 }

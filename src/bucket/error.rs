@@ -4,6 +4,11 @@ use std::fmt;
 
 use super::seen::Seen;
 
+/// How it is said what a store answered.
+const ANSWERED: &str = "the store answered ";
+const UNREACHED: &str = "the store cannot be reached";
+const BROKE_OFF: &str = "the store's answer broke off";
+
 /// What kind of failure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -33,6 +38,20 @@ impl Class {
     /// Whether the same may succeed a moment later.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Unreachable | Self::Interrupted | Self::Throttled | Self::Server)
+    }
+
+    /// The class of a failure that is told by another process, in the words of this one. None if these are not such words.
+    pub fn told(text: &str) -> Option<Self> {
+        if text.contains(UNREACHED) {
+            return Some(Self::Unreachable);
+        }
+        if text.contains(BROKE_OFF) {
+            return Some(Self::Interrupted);
+        }
+        let (_, answer) = text.split_once(ANSWERED)?;
+        let mut words = answer.split([' ', ':']);
+        let status = words.next()?.parse().ok()?;
+        Some(answered(status, words.next().unwrap_or_default()))
     }
 
     /// As metrics and scripts know it.
@@ -75,12 +94,10 @@ impl BucketError {
                 let named = [code.as_str(), message.as_str()].into_iter().filter(|text| !text.is_empty());
                 let named = named.collect::<Vec<_>>().join(": ");
                 let named = if named.is_empty() { String::new() } else { format!(" {named}") };
-                (class, format!("the store answered {status}{named}"))
+                (class, format!("{ANSWERED}{status}{named}"))
             }
-            Some(Seen::None { why, unreached: true }) => {
-                (Class::Unreachable, format!("the store cannot be reached: {why}"))
-            }
-            Some(Seen::None { why, .. }) => (Class::Interrupted, format!("the store's answer broke off: {why}")),
+            Some(Seen::None { why, unreached: true }) => (Class::Unreachable, format!("{UNREACHED}: {why}")),
+            Some(Seen::None { why, .. }) => (Class::Interrupted, format!("{BROKE_OFF}: {why}")),
             None => unseen(why),
         };
         let hint = match seen {
@@ -161,7 +178,26 @@ fn hint(status: u16, code: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, answered};
+    use super::super::seen::Seen;
+    use super::{BucketError, Class, answered};
+
+    #[test]
+    fn what_is_said_tells_its_class_again() {
+        let generic = object_store::Error::Generic { store: "S3", source: "x".into() };
+        let answer = |status, code: &str| Seen::Answer { status, code: code.to_owned(), message: "m: n".to_owned() };
+        for seen in [
+            answer(403, "AccessDenied"),
+            answer(503, "SlowDown"),
+            answer(500, ""),
+            answer(404, "NoSuchBucket"),
+            Seen::None { why: "refused".to_owned(), unreached: true },
+            Seen::None { why: "early end".to_owned(), unreached: false },
+        ] {
+            let error = BucketError::of("reading 'a'", &generic, Some(&seen));
+            assert_eq!(Class::told(&error.to_string()), Some(error.class), "{error}");
+        }
+        assert_eq!(Class::told("its manifest is damaged"), None);
+    }
 
     #[test]
     fn an_answer_has_the_class_of_what_can_be_done_about_it() {

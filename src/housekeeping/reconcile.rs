@@ -14,13 +14,13 @@ use tracing::{info, warn};
 
 use super::steps::{erasing, run, sending};
 use crate::config::Config;
-use crate::model::{BackupId, Remote, Stored};
+use crate::model::{BackupId, Moment, Remote, Stored};
 use crate::records::reader::Reader;
 use crate::repository::card::{Card, Form};
 use crate::repository::journal::Entry;
 use crate::repository::note::Note;
 use crate::repository::stored;
-use crate::world::World;
+use crate::world::{InRepositoryHeld as Held, World};
 
 /// After how long it looks again, where nothing woke it.
 const EVERY: Duration = Duration::from_secs(300);
@@ -58,6 +58,7 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
         spawn_blocking(move || remaining(&config))
     };
     let works = look.await.unwrap_or_default();
+    count(world, &config).await;
     for work in works {
         if world.shutdown.is_cancelled() {
             return;
@@ -85,6 +86,9 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
             }
             Work::Erase(entry) => ("erase", erase(world, &config, entry).await),
         };
+        count(world, &config).await;
+        // A failure is news too.
+        world.jobs.look_again();
         match left {
             None => {
                 said.remove(&id);
@@ -101,6 +105,34 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
             }
         }
     }
+}
+
+/// Tells a monitor what is there.
+async fn count(world: &Arc<World>, config: &Arc<Config>) {
+    let settings = Arc::clone(config);
+    let held = spawn_blocking(move || held(&settings)).await.unwrap_or_default();
+    if world.told.found(held) {
+        world.jobs.look_again();
+    }
+}
+
+/// What is there of what is recorded. None if there is no repository, or the records cannot be read.
+fn held(config: &Config) -> Option<Held> {
+    config.repository.as_ref()?;
+    let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).ok()?;
+    let mut held = Held::default();
+    for row in rows {
+        let Ok(id) = BackupId::recorded(&row.id) else { continue };
+        if let Some(note) = Note::read(&config.backup_dir.join(id.as_str())) {
+            held.backups += 1;
+            held.bytes += note.size;
+            let begun = row.start_time.as_deref().and_then(Moment::read).map(Moment::seconds);
+            held.newest = held.newest.into_iter().chain(begun).reduce(f64::max);
+        } else if unsent(config, &id, false).is_some() {
+            held.unsent += 1;
+        }
+    }
+    Some(held)
 }
 
 /// Takes away what a repository has of a backup that is not recorded any more, and its entry. Gives why something is left there: what the

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::bucket::Class;
 use crate::exec::{Finished, Invocation, Outcome, Terms};
 use crate::model::{BackupId, CommandId, Remote};
 use crate::plan::REACHING;
@@ -11,6 +12,9 @@ use crate::world::World;
 
 /// How long a step that was told to stop may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The class of a failure that is not the store's.
+const OTHER: &str = "other";
 
 /// The step that sends a stored backup to `remote`.
 pub(crate) fn sending(backup_dir: &Path, id: &BackupId, remote: &Remote) -> Invocation {
@@ -51,6 +55,21 @@ pub(crate) async fn run(world: &World, step: Invocation, command_id: Option<Comm
     let terms = Terms { command_id, cancel, grace: GRACE, watch: None, last_line: None, select: None };
     match world.executor.start(&step.into(), terms) {
         Err(why) => Some(why.to_string()),
-        Ok(mut running) => refused(&*running.finished().await),
+        Ok(mut running) => {
+            let finished = running.finished().await;
+            let why = refused(&finished);
+            // What the daemon ended itself is no failure.
+            let failure = why.as_deref().filter(|_| !world.shutdown.is_cancelled());
+            world
+                .told
+                .ended(retries(&finished.stderr()), failure.map(|why| Class::told(why).map_or(OTHER, Class::as_str)));
+            why
+        }
     }
+}
+
+/// How often a step says that it tried something again.
+fn retries(said: &str) -> u64 {
+    let count = said.split_once(" requests tried again").and_then(|(before, _)| before.rsplit(' ').next());
+    count.and_then(|count| count.parse().ok()).unwrap_or_default()
 }

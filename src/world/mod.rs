@@ -2,6 +2,7 @@
 
 mod claims;
 mod jobs;
+mod told;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,6 +12,7 @@ pub use jobs::Jobs;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+pub use told::{Held as InRepositoryHeld, InRepository, Told};
 
 use crate::config::Config;
 use crate::config::access::Lists;
@@ -35,6 +37,8 @@ pub struct World {
     pub budget: Budget,
     /// Everything that runs and must be waited for at the end: connections and jobs.
     pub tasks: TaskTracker,
+    /// What is known of the repository.
+    pub told: Told,
     /// Told when the repository may not be in step with the records.
     pub reconcile: Notify,
     /// Told when the daemon is to stop.
@@ -53,6 +57,7 @@ impl World {
             lists: Lists::default(),
             budget: Budget::default(),
             tasks: TaskTracker::new(),
+            told: Told::default(),
             reconcile: Notify::new(),
             shutdown: CancellationToken::new(),
         }

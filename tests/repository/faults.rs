@@ -2,20 +2,11 @@
 
 use std::fs;
 
-use super::{chain, keeping_in, nothing_is_on_its_way, restored, start};
+use super::{chain, keeping_in, nothing_is_on_its_way, restored, start, start_behind};
 use crate::cli::stdout;
 use crate::harness::bucket::Bucket;
-use crate::harness::proxy::{Fault, Proxy, Rule};
+use crate::harness::proxy::{Fault, Rule};
 use crate::harness::{TestEnv, wait_for};
-
-/// A daemon whose store is behind a proxy.
-fn start_behind(bucket: &Bucket, keep_local: bool) -> (Proxy, TestEnv) {
-    let proxy = Proxy::before(&bucket.login().endpoint);
-    let mut env = TestEnv::new();
-    keeping_in(&mut env, &bucket.login().by(&proxy.endpoint()), keep_local);
-    env.start_daemon();
-    (proxy, env)
-}
 
 /// What passes is tried again, and signed anew; the backup is whole.
 #[test]
