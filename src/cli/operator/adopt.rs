@@ -244,7 +244,14 @@ fn plan(adoptions: &[Adoption], refused: &[Refused], config: &Config) -> String 
     let rows: Vec<_> = adoptions.iter().map(row).collect();
     let mut said = match (rows.is_empty(), refused.is_empty()) {
         (false, _) => table(&["BACKUP", "TYPE", "FROM", "BEGUN", "FORM", "SIZE", "PROVED BY"], &[5], &rows),
-        (true, true) => format!("nothing to adopt: each backup in '{}' is recorded\n", config.backup_dir.display()),
+        (true, true) => match &config.repository {
+            None => format!("nothing to adopt: each backup in '{}' is recorded\n", config.backup_dir.display()),
+            Some(repository) => format!(
+                "nothing to adopt: neither '{}' nor {} has a backup that is not recorded\n",
+                config.backup_dir.display(),
+                repository.remote
+            ),
+        },
         (true, false) => String::new(),
     };
     for Adoption { candidate, .. } in adoptions {
