@@ -47,7 +47,7 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(600);
 pub struct Patience {
     /// After how long no other try is begun.
     pub until: Duration,
-    /// How long the first pause is; each one after it is twice as long, up to [`Patience::LONGEST`].
+    /// How long the first pause is; each one after it is twice as long, up to 20 s.
     pub pause: Duration,
 }
 

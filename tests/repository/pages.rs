@@ -146,7 +146,7 @@ impl<'a> Machine<'a> {
                      INSERT INTO shop.orders VALUES ('{to}')"
                 ));
             }
-            None => drop(self.env.world.put("shop/orders.ibd", to.as_bytes()).unwrap()),
+            None => self.env.world.put("shop/orders.ibd", to.as_bytes()).unwrap(),
         }
     }
 
