@@ -259,7 +259,11 @@ async fn noted(id: &BackupId, config: &Arc<Config>) -> Result<Option<Entry>, Str
 /// What became of what repositories had, in a line that goes on.
 fn said_elsewhere(elsewhere: &[(String, String, Option<String>)]) -> String {
     let gone = elsewhere.iter().filter(|(_, _, left)| left.is_none()).count();
-    let gone = if gone > 0 { format!("; of {gone} nothing is left in the repository") } else { String::new() };
+    let gone = match gone {
+        0 => String::new(),
+        1 => "; nothing of it is left in the repository".to_owned(),
+        gone => format!("; nothing of these {gone} is left in the repository"),
+    };
     let left = elsewhere.iter().filter_map(|(id, place, left)| Some((id, place, left.as_ref()?))).collect::<Vec<_>>();
     let named = left.iter().take(NAMED).map(|(id, place, why)| format!("; {place} still has '{id}': {why}"));
     let more = left.len().saturating_sub(NAMED);

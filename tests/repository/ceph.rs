@@ -44,7 +44,7 @@ fn a_chain_is_taken_restored_verified_listed_and_removed() {
         let ids = listed["backups"].as_array().unwrap().iter().map(|held| held["id"].as_str().unwrap());
         assert_eq!(ids.collect::<Vec<_>>(), ["full-1", "inc-1"]);
         let said = stdout(&env, 0, "remove full-1 --chain --yes");
-        assert!(said.contains("of 2 nothing is left in the repository"), "{said}");
+        assert!(said.contains("nothing of these 2 is left in the repository"), "{said}");
         nothing_is_on_its_way(&env);
         assert_eq!((keys(&mut boto, bucket.login()), boto.uploads(bucket.login())), (String::new(), Vec::new()));
     }
@@ -174,5 +174,5 @@ fn what_check_says_of_it() {
     );
     assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n");
     let said = stdout(&env, 0, "remove full-1 --chain --yes");
-    assert!(said.contains("of 2 nothing is left in the repository"), "{said}");
+    assert!(said.contains("nothing of these 2 is left in the repository"), "{said}");
 }

@@ -180,7 +180,7 @@ fn a_removed_backup_is_removed_from_the_bucket_too() {
     let env = start(&bucket, true);
     chain(&env);
     let said = stdout(&env, 0, "remove full-1 --chain --yes");
-    assert!(said.contains("of 2 nothing is left in the repository"), "{said}");
+    assert!(said.contains("nothing of these 2 is left in the repository"), "{said}");
     assert!(bucket.keys().is_empty());
     nothing_is_on_its_way(&env);
 }

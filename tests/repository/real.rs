@@ -185,6 +185,6 @@ fn lose_all_and_come_back(login: &Login) {
     };
     assert_eq!(held(), ["full-1", "inc-1", "inc-2", "inc-3", "full-2", "inc-5"]);
     let said = stdout(&env, 0, "remove full-1 --chain --yes");
-    assert!(said.contains("of 5 nothing is left in the repository"), "{said}");
+    assert!(said.contains("nothing of these 5 is left in the repository"), "{said}");
     assert_eq!(held(), ["full-2"]);
 }
