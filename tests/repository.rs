@@ -3,6 +3,7 @@
 mod ceph;
 mod faults;
 mod lost;
+mod pages;
 mod races;
 mod real;
 
@@ -16,7 +17,7 @@ use crate::harness::proxy::{Fault, Proxy, Rule};
 use crate::harness::{TestEnv, wait_for};
 
 /// The settings of a daemon that keeps its backups in this bucket.
-fn keeping_in(env: &mut TestEnv, login: &Login, keep_local: bool) {
+pub(crate) fn keeping_in(env: &mut TestEnv, login: &Login, keep_local: bool) {
     login.write_credentials(&env.path("repository.credentials"));
     env.set("stream", "true");
     env.set("compression", "zstd");

@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
@@ -362,6 +362,8 @@ fn client(remote: &Remote) -> Result<(AmazonS3, HttpClient), BucketError> {
         .with_region(region)
         .with_virtual_hosted_style_request(!remote.path_style)
         .with_disable_bulk_delete(true)
+        // A bucket with a default retention takes nothing without one (Amazon S3 API Reference, "PutObject"); it is that of the signature.
+        .with_checksum_algorithm(Checksum::SHA256)
         .with_retry(retry)
         .with_http_connector(Watching)
         .with_client_options(options.clone());

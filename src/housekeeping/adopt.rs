@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::steps;
@@ -15,10 +16,13 @@ use crate::adopt::local::Local;
 use crate::adopt::{Candidate, Described, Form, order};
 use crate::command::{Adopt, Backup};
 use crate::config::Config;
+use crate::disk::below;
 use crate::model::{BackupId, CommandId, Moment, Rejection, causes};
 use crate::plan::recorded_args;
+use crate::records::Known;
 use crate::records::adopt::{Adopted, Adoption};
 use crate::records::reader::{ADOPT, FORWARDED, STREAM};
+use crate::repository::card::Card;
 use crate::repository::stored;
 use crate::world::World;
 
@@ -38,10 +42,14 @@ pub(super) async fn adopt(wanted: &Adopt, world: &Arc<World>, begun: Instant) ->
     // Held to the end: no backup is taken and none removed under it meanwhile.
     let claim = world.claims.claim_id(&id, begun + WITHIN).await;
     let _claim = claim.ok_or_else(|| refused("another request has this id".to_owned()))?;
-    if is_known(&id, world, &config).await? {
-        return Err(Rejection::AlreadyExists(id.clone()));
+    let recorded = known(&id, world, &config).await?;
+    let is_received = (recorded.is_none() || config.repository.is_some())
+        && receive(&id, world, &config, begun + LOOK_WITHIN).await?;
+    match recorded {
+        None => {}
+        Some(recorded) if is_received => return again(&id, &recorded, &config).await,
+        Some(_) => return Err(Rejection::AlreadyExists(id.clone())),
     }
-    receive(&id, world, &config, begun + LOOK_WITHIN).await?;
     let looked = looked(wanted, &config, begun + LOOK_WITHIN).await?;
     let unreadable = |why: io::Error| Rejection::Broken(format!("'{id}' cannot be examined: {why}"));
     let Some(found) = looked.map_err(unreadable)? else { return Err(Rejection::BackupNotFound(id.clone())) };
@@ -66,19 +74,40 @@ pub(super) async fn adopt(wanted: &Adopt, world: &Arc<World>, begun: Instant) ->
     }
 }
 
-/// Fetches what describes a backup that is not here, if there is a repository. One that is not there either is told as any other.
-async fn receive(id: &BackupId, world: &World, config: &Config, until: Instant) -> Result<(), Rejection> {
-    let Some(repository) = &config.repository else { return Ok(()) };
+/// A backup whose record was there and whose files were gone is described here again; another one of its id is not.
+async fn again(id: &BackupId, recorded: &Known, config: &Arc<Config>) -> Result<String, Rejection> {
+    let (backup_dir, folder) = (config.backup_dir.clone(), config.backup_dir.join(id.as_str()));
+    let begun = recorded.start_time.clone();
+    let compared = spawn_blocking(move || {
+        let card = Card::read(&folder).ok().flatten();
+        let is_it = card.is_some_and(|card| begun.is_some_and(|begun| Moment::spelt(begun) == card.start));
+        if is_it { Ok(true) } else { below::remove(&backup_dir, &folder).map(|()| false) }
+    });
+    match compared.await {
+        Ok(Ok(true)) => Ok(format!("'{id}' is recorded, and described here again: its stream is in the repository")),
+        Ok(Ok(false)) => {
+            let why = "it is recorded as another backup than the one that the repository has".to_owned();
+            Err(Rejection::NotAdoptable { id: id.clone(), why })
+        }
+        Ok(Err(why)) => Err(Rejection::Broken(format!("'{id}' cannot be removed again: {why}"))),
+        Err(panicked) => Err(Rejection::Broken(format!("an internal error: {panicked}"))),
+    }
+}
+
+/// Fetches what describes a backup that is not here, if there is a repository; gives whether it did. One that is not there either is told as any
+/// other.
+async fn receive(id: &BackupId, world: &World, config: &Config, until: Instant) -> Result<bool, Rejection> {
+    let Some(repository) = &config.repository else { return Ok(false) };
     let (backup_dir, looked_for) = (config.backup_dir.clone(), id.clone());
     let look = move || stored::look(&backup_dir, &looked_for);
     match on_disk(&config.backup_dir, until, look).await? {
         Ok(None) => {}
         // What cannot be looked at is told next.
-        Ok(Some(_)) | Err(_) => return Ok(()),
+        Ok(Some(_)) | Err(_) => return Ok(false),
     }
     let step = steps::receiving(&config.backup_dir, id, &repository.remote);
     match steps::run(world, step, None).await {
-        None => Ok(()),
+        None => Ok(true),
         Some(why) => Err(Rejection::NotAdoptable { id: id.clone(), why }),
     }
 }
@@ -101,12 +130,16 @@ async fn looked(wanted: &Adopt, config: &Config, until: Instant) -> Result<Looke
 }
 
 async fn is_known(id: &BackupId, world: &World, config: &Config) -> Result<bool, Rejection> {
+    known(id, world, config).await.map(|known| known.is_some())
+}
+
+async fn known(id: &BackupId, world: &World, config: &Config) -> Result<Option<Known>, Rejection> {
     let known = world.records.known(vec![id.to_string()], Instant::now() + WITHIN).await;
-    let known = known.map_err(|why| {
+    let mut known = known.map_err(|why| {
         let path = config.database_path.display();
         Rejection::Broken(format!("the records in '{path}' cannot be read: {}", causes(&why)))
     })?;
-    Ok(!known.is_empty())
+    Ok(known.remove(id.as_str()))
 }
 
 /// What is recorded of it. Its row of `process` is that of no program: the command says that it was adopted, and what the records must know of a

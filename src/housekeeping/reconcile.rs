@@ -195,7 +195,7 @@ fn remaining(config: &Config) -> Vec<Work> {
             Standing::Unsent => {
                 begun.insert(id);
             }
-            Standing::Unrecorded => {}
+            Standing::Halved => {}
         }
     }
     if config.repository.is_some() {
@@ -217,20 +217,24 @@ enum Standing {
     Sent,
     /// Recorded, and not whole there.
     Unsent,
-    /// Whole there, and here all that describes it, without a record. Nothing that fails leaves that: its record was lost, and can be made
-    /// again by an adoption.
-    Unrecorded,
+    /// Whole there, and here all that describes it, without a record; or recorded, and not described here. Nothing that fails leaves that: one
+    /// half was lost, and can be made again by an adoption.
+    Halved,
 }
 
 fn standing(config: &Config, entry: &Entry, is_recorded: bool) -> Standing {
     let folder = config.backup_dir.join(&entry.id);
-    if Card::read(&folder).ok().flatten().is_none_or(|card| card.uuid != entry.uuid) {
-        return Standing::Gone;
+    match Card::read(&folder) {
+        Ok(Some(card)) if card.uuid == entry.uuid => {}
+        Ok(Some(_another)) => return Standing::Gone,
+        // What is recorded may be this one, whose folder somebody has lost: what is there is then the only copy.
+        Ok(None) => return if is_recorded { Standing::Halved } else { Standing::Gone },
+        Err(_unreadable) => return Standing::Halved,
     }
     match (is_recorded, Note::read(&folder).is_some()) {
         (true, true) => Standing::Sent,
         (true, false) => Standing::Unsent,
-        (false, true) => Standing::Unrecorded,
+        (false, true) => Standing::Halved,
         (false, false) => Standing::Gone,
     }
 }

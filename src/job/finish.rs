@@ -36,7 +36,7 @@ impl Job {
             Err(error) => Err(error),
         };
         let success = match success {
-            Ok(success) => self.publish().await.map(|()| success),
+            Ok(success) => self.publish(&mut current).await.map(|()| success),
             Err(error) => Err(error),
         };
         let success = match success {

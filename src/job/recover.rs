@@ -27,6 +27,7 @@ use crate::housekeeping::leftover;
 use crate::plan::{RESTORES, TMP};
 use crate::records::process::Interrupted;
 use crate::records::{Records, RecordsError};
+use crate::repository::catalog::RECEIVING;
 use crate::repository::stored;
 use crate::server::probe;
 
@@ -223,6 +224,8 @@ fn sweep(config: &Config, kept: &[PathBuf]) {
     report(below::sweep(&config.backup_dir, Path::new(TMP), &is_to_go), TMP);
     // Only an empty one can be removed this way; a restored folder stays.
     report(below::sweep_empty(&config.backup_dir, Path::new(RESTORES), &is_restore_name), RESTORES);
+    let is_received = |name: &str| name.starts_with(RECEIVING);
+    report(below::sweep(&config.backup_dir, Path::new(""), &is_received), "backup_dir");
     let is_room = |name: &str| name.strip_prefix(RESTORING).is_some_and(is_to_go);
     report(below::sweep(&config.data_dir, Path::new(""), &is_room), "data_dir");
 }

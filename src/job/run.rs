@@ -241,7 +241,12 @@ impl Job {
 
     /// Tells what comes after the last step: its result is read once more and synced, which may take as long.
     pub(super) fn follow_sealing(&self, current: &Current) -> Follow {
-        let part = Part { phase: Phase::Seal, ..current.part };
+        self.follow_at(current, Phase::Seal)
+    }
+
+    /// Tells what it is at behind the last step.
+    pub(super) fn follow_at(&self, current: &Current, phase: Phase) -> Follow {
+        let part = Part { phase, ..current.part };
         Follow::begin(Following { part, ..self.following(current) }, Progress::Unknown)
     }
 

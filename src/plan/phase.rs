@@ -21,6 +21,8 @@ pub enum Phase {
     CopyBack,
     /// The tools are done: what they left is verified and synced.
     Seal,
+    /// What is whole here is sent to the repository.
+    Send,
 }
 
 impl Phase {
@@ -35,6 +37,7 @@ impl Phase {
             Self::MoveBack => "moving back",
             Self::CopyBack => "copying back",
             Self::Seal => "verifying and syncing",
+            Self::Send => "sending to the repository",
         }
     }
 }

@@ -1,17 +1,24 @@
 //! What was begun in a repository and is not yet recorded: a file for each backup on its way, on the disk before its first byte is sent, so that
 //! the next start knows what to take away there.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::links::is_own;
 use crate::model::{BackupId, Remote};
 
 /// The folder in `backup_dir` that has them; no backup's id begins with `.`.
 pub const FOLDER: &str = ".sending";
+
+/// An entry is smaller than this, in bytes.
+const MAX_SIZE: u64 = 64 * 1024;
 
 /// A backup on its way to a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +73,26 @@ impl Entry {
         }
     }
 
-    /// All that are there, but for what cannot be read.
+    /// All that are there, but for what cannot be read, and what others than the daemon's own user and root can have written: on its word
+    /// something is taken away elsewhere.
     pub fn all(backup_dir: &Path) -> Vec<Self> {
-        let files = fs::read_dir(backup_dir.join(FOLDER)).into_iter().flatten().flatten();
-        let json = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|ending| ending == "json"));
-        json.filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok()).collect()
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = openat(CWD, backup_dir.join(FOLDER), flags | OFlags::DIRECTORY, Mode::empty());
+        let Some(folder) = opened.ok().filter(|folder| is_own(folder).unwrap_or(false)) else { return Vec::new() };
+        let Ok(names) = Dir::read_from(&folder) else { return Vec::new() };
+        let entry = |name: &OsStr| {
+            let file = openat(&folder, name, flags, Mode::empty()).ok().filter(|file| is_own(file).unwrap_or(false))?;
+            let file = File::from(file);
+            let mut text = Vec::new();
+            file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            file.take(MAX_SIZE).read_to_end(&mut text).ok()?;
+            serde_json::from_slice(&text).ok()
+        };
+        let names = names.flatten().map(|found| OsStr::from_bytes(found.file_name().to_bytes()).to_owned());
+        names
+            .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "json"))
+            .filter_map(|name| entry(&name))
+            .collect()
     }
 }
 
@@ -80,13 +102,34 @@ mod tests {
     use crate::model::Remote;
 
     #[test]
-    fn what_is_on_its_way_is_known_until_it_is_removed() {
+    fn what_others_can_have_written_is_no_entry() {
+        use std::fs;
+        use std::os::unix::fs::{PermissionsExt, symlink};
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Entry::all(dir.path()), []);
+        entry("u-1").write(dir.path()).unwrap();
+        let (folder, file) = (dir.path().join(super::FOLDER), dir.path().join(super::FOLDER).join("u-1.json"));
+        for (path, mode) in [(&folder, 0o770), (&file, 0o666)] {
+            let before = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Entry::all(dir.path()), [], "{}", path.display());
+            fs::set_permissions(path, before).unwrap();
+        }
+        symlink(&file, folder.join("u-2.json")).unwrap();
+        assert_eq!(Entry::all(dir.path()).len(), 1, "a symlink is none");
+    }
+
+    fn entry(uuid: &str) -> Entry {
         let (bucket, prefix) = ("backups".to_owned(), String::new());
         let remote =
             Remote { bucket, prefix, endpoint: None, region: None, path_style: false, ca: None, credentials: None };
-        let entry = Entry::new(&"monday".parse().unwrap(), "u-1", &remote);
+        Entry::new(&"monday".parse().unwrap(), uuid, &remote)
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_known_until_it_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Entry::all(dir.path()), []);
+        let entry = entry("u-1");
         entry.write(dir.path()).unwrap();
         entry.write(dir.path()).unwrap();
         assert_eq!(Entry::all(dir.path()), [entry]);

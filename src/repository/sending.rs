@@ -72,7 +72,10 @@ pub struct Sent {
 pub fn send(bucket: &Bucket, backup_dir: &Path, id: &BackupId) -> Result<Sent, SendingError> {
     let folder = backup_dir.join(id.as_str());
     let unfit = |why: &str| SendingError::Unfit { folder: folder.clone(), why: why.to_owned() };
-    let card = Card::read(&folder)?.ok_or_else(|| unfit("it has no backup.json"))?;
+    let (card, is_vouched) = Card::read_vouched(&folder)?.ok_or_else(|| unfit("it has no backup.json"))?;
+    if !is_vouched {
+        return Err(unfit("others than the daemon's user and root may have written it"));
+    }
     if card.id != id.as_str() {
         return Err(unfit("its backup.json is another backup's"));
     }

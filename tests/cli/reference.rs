@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::json;
 use crate::harness::TestEnv;
+use crate::harness::bucket::Bucket;
+use crate::repository::keeping_in;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
 const BEGIN: &str = "<!-- commands: generated, see tests/cli/reference.rs -->\n";
@@ -96,6 +98,12 @@ fn every_field_and_exit_status_is_in_the_reference() {
     add(&json(&env, 0, "remove --keep-full 1 --dry-run"));
     env.database().execute("DELETE FROM backup WHERE id = 'tuesday'", []).unwrap();
     add(&json(&env, 0, "adopt --all --dry-run"));
+    let (bucket, mut env) = (Bucket::start(), TestEnv::new());
+    keeping_in(&mut env, bucket.login(), false);
+    env.start_daemon();
+    env.full("monday");
+    add(&json(&env, 0, "list --repository"));
+    add(&json(&env, 0, "show latest"));
     let page = fs::read_to_string(PAGE).unwrap();
     let fields = page.split_once("## JSON").unwrap().1;
     for key in &found {

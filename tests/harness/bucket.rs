@@ -139,6 +139,11 @@ impl Bucket {
         self.state().objects.remove(key).is_some()
     }
 
+    /// Lets it retain what is written from now on: what comes without a checksum is not taken any more.
+    pub(crate) fn retain(&self) {
+        self.state().retains = true;
+    }
+
     /// The multipart uploads that are left open, the oldest first.
     pub(crate) fn uploads(&self) -> Vec<OpenUpload> {
         let state = self.state();

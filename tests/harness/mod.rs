@@ -11,6 +11,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod device;
 pub(crate) mod mariadb;
+pub(crate) mod page;
 pub(crate) mod proxy;
 pub(crate) mod radosgw;
 mod records;

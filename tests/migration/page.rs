@@ -1,28 +1,10 @@
-//! docs/migrate.md, and the blocks of commands in it: each is marked `<!-- run: NAME -->`, or `<!-- not run: WHY -->`.
+//! docs/migrate.md, and the blocks of commands in it.
 
 use std::collections::BTreeMap;
 
 const PAGE: &str = include_str!("../../docs/migrate.md");
 
-/// The blocks that are run, by their names, without the indentation of the list that they are in.
+/// The blocks that are run, by their names.
 pub(super) fn blocks() -> BTreeMap<&'static str, String> {
-    let mut blocks = BTreeMap::new();
-    let (mut mark, mut lines) = (None, PAGE.lines());
-    while let Some(line) = lines.next() {
-        if let Some(name) = line.trim().strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
-            mark = Some(name);
-        } else if line.trim() == "```sh" {
-            let text: Vec<_> = lines.by_ref().take_while(|line| line.trim() != "```").map(str::trim_start).collect();
-            let mark = mark.take().unwrap_or_else(|| panic!("a block that nobody marked: {text:?}"));
-            if let Some(name) = mark.strip_prefix("run: ") {
-                let earlier = blocks.insert(name, text.join("\n"));
-                assert_eq!(earlier, None, "two blocks are called {name}");
-            } else {
-                assert!(mark.starts_with("not run: "), "{mark}");
-            }
-        } else if !line.trim().is_empty() {
-            assert_eq!(mark, None, "a mark without a block");
-        }
-    }
-    blocks
+    crate::harness::page::blocks(PAGE, &["sh"])
 }

@@ -203,3 +203,18 @@ fn what_may_not_be_removed_from_the_bucket_is_named() {
     nothing_is_on_its_way(&env);
     assert!(fs::read_dir(env.path("backups/.sending")).unwrap().next().is_none());
 }
+
+/// A bucket with a default retention takes nothing that has no checksum.
+#[test]
+fn a_bucket_that_retains_what_is_written_takes_backups() {
+    let bucket = Bucket::start();
+    bucket.retain();
+    for keep_local in [true, false] {
+        let env = start(&bucket, keep_local);
+        let id = format!("full-{keep_local}");
+        env.full(&id);
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+        assert!(bucket.keys().contains_key(&format!("db1/v1/{id}/backup.json")));
+        stdout(&env, 0, &format!("verify {id} --repository"));
+    }
+}

@@ -194,3 +194,42 @@ fn an_incremental_whose_base_is_not_in_the_bucket_is_named() {
     assert_eq!(listed["backups"][0]["problem"], "its base 'full-1' is not there");
     fs::remove_dir_all(env.backup("inc-1")).unwrap();
 }
+
+/// The disk of the backups is lost, and the records are not.
+#[test]
+fn what_is_recorded_and_lost_here_is_described_again() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, true);
+    chain(&env);
+    let before = env.records();
+    for id in ["full-1", "inc-1"] {
+        fs::remove_dir_all(env.backup(id)).unwrap();
+    }
+    assert_eq!(json(&env, 0, "list")["backups"][0]["state"], "missing");
+    let said = stdout(&env, 0, "adopt --all --yes");
+    assert!(said.contains("'full-1' is recorded, and described here again"), "{said}");
+    assert_eq!(env.records(), before);
+    assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n");
+    // An id that is used again is another backup's.
+    fs::remove_dir_all(env.backup("full-1")).unwrap();
+    let database = env.database();
+    database.execute("UPDATE backup SET start_time = '2026-01-01 00:00:00.000000' WHERE id = 'full-1'", []).unwrap();
+    let said = stdout(&env, 1, "adopt full-1 --yes");
+    assert!(said.contains("it is recorded as another backup than the one that the repository has"), "{said}");
+    assert_eq!(env.listing("backups/full-1"), env.listing("backups/none"));
+}
+
+/// More than a page of a listing.
+#[test]
+fn a_bucket_with_more_backups_than_a_page_has_is_listed_whole() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, false);
+    for number in 0..1_100 {
+        bucket.write(&format!("db1/v1/old-{number}/backup.json"), b"{}");
+        bucket.write(&format!("db1/v1/unfinished-{number}/x"), b"");
+    }
+    let listed = json(&env, 0, "list --repository");
+    let listed = listed["backups"].as_array().unwrap();
+    assert_eq!(listed.len(), 1_100);
+    assert!(listed.iter().all(|held| held["problem"].as_str().unwrap().starts_with("its backup.json cannot be read")));
+}

@@ -128,7 +128,9 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
     })?;
     let (recorded, running) = known(config)?;
     let local = Local { backup_dir: &config.backup_dir, flavour: config.flavour };
-    if let Some(one) = named.iter().find(|id| recorded.contains(*id)) {
+    // What is recorded and not here, the repository may describe again.
+    let is_lost = |id: &BackupId| config.repository.is_some() && recorded.contains(id) && !there.contains(id);
+    if let Some(one) = named.iter().find(|id| recorded.contains(*id) && !is_lost(id)) {
         return Err(Failure::because(format!("'{one}' is recorded already"), format!("dbcalm-db-cmd show {one}")));
     }
     let (mut candidates, mut refused) = (Vec::new(), Vec::new());
@@ -144,7 +146,7 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
     let is_missing = args.all || named.iter().any(|id| !there.contains(id));
     let elsewhere = match &config.repository {
         Some(repository) if is_missing => in_repository(repository, |id| {
-            there.contains(id) || recorded.contains(id) || running.contains(id.as_str())
+            there.contains(id) || (recorded.contains(id) && !is_lost(id)) || running.contains(id.as_str())
         })?,
         Some(_) | None => Vec::new(),
     };
@@ -160,7 +162,8 @@ fn found(args: &AdoptArgs, config: &Config) -> Result<(Vec<Adoption>, Vec<Refuse
         }
     }
     let is_needed = candidates.iter().any(|candidate| candidate.kind == Kind::Incremental);
-    let bases = recorded.iter().filter(|_| is_needed).map(|id| local.described(id)).collect::<Vec<_>>();
+    let bases =
+        recorded.iter().filter(|id| is_needed && !is_lost(id)).map(|id| local.described(id)).collect::<Vec<_>>();
     let (mut adoptions, without) = order(candidates, &bases, said.as_ref());
     refused.extend(without);
     if !args.all {
@@ -241,7 +244,14 @@ fn plan(adoptions: &[Adoption], refused: &[Refused], config: &Config) -> String 
     let rows: Vec<_> = adoptions.iter().map(row).collect();
     let mut said = match (rows.is_empty(), refused.is_empty()) {
         (false, _) => table(&["BACKUP", "TYPE", "FROM", "BEGUN", "FORM", "SIZE", "PROVED BY"], &[5], &rows),
-        (true, true) => format!("nothing to adopt: each backup in '{}' is recorded\n", config.backup_dir.display()),
+        (true, true) => match &config.repository {
+            None => format!("nothing to adopt: each backup in '{}' is recorded\n", config.backup_dir.display()),
+            Some(repository) => format!(
+                "nothing to adopt: neither '{}' nor {} has a backup that is not recorded\n",
+                config.backup_dir.display(),
+                repository.remote
+            ),
+        },
         (true, false) => String::new(),
     };
     for Adoption { candidate, .. } in adoptions {

@@ -40,7 +40,7 @@ const WITH_A_SERVER: &str =
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Each backup is verified with its chain and stays as it is. list and show print\nthe results. Exit status 1: a backup is damaged, or could not be checked.\n\nExamples:\n  dbcalm-db-cmd verify latest\n  dbcalm-db-cmd verify --all --quick"
+    after_help = "Each backup is verified with its chain and stays as it is; list and show print\nthe results. Exit status 1: one is damaged, or could not be checked.\n\nExample: dbcalm-db-cmd verify latest"
 )]
 pub(in crate::cli) struct VerifyArgs {
     /// Ids of backups, or 'latest'

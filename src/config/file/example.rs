@@ -31,16 +31,27 @@ fn what_is_commented_out_is_the_default_unless_it_is_called_an_example() {
     assert!(defaults >= 8, "{defaults} defaults are in it");
 }
 
-#[test]
-fn everything_in_it_can_be_set() {
+/// With everything in it set but for what begins with one of `without`.
+fn with_all_but(without: &[&str]) -> Config {
     let lines = EXAMPLE.lines().map(|line| commented(line).unwrap_or(line)).map(|line| match line {
         "stream: false" => "stream: true",
         other => other,
     });
-    let config = Config::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let kept = lines.filter(|line| !without.iter().any(|key| line.starts_with(key)));
+    Config::parse(&kept.collect::<Vec<_>>().join("\n")).unwrap()
+}
+
+/// In two turns: a stream is kept by `forward` or in a repository.
+#[test]
+fn everything_in_it_can_be_set() {
+    let config = with_all_but(&["repository", "keep_local"]);
     assert!(config.streaming.unwrap().forward.is_some_and(|command| command.contains("$DBCALM_BACKUP_ID")));
     assert!(config.fetch.is_some() && config.backup_bin.is_some());
     assert_eq!(config.backup_options, ["--throttle=100"]);
+    let remote = with_all_but(&["forward", "fetch"]).repository.unwrap().remote;
+    assert_eq!(remote.to_string(), "s3://backups/db1");
+    assert!(remote.endpoint.is_some() && remote.region.is_some() && remote.path_style);
+    assert!(remote.ca.is_some() && remote.credentials.is_some());
 }
 
 /// The page's table of the settings and the example name the same keys.

@@ -167,6 +167,7 @@ impl S3 for Service {
         let mut object = receive(input.body, input.content_md5.as_deref(), said, asked.trailing_headers).await?;
         object.about = About { content_type: input.content_type, metadata: input.metadata };
         let mut state = self.of(&input.bucket)?;
+        state.may_keep(&object)?;
         state.put(input.key, object.clone(), input.if_none_match.as_ref(), input.if_match.as_ref())?;
         Ok(taken!(PutObjectOutput, object))
     }
@@ -264,7 +265,9 @@ impl S3 for Service {
         let input = asked.input;
         let said = said!(input);
         let part = receive(input.body, input.content_md5.as_deref(), said, asked.trailing_headers).await?;
-        self.of(&input.bucket)?.put_part(&input.key, &input.upload_id, input.part_number, part.clone())?;
+        let mut state = self.of(&input.bucket)?;
+        state.may_keep(&part)?;
+        state.put_part(&input.key, &input.upload_id, input.part_number, part.clone())?;
         Ok(taken!(UploadPartOutput, part))
     }
 

@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) uploads: BTreeMap<String, Upload>,
     /// The completed ones: who completes one again is told the same (AWS and radosgw do so).
     completed: BTreeMap<String, (String, String)>,
+    /// Whether what is written is retained: the bucket has Object Lock, with a default retention.
+    pub(super) retains: bool,
 }
 
 /// An object, or a part that will be of one.
@@ -78,6 +80,14 @@ impl State {
     ) -> S3Result<()> {
         self.may_put(&key, none_match, matches)?;
         self.objects.insert(key, object);
+        Ok(())
+    }
+
+    /// Whether it is taken: where it is retained it has to have a checksum (AWS answers so; radosgw does not).
+    pub(super) fn may_keep(&self, object: &Object) -> S3Result<()> {
+        if self.retains && object.checksum == Checksum::default() {
+            return Err(s3_error!(InvalidRequest, "Content-MD5 OR x-amz-checksum- HTTP header is required"));
+        }
         Ok(())
     }
 
