@@ -2,7 +2,7 @@
 
 In, a line each on stdin: {"login": {"endpoint", "region", "bucket", "key", "secret"}, "op": "put_object", "args": {...}}, and if wanted
 "body": TEXT, "size": N (the body is the text N times), "sent": TEXT (what goes out in the stead of the body that was signed), "at_once": N (so
-many do it at the same moment).
+many do it at the same moment), "into": PATH (the body that comes is written there, and is not in the answer).
 Out, a line each: {"status": 200, "code": null, ...}: what boto3 gives, bodies as text, or the status and the code of an error; of many at
 once {"status": 200, "code": null, "answers": [...]}.
 """
@@ -80,7 +80,11 @@ def answer(request):
     try:
         said = ask(request)
         status = said.pop("ResponseMetadata")["HTTPStatusCode"]
-        if hasattr(said.get("Body"), "read"):
+        if "into" in request and hasattr(said.get("Body"), "read"):
+            with open(request["into"], "wb") as file:
+                for piece in said.pop("Body").iter_chunks(1 << 20):
+                    file.write(piece)
+        elif hasattr(said.get("Body"), "read"):
             said["Body"] = said["Body"].read().decode("latin-1")
         return {"status": status, "code": None, **said}
     except ClientError as error:

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
@@ -85,6 +85,12 @@ impl Boto {
         Some(text.chars().map(|letter| u8::try_from(letter).unwrap()).collect())
     }
 
+    /// Gets an object, which is there, into a file.
+    pub(crate) fn fetch(&mut self, login: &Login, key: &str, into: &Path) {
+        let got = self.request(login, "get_object", json!({"Key": key}), json!({"into": into}));
+        assert_eq!(got.status, 200, "{got:?}");
+    }
+
     /// The keys of the multipart uploads that are left open, in their order; of a thousand at most.
     pub(crate) fn uploads(&mut self, login: &Login) -> Vec<String> {
         let open = self.ask(login, "list_multipart_uploads", json!({}));
@@ -134,7 +140,7 @@ impl Drop for Boto {
 
 /// The Python that has boto3: the one that `DBCALM_TEST_PYTHON` names, or that of `ci/setup python`.
 fn python() -> Option<PathBuf> {
-    let beside = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python/bin/python");
+    let beside = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python/bin/python");
     let python = std::env::var_os("DBCALM_TEST_PYTHON").map_or(beside, PathBuf::from);
     let look = "import importlib.util, sys; sys.exit(not importlib.util.find_spec('boto3'))";
     let has_it = program(&python).args(["-c", look]).output().is_ok_and(|said| said.status.success());

@@ -94,7 +94,7 @@ fn by_hand(bucket: &Bucket, content: &[String]) {
     for id in ["full-1", "inc-1", "inc-2"] {
         let stream = keys.keys().find(|key| key.ends_with(&format!("/backup-{id}.xbstream.zst"))).unwrap();
         let file = dir.path().join("stream.zst");
-        fs::write(&file, boto.read(bucket.login(), stream).unwrap()).unwrap();
+        boto.fetch(bucket.login(), stream, &file);
         let into = dir.path().join(id);
         fs::create_dir(&into).unwrap();
         let script = r#"zstd -dc "$1" | mbstream -x -C "$2""#;
