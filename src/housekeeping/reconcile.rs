@@ -25,6 +25,9 @@ use crate::world::{InRepositoryHeld as Held, Purpose, World};
 /// After how long it looks again, where nothing woke it.
 const EVERY: Duration = Duration::from_secs(300);
 
+/// After how many backups those that are there are counted anew.
+const COUNTED: usize = 16;
+
 /// What remains to be done for a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Work {
@@ -59,7 +62,9 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
     };
     let works = look.await.unwrap_or_default();
     count(world, &config).await;
+    let mut left_to_do = works.len();
     for work in works {
+        left_to_do -= 1;
         if world.shutdown.is_cancelled() {
             return;
         }
@@ -99,7 +104,10 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
                 ("erase", erase(world, &config, entry).await)
             }
         };
-        count(world, &config).await;
+        // Each count reads all that is recorded: of a long list it is made now and then, and at the end.
+        if left_to_do.is_multiple_of(COUNTED) {
+            count(world, &config).await;
+        }
         // A failure is news too.
         world.jobs.look_again();
         match left {
