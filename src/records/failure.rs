@@ -114,7 +114,7 @@ impl Reason {
             Self::Interrupted
         } else if begins(&["the records "]) {
             Self::Records
-        } else if begins(&["the repository "]) || says(&REPOSITORY) {
+        } else if begins(&["the repository "]) || error.lines().any(is_of_repository) {
             Self::Repository
         } else if let Some(told) = Self::told(error) {
             told
@@ -128,6 +128,11 @@ impl Reason {
             Self::Tool
         }
     }
+}
+
+/// Whether a line says that the repository failed for good, and not how often something was tried again that worked in the end.
+fn is_of_repository(line: &str) -> bool {
+    contains(line, &REPOSITORY) && !line.contains(" requests tried again")
 }
 
 fn contains(text: &str, words: &[&str]) -> bool {
@@ -222,6 +227,13 @@ mod tests {
             (0, "the records could not store its success: the database cannot be used", Reason::Records),
             (0, "'/b/full-1' could not be sealed and synced to the disk: Input/output error", Reason::Other),
             (-1, "'/b/full-1' cannot be created: Permission denied (os error 13)", Reason::Other),
+            (0, "the repository did not take the backup: the store answered 403 AccessDenied", Reason::Repository),
+            (1, "store: beginning 'a': the store cannot be reached: Connection refused", Reason::Repository),
+            (
+                0,
+                "it has no checkpoints\nstore: sent 'a', 1 requests tried again (the last: the store answered 503)",
+                Reason::Verification,
+            ),
         ];
         for (code, error, wanted) in cases {
             assert_eq!(Reason::of(code, error), wanted, "{code} {error}");

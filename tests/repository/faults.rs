@@ -218,3 +218,32 @@ fn a_bucket_that_retains_what_is_written_takes_backups() {
         stdout(&env, 0, &format!("verify {id} --repository"));
     }
 }
+
+/// The daemon is stopped while it waits for the store: the backup is none, and nothing of it stays.
+#[test]
+fn a_daemon_that_is_stopped_while_it_sends_leaves_nothing_that_is_not_recorded() {
+    for keep_local in [false, true] {
+        let bucket = Bucket::start();
+        let (proxy, env) = start_behind(&bucket, keep_local);
+        proxy.add(Rule::new(Fault::HoldRequest).method("PUT").key("backup.json"));
+        env.accepted(r#"{"cmd":"full_backup","args":{"id":"full-1"}}"#);
+        proxy.arrived("PUT", "backup.json", "");
+        env.signal(rustix::process::Signal::TERM);
+        assert_eq!(env.wait_for_end(), Some(0));
+        proxy.release();
+        proxy.clear();
+        env.start_daemon();
+        if keep_local {
+            env.expect_log("is not in the repository");
+            assert_eq!((env.newest("status").as_str(), env.count("backup", "1")), ("success", 1));
+            wait_for("it to be sent", || bucket.keys().contains_key("db1/v1/full-1/backup.json").then_some(()));
+        } else {
+            env.expect_log("backup failed");
+            assert!(env.newest("error").starts_with("the daemon was stopped"), "{}", env.newest("error"));
+            wait_for("the bucket to be empty", || {
+                (bucket.keys().is_empty() && bucket.uploads().is_empty()).then_some(())
+            });
+        }
+        nothing_is_on_its_way(&env);
+    }
+}

@@ -233,3 +233,22 @@ fn a_bucket_with_more_backups_than_a_page_has_is_listed_whole() {
     assert_eq!(listed.len(), 1_100);
     assert!(listed.iter().all(|held| held["problem"].as_str().unwrap().starts_with("its backup.json cannot be read")));
 }
+
+/// A chain that was begun as a directory is not in the bucket.
+#[test]
+fn an_incremental_on_a_base_that_is_not_sent_says_so() {
+    let bucket = Bucket::start();
+    let mut env = TestEnv::new();
+    env.start_daemon();
+    env.full("full-1");
+    keeping_in(&mut env, bucket.login(), true);
+    env.kill_and_restart();
+    env.world.put("shop/orders.ibd", b"order 1\norder 2\n").unwrap();
+    env.incremental("inc-1", "full-1");
+    env.expect_log("its base 'full-1' is not in the repository and no stream");
+    let said = env.newest("output");
+    assert!(said.starts_with("warning: its base 'full-1' is not in the repository"), "{said}");
+    env.full("full-2");
+    assert!(!env.newest("output").contains("warning: "));
+    assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n", "a directory here and a stream");
+}
