@@ -7,6 +7,8 @@ use super::seen::Seen;
 /// How it is said what a store answered.
 const ANSWERED: &str = "the store answered ";
 const UNREACHED: &str = "the store cannot be reached";
+/// What the encryption says of a certificate that it does not take.
+const CERTIFICATE: &str = "invalid peer certificate";
 const BROKE_OFF: &str = "the store's answer broke off";
 
 /// What kind of failure it is.
@@ -42,6 +44,9 @@ impl Class {
 
     /// The class of a failure that is told by another process, in the words of this one. None if these are not such words.
     pub fn told(text: &str) -> Option<Self> {
+        if text.contains(CERTIFICATE) {
+            return Some(Self::Settings);
+        }
         if text.contains(UNREACHED) {
             return Some(Self::Unreachable);
         }
@@ -96,12 +101,19 @@ impl BucketError {
                 let named = if named.is_empty() { String::new() } else { format!(" {named}") };
                 (class, format!("{ANSWERED}{status}{named}"))
             }
+            // It will be no other a moment later.
+            Some(Seen::None { why, unreached: true }) if why.contains(CERTIFICATE) => {
+                (Class::Settings, format!("{UNREACHED}: {why}"))
+            }
             Some(Seen::None { why, unreached: true }) => (Class::Unreachable, format!("{UNREACHED}: {why}")),
             Some(Seen::None { why, .. }) => (Class::Interrupted, format!("{BROKE_OFF}: {why}")),
             None => unseen(why),
         };
         let hint = match seen {
             Some(Seen::Answer { status, code, .. }) => hint(*status, code),
+            Some(Seen::None { why, unreached: true }) if why.contains(CERTIFICATE) => {
+                Some("name the store's authority in repository_ca, or use the name that its certificate has")
+            }
             Some(Seen::None { .. }) | None => None,
         };
         Self { class, text: format!("{what}: {said}"), hint }
@@ -191,6 +203,7 @@ mod tests {
             answer(500, ""),
             answer(404, "NoSuchBucket"),
             Seen::None { why: "refused".to_owned(), unreached: true },
+            Seen::None { why: "invalid peer certificate: UnknownIssuer".to_owned(), unreached: true },
             Seen::None { why: "early end".to_owned(), unreached: false },
         ] {
             let error = BucketError::of("reading 'a'", &generic, Some(&seen));
