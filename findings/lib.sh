@@ -8,8 +8,15 @@ set -euo pipefail
 export LC_ALL=C TZ=UTC
 
 # The packages that the findings were seen with. Another version of Debian 12: FINDINGS_VERSION=… bash findings/NAME.sh
+# A finding about other programs sets these five before it calls `begin`, and has a `named` of its own.
 VERSION=${FINDINGS_VERSION:-1:10.11.19-0+deb12u1}
 PACKAGES=(mariadb-server-core mariadb-client-core mariadb-backup)
+PROGRAMS=(usr/sbin/mariadbd usr/bin/{mariadb,mariadb-backup,my_print_defaults})
+COMMANDS=()                # what the finding needs of the machine, beside what unpacks the packages
+UNPACKED=${FINDINGS_TREE-} # where 'run' has unpacked them for all
+
+# named: the program and its version, for people.
+named() { mariadbd --no-defaults --version | sed 's/.*Ver \([0-9.]*\)-MariaDB.*/MariaDB \1/'; }
 
 T=''               # the temporary directory, once there is one
 TREE=''            # where the packages are unpacked
@@ -63,20 +70,22 @@ begin() {
     for command in apt-get dpkg-deb ldd; do
         command -v "$command" >/dev/null || cannot "no '$command' here; the packages are Debian's"
     done
+    for command in "${COMMANDS[@]}"; do command -v "$command" >/dev/null || cannot "no '$command' here"; done
     parent=$(cd "${TMPDIR:-/tmp}" && pwd -P)
     T=$(mktemp -d "$parent/finding.XXXXXX")
     # The path of a socket has to fit in 108 bytes.
     [ "${#T}" -le 80 ] || cannot "'$T' is too long a path for sockets: set TMPDIR to a shorter one"
     mkdir "$T/tmp" "$T/log"
-    TREE=${FINDINGS_TREE:-$T/tree}
+    TREE=${UNPACKED:-$T/tree}
     [ -d "$TREE" ] || unpack "$TREE"
-    export LD_LIBRARY_PATH=$TREE/libraries PATH=$TREE/usr/bin:$TREE/usr/sbin:$PATH
-    NAMED=$(mariadbd --no-defaults --version | sed 's/.*Ver \([0-9.]*\)-MariaDB.*/MariaDB \1/')
+    LD_LIBRARY_PATH=$(library_path "$TREE")
+    export LD_LIBRARY_PATH PATH=$TREE/usr/bin:$TREE/usr/sbin:$PATH
+    NAMED=$(named)
     say "$NAMED, Debian's $VERSION"
 }
 
 clean_up() {
-    local status=$1 name
+    local status=$1 pid
     set +e
     trap '' INT TERM HUP
     # Any other command that failed tells nothing of the behaviour.
@@ -91,7 +100,8 @@ clean_up() {
     [ -z "$FINDING_PID" ] || end "$FINDING_PID" TERM
     # INT ends the tool; it blocks TERM while it copies.
     [ -z "$TOOL_PID" ] || end "$TOOL_PID" INT
-    for name in "${!SERVERS[@]}"; do end "${SERVERS[$name]}" TERM; done
+    # The last one first: it may need those before it.
+    for pid in $(printf '%s\n' "${SERVERS[@]}" | sort -rn); do end "$pid" TERM; done
     [ -z "$T" ] || rm -rf -- "$T"
     exit "$status"
 }
@@ -149,15 +159,26 @@ unpack() {
 }
 
 missing_libraries() {
-    LD_LIBRARY_PATH=$1/libraries ldd "$1"/usr/sbin/mariadbd "$1"/usr/bin/{mariadb,mariadb-backup,my_print_defaults} |
-        sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' | sort -u
+    LD_LIBRARY_PATH=$(library_path "$1") ldd "${PROGRAMS[@]/#/$1/}" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' | sort -u
 }
 
-# package_of LIBRARY: Debian calls libaio.so.1 libaio1, and libpcre2-8.so.0 libpcre2-8-0.
+# library_path DIR: the packages' own libraries (Ceph has a folder for some), and those that are not on this machine.
+library_path() {
+    local path=$1/libraries folder
+    for folder in "$1"/usr/lib/*-linux-gnu{,/ceph}; do [ ! -d "$folder" ] || path+=:$folder; done
+    printf '%s\n' "$path"
+}
+
+# package_of LIBRARY: Debian calls libaio.so.1 libaio1, libpcre2-8.so.0 libpcre2-8-0 and libboost_thread.so.1.74.0 libboost-thread1.74.0.
 package_of() {
     local name=${1%%.so*} number=${1##*.so.}
+    name=${name//_/-}
     case $name in
     libcrypto) name=libssl ;;
+    libcurl-gnutls) name=libcurl3-gnutls number='' ;;
+    libicu*) name=libicu ;;
+    liblber-*) name=libldap-${name#liblber-}- ;;
+    libsnappy) number+=v5 ;;
     *[0-9]) name=$name- ;;
     esac
     printf '%s\n' "$name$number"
