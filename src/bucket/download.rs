@@ -11,7 +11,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 use super::{Bucket, BucketError, Class, Object, Shared, path};
 
 /// How much is read at once, in bytes.
-const RANGE: u64 = 8 << 20;
+const RANGE: u64 = 4 << 20;
 /// How many ranges are on their way at once.
 const AT_ONCE: usize = 4;
 
