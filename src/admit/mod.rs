@@ -199,7 +199,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
 fn in_the_way(held: Held, not_found: impl FnOnce(BackupId) -> Rejection) -> Rejection {
     match held.purpose {
         Purpose::Removal => Rejection::BeingRemoved(held.id),
-        Purpose::Making | Purpose::Base | Purpose::Restore => not_found(held.id),
+        Purpose::Making | Purpose::Base | Purpose::Restore | Purpose::Sending => not_found(held.id),
     }
 }
 

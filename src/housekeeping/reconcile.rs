@@ -80,13 +80,16 @@ async fn round(world: &Arc<World>, said: &mut HashMap<String, String>) {
             Work::Forget(entry) => {
                 // A removal that begins now writes the same entry anew: it waits, or has the id already.
                 let Ok(id) = entry.id.parse::<BackupId>() else { continue };
-                let Ok(claim) = world.claims.claim_ids(&[id], Purpose::Restore, Instant::now()).await else { continue };
+                let Ok(claim) = world.claims.claim_ids(&[id], Purpose::Sending, Instant::now()).await else { continue };
                 claim.close();
                 forget(&config, entry.uuid).await;
                 continue;
             }
             Work::Send(id, uuid) => {
                 let Some(repository) = &config.repository else { continue };
+                // Held to the end: a removal that came in between would erase what this goes on to write.
+                let claim = world.claims.claim_ids(std::slice::from_ref(&id), Purpose::Sending, Instant::now()).await;
+                let Ok(_claim) = claim else { continue };
                 let left = run(world, sending(&config.backup_dir, &id, &repository.remote), None).await;
                 if left.is_none() {
                     forget(&config, uuid).await;
@@ -166,9 +169,10 @@ pub(crate) async fn erase(world: &World, config: &Config, entry: Entry) -> Optio
     left
 }
 
-/// Whether a key has no right to do something, which it will not have a moment later.
+/// Whether a key has no right to remove, which it will not have a moment later. One that is unknown, has expired or signs wrong is another
+/// matter: it is mended, and then what was begun is taken away.
 fn is_denied(why: &str) -> bool {
-    why.contains("the store answered 403") || why.contains("the store answered 401")
+    why.starts_with("removing '") && why.contains("the store answered 403 AccessDenied")
 }
 
 async fn forget(config: &Config, uuid: String) {

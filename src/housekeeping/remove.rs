@@ -95,6 +95,7 @@ fn in_use(held: Held) -> Rejection {
         Purpose::Making => "it is being taken",
         Purpose::Base => "an incremental is being taken from it, or from what was taken from it",
         Purpose::Restore => "it is being restored",
+        Purpose::Sending => "it is being sent to the repository",
         Purpose::Removal => "it is being removed already",
     };
     Rejection::InUse { id: held.id, by }

@@ -39,6 +39,8 @@ pub enum Purpose {
     Base,
     /// To restore it.
     Restore,
+    /// To send it to the repository.
+    Sending,
     /// To remove it.
     Removal,
 }
@@ -46,7 +48,7 @@ pub enum Purpose {
 impl Purpose {
     /// Whether two requests may have one id at the same time: for these both.
     fn agrees_with(self, other: Self) -> bool {
-        let reads = |purpose| matches!(purpose, Self::Base | Self::Restore);
+        let reads = |purpose| matches!(purpose, Self::Base | Self::Restore | Self::Sending);
         reads(self) && reads(other)
     }
 }
@@ -296,7 +298,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_agrees_with_who_reads_and_with_nobody_else() {
         let ids: Vec<BackupId> = ["a", "b"].map(|id| id.parse().unwrap()).to_vec();
-        let all = [Purpose::Making, Purpose::Base, Purpose::Restore, Purpose::Removal];
+        let all = [Purpose::Making, Purpose::Base, Purpose::Restore, Purpose::Sending, Purpose::Removal];
         for first in all {
             for second in all {
                 let claims = Arc::new(Claims::default());

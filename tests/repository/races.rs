@@ -83,3 +83,42 @@ fn a_backup_whose_record_was_lost_stays_and_is_adopted() {
     nothing_is_on_its_way(&env);
     assert_eq!(restored(&env, &["full-1"]), "order 1\n");
 }
+
+/// A removal waits for nobody, and does not come between what is sent late and its end.
+#[test]
+fn a_backup_that_is_being_sent_is_not_removed_meanwhile() {
+    let bucket = Bucket::start();
+    let (proxy, env) = start_behind(&bucket, true);
+    proxy.add(Rule::new(Fault::Answer(403, "AccessDenied")).method("POST").key("full-1").times(2));
+    env.full("full-1");
+    env.expect_log("is not in the repository");
+    env.expect_log("send: not done");
+    proxy.clear();
+    proxy.add(Rule::new(Fault::HoldRequest).method("PUT").key("full-1/backup.json"));
+    env.full("full-2");
+    proxy.arrived("PUT", "full-1/backup.json", "");
+    let said = crate::cli::run(&env, "remove full-1 --yes");
+    assert!(said.status == 1 && said.stderr.contains("it is being sent to the repository"), "{}", said.stderr);
+    proxy.release();
+    nothing_is_on_its_way(&env);
+    stdout(&env, 0, "remove full-1 --yes");
+    assert!(bucket.keys().keys().all(|key| !key.contains("/full-1/")), "{:?}", bucket.keys());
+}
+
+/// A key that is wrong for a while is no reason to lose sight of what was begun.
+#[test]
+fn what_was_begun_is_taken_away_once_the_key_is_right_again() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, true);
+    env.full("full-1");
+    nothing_is_on_its_way(&env);
+    let stranger = crate::harness::bucket::Login { key: "AKIANOBODY".to_owned(), ..bucket.login().clone() };
+    stranger.write_credentials(&env.path("repository.credentials"));
+    let said = stdout(&env, 0, "remove full-1 --yes");
+    assert!(said.contains("still has 'full-1'"), "{said}");
+    assert!(!bucket.keys().is_empty());
+    bucket.login().write_credentials(&env.path("repository.credentials"));
+    env.kill_and_restart();
+    wait_for("the bucket to be empty", || bucket.keys().is_empty().then_some(()));
+    nothing_is_on_its_way(&env);
+}
