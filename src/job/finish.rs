@@ -31,6 +31,7 @@ impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
     pub(super) async fn complete(mut self, mut current: Current, finished: Arc<Finished>) {
         current.follow = Some(self.follow_sealing(&current));
+        self.warnings = mem::take(&mut self.warned);
         let success = match self.describe(&finished).await {
             Ok(()) => self.make_durable().await,
             Err(error) => Err(error),

@@ -21,6 +21,7 @@ use crate::records::failure::Reason;
 use crate::records::process::{Begun, Ended};
 use crate::repository::Origin;
 use crate::witness::early_hashes::HashingAhead;
+use crate::witness::findings::WARNING;
 use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
 use crate::witness::{self, Checkpoints, Doubt, Proof, findings, hints};
@@ -65,6 +66,8 @@ pub struct Job {
     live: Live,
     /// What its success is told with, a line each.
     pub(super) warnings: Vec<String>,
+    /// What its steps have warned of so far, a line each.
+    pub(super) warned: Vec<String>,
 }
 
 /// A step that has a row.
@@ -133,6 +136,7 @@ impl Job {
             begun_at: Instant::now(),
             live: Live::begin(&config.data_dir),
             warnings: Vec::new(),
+            warned: Vec::new(),
         }
     }
 
@@ -147,6 +151,7 @@ impl Job {
             if let Some(writing) = writing {
                 writing.end().await;
             }
+            self.hear(&step, &finished);
             if let Err(error) = self.check(&step, &finished).await {
                 // Nobody waits for the hashes of what is no backup.
                 drop(hashing);
@@ -211,6 +216,17 @@ impl Job {
     pub(super) fn part(&self, step: &Step, left: usize) -> Part {
         let of = self.plan.rest.len() + 1;
         Part { number: of - left, of, phase: step.phase }
+    }
+
+    /// Takes up what our own program warns of: the last of a pipeline is.
+    fn hear(&mut self, step: &Step, finished: &Finished) {
+        if matches!(step.proof, Proof::Copied { .. }) {
+            for text in finished.stages().last().into_iter().flat_map(|stage| &stage.stderr.watched) {
+                let text = text.trim_end();
+                warn!("{text}");
+                self.warned.push(format!("{WARNING}{text}"));
+            }
+        }
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.

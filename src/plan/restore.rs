@@ -15,7 +15,7 @@ use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
-use crate::model::{BackupId, OptionNames, Stored, Stream, Target, Version};
+use crate::model::{BackupId, OptionNames, RemoteStream, Stored, Stream, Target, Version};
 use crate::repository::history::Mark;
 use crate::server::Server;
 use crate::witness::Proof;
@@ -143,15 +143,15 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
             (Phase::Copy, Invocation::own(["copy".to_owned(), from, into, threads]).into())
         }
         Stored::Stream(stream) => {
-            (Phase::Extract, extract(vec![format!("--from={}", stream.path.display())], stream).into())
+            let mut from = vec![format!("--from={}", stream.path.display())];
+            // What is damaged here need not be damaged there.
+            let copy = stream.copy.as_ref().filter(|_| stream.manifest.is_some());
+            from.extend(copy.map(|there| remote(there, config)).into_iter().flatten());
+            let extract = extract(from, stream);
+            (Phase::Extract, if copy.is_some() { extract.inheriting(&REACHING) } else { extract }.into())
         }
         Stored::Remote(stream, there) => {
-            let repository = config.repository.as_ref();
-            let remote =
-                repository.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
-            let mut from = vec![format!("--key={}", there.key)];
-            from.extend(remote.args());
-            (Phase::Fetch, extract(from, stream).inheriting(&REACHING).into())
+            (Phase::Fetch, extract(remote(there, config), stream).inheriting(&REACHING).into())
         }
         Stored::Forwarded(stream) => {
             let environment = backup_environment(&member.id, member.base.as_ref());
@@ -167,6 +167,15 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
     let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
     let progress = Progress::Below(own.clone(), expected);
     Step { pipeline, phase, progress, stays: None, proof: Proof::Copied { copy: own, member, is_incremental } }
+}
+
+/// The arguments that say where a stream lies in a repository.
+fn remote(there: &RemoteStream, config: &Config) -> Vec<String> {
+    let own = config.repository.as_ref();
+    let repository = own.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
+    let mut args = vec![format!("--key={}", there.key)];
+    args.extend(repository.args());
+    args
 }
 
 fn prepare(

@@ -209,6 +209,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
         path: Path::new("/b").join(name),
         name: name.to_owned(),
         manifest: manifest.map(Into::into),
+        copy: None,
     };
     let mut chain = members(&restore, &config);
     chain[1].stored = Stored::Stream(stream("backup-b.xbstream.gz", None));

@@ -114,11 +114,12 @@ impl Verifier<'_> {
     pub fn look(&self, id: &BackupId, is_incremental: bool, from: Option<Lsn>) -> io::Result<Option<Found>> {
         let wanted = Wanted { is_incremental, from: if is_incremental { from } else { Some(0) } };
         let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
-        let copy = match &stored {
-            Stored::Stream(stream) if self.remotely == Remotely::Copies => self.copy_of(id, stream),
-            Stored::Directory(_) | Stored::Stream(_) | Stored::Remote(..) | Stored::Forwarded(_) => None,
+        let stored = match stored {
+            Stored::Stream(Stream { copy: Some(there), path, name, manifest }) if self.remotely == Remotely::Copies => {
+                Stored::Remote(Stream { copy: None, path, name, manifest }, there)
+            }
+            Stored::Stream(_) | Stored::Directory(_) | Stored::Remote(..) | Stored::Forwarded(_) => stored,
         };
-        let stored = copy.unwrap_or(stored);
         let mut found = Found::default();
         match &stored {
             Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
