@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::remote::RemoteArgs;
-use super::{flavour, run, say_left};
+use super::{flavour, print_error, run, say_left};
 use crate::bucket::{BucketError, Class, Patience};
 use crate::disk::links;
 use crate::model::{Flavour, at};
-use crate::stream::{Extract, StreamError};
+use crate::stream::{Busy, Extract, StreamError};
 
 /// Extract a stream
 #[derive(Debug, Clone, Args)]
@@ -36,7 +36,7 @@ pub(in crate::cli) struct ExtractArgs {
     /// The manifest that has its hash
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// Accepted and ignored: reading, decompressing and writing have a thread each
+    /// On how many threads it is decompressed
     #[arg(long, default_value_t = 1)]
     threads: u16,
 }
@@ -67,8 +67,11 @@ pub(in crate::cli) fn extract(args: &ExtractArgs) -> ExitCode {
             into: Some(&args.into),
             flavour: args.flavour,
             manifest: args.manifest.as_deref(),
+            threads: args.threads.into(),
         };
-        let extracted = extract.run(input)?;
+        let busy = Busy::default();
+        let extracted = extract.run(input, &busy)?;
+        print_error(&format!("extract: {busy}"));
         let left = if is_vouched {
             0
         } else {
