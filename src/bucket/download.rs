@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use futures_util::TryStreamExt;
 use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::{Bucket, BucketError, Class, Object, Shared, path};
 
 /// How much is read at once, in bytes.
-const RANGE: u64 = 4 << 20;
+const RANGE: usize = 4 << 20;
 /// How many ranges are on their way at once.
 const AT_ONCE: usize = 4;
 
@@ -22,8 +23,7 @@ pub struct Download {
     object: Object,
     asked: u64,
     promised: VecDeque<Receiver<Result<Vec<u8>, BucketError>>>,
-    piece: Vec<u8>,
-    taken: usize,
+    piece: io::Cursor<Vec<u8>>,
     /// What does its input and output, where nobody else keeps it.
     _bucket: Option<Bucket>,
 }
@@ -40,8 +40,7 @@ impl Bucket {
             object,
             asked: 0,
             promised: VecDeque::new(),
-            piece: Vec::new(),
-            taken: 0,
+            piece: io::Cursor::default(),
             _bucket: None,
         }))
     }
@@ -62,7 +61,7 @@ impl Download {
     /// Asks for ranges until enough are on their way.
     fn ask(&mut self) -> Result<(), BucketError> {
         while self.asked < self.object.size && self.promised.len() < AT_ONCE {
-            let range = self.asked..(self.asked + RANGE).min(self.object.size);
+            let range = self.asked..(self.asked + RANGE as u64).min(self.object.size);
             self.asked = range.end;
             let (done, promise) = sync_channel(1);
             let (shared, object) = (Arc::clone(&self.shared), self.object.clone());
@@ -76,12 +75,20 @@ impl Download {
                         if_match: object.etag.clone(),
                         ..GetOptions::default()
                     };
-                    async move { store.get_opts(&path, options).await?.bytes().await }
+                    async move {
+                        let mut parts = store.get_opts(&path, options).await?.into_stream();
+                        // Taken over part by part: collected, it would be in memory twice.
+                        let mut bytes = Vec::with_capacity(RANGE);
+                        while let Some(part) = parts.try_next().await? {
+                            bytes.extend_from_slice(&part);
+                        }
+                        Ok(bytes)
+                    }
                 });
                 let wanted = range.end - range.start;
                 let whole = bytes.and_then(|bytes| {
                     if bytes.len() as u64 == wanted {
-                        return Ok(bytes.to_vec());
+                        return Ok(bytes);
                     }
                     Err(BucketError::new(Class::Broken, format!("{what}: {} bytes came", bytes.len())))
                 });
@@ -102,21 +109,19 @@ impl Download {
 
 impl Read for Download {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.piece.len() {
+        loop {
+            let count = self.piece.read(bytes)?;
+            if count > 0 || bytes.is_empty() {
+                return Ok(count);
+            }
+            // Before others are asked for: their memory is as much.
+            self.piece = io::Cursor::default();
             self.ask().map_err(io::Error::other)?;
             let Some(promise) = self.promised.pop_front() else { return Ok(0) };
             let piece =
                 promise.recv().unwrap_or_else(|_broken| Err(BucketError::new(Class::Broken, "reading broke off")));
-            self.piece = piece.map_err(io::Error::other)?;
-            self.taken = 0;
+            self.piece = io::Cursor::new(piece.map_err(io::Error::other)?);
             self.ask().map_err(io::Error::other)?;
         }
-        let there = self.piece.get(self.taken..).unwrap_or_default();
-        let count = there.len().min(bytes.len());
-        if let (Some(to), Some(from)) = (bytes.get_mut(..count), there.get(..count)) {
-            to.copy_from_slice(from);
-        }
-        self.taken += count;
-        Ok(count)
     }
 }

@@ -14,12 +14,12 @@
 //! removes and renames what is outside its directory (`streams::mbstream::what_becomes_of_files_is_done_wherever_a_path_leads`).
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::StreamError;
+use super::{Fault, StreamError};
 
 /// What every chunk begins with.
 pub(super) const MAGIC: &[u8; 8] = b"XBSTCK01";
@@ -175,20 +175,9 @@ impl<R: Read> Chunks<R> {
     /// Appends as many bytes as there are, but no more than these; says where they are.
     fn append(&mut self, buffer: &mut Vec<u8>, count: u64) -> Result<Range<usize>, StreamError> {
         let begin = buffer.len();
-        let read = (&mut self.input).take(count).read_to_end(buffer).map_err(|why| self.unreadable(why))?;
+        let read = (&mut self.input).take(count).read_to_end(buffer).map_err(|why| Fault::of(why, self.at))?;
         self.at += read as u64;
         Ok(begin..buffer.len())
-    }
-
-    /// What a decoder finds is wrong with the stream is no fault of the disk.
-    fn unreadable(&self, why: io::Error) -> StreamError {
-        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
-        let is_decoders = matches!(why.kind(), InvalidData | InvalidInput | Other | UnexpectedEof);
-        if is_decoders && why.raw_os_error().is_none() {
-            StreamError::Broken { at: self.at, what: format!("it cannot be decompressed: {why}") }
-        } else {
-            StreamError::Read(why)
-        }
     }
 }
 

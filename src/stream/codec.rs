@@ -1,18 +1,17 @@
 //! Compression on several threads, and decompression.
 //!
 //! What is compressed is cut into blocks, each of which becomes a frame of Zstandard (RFC 8878) or a member of gzip (RFC 1952) of its own:
-//! both formats are such pieces one after another, so `zstd -d` and `gzip -d` read the whole. The blocks are compressed side by side and
-//! come out in their order. As many are under way as there are threads, and one more, so memory is bounded: for each a block and what
-//! becomes of it.
+//! both formats are such pieces one after another, so `zstd -d` and `gzip -d` read the whole. They are made, and undone, side by side in
+//! a [`Pool`](super::pool::Pool).
 
 use std::io::{self, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread::Scope;
 
+use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
+use flate2::write::DeflateEncoder;
+use zstd::zstd_safe::get_frame_content_size;
 
+use super::frames::{MOST, member};
 use crate::model::Compression;
 
 /// How a block is compressed.
@@ -20,6 +19,13 @@ use crate::model::Compression;
 pub struct Codec {
     compression: Compression,
     level: i32,
+}
+
+/// What a thread keeps from one block to the next.
+#[derive(Default)]
+pub(super) struct Tools {
+    compressor: Option<zstd::bulk::Compressor<'static>>,
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 /// The level of zstd where none is set. What it costs and saves beside others: docs/how-it-works.md, "Streams".
@@ -38,86 +44,75 @@ impl Codec {
         Self { compression, level: level.unwrap_or(own) }
     }
 
-    fn compress(self, block: Vec<u8>) -> io::Result<Vec<u8>> {
+    /// Compresses a block.
+    pub(super) fn compress(self, block: Vec<u8>, tools: &mut Tools) -> io::Result<Vec<u8>> {
         match self.compression {
             Compression::None => Ok(block),
             Compression::Gzip => {
                 let level = flate2::Compression::new(u32::try_from(self.level).unwrap_or_default());
-                let mut encoder = GzEncoder::new(Vec::with_capacity(block.len() / 2), level);
+                let mut encoder = DeflateEncoder::new(Vec::with_capacity(block.len() / 2), level);
                 encoder.write_all(&block)?;
-                encoder.finish()
+                Ok(member(&encoder.finish()?, crc32fast::hash(&block), block.len()))
             }
-            Compression::Zstd => {
-                let mut encoder = zstd::bulk::Compressor::new(self.level)?;
-                // A checksum in each frame, as the command line's have.
-                encoder.include_checksum(true)?;
-                encoder.compress(&block)
-            }
+            Compression::Zstd => tools.compressor(self.level)?.compress(&block),
         }
     }
+}
 
-    /// What decompresses `input` to its end; what comes behind the last piece is an error.
-    pub fn decompress<'a>(self, input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-        let input = BufReader::with_capacity(256 * 1024, input);
-        Ok(match self.compression {
-            Compression::None => Box::new(input),
-            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
-            Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
-        })
+impl Tools {
+    fn compressor(&mut self, level: i32) -> io::Result<&mut zstd::bulk::Compressor<'static>> {
+        if self.compressor.is_none() {
+            let mut new = zstd::bulk::Compressor::new(level)?;
+            // A checksum in each frame, as the command line's have.
+            new.include_checksum(true)?;
+            self.compressor = Some(new);
+        }
+        self.compressor.as_mut().ok_or_else(|| io::ErrorKind::Other.into())
     }
 }
 
-/// A block on its way: the place where what becomes of it will be.
-type Promise = Receiver<io::Result<Vec<u8>>>;
-
-/// A block to compress, and who is told what becomes of it.
-type Work = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
-
-/// Takes blocks in.
-pub(super) struct Blocks {
-    work: SyncSender<Work>,
-    order: SyncSender<Promise>,
-}
-
-/// Gives out what became of the blocks, in their order.
-pub(super) struct Pieces(Receiver<Promise>);
-
-/// Starts `threads` threads that compress.
-pub(super) fn compressing<'scope>(scope: &'scope Scope<'scope, '_>, codec: Codec, threads: usize) -> (Blocks, Pieces) {
-    let (work, waiting) = sync_channel::<Work>(0);
-    // The one that is being written is out of the channel.
-    let (order, ordered) = sync_channel(threads);
-    let waiting = std::sync::Arc::new(Mutex::new(waiting));
-    for _ in 0..threads.max(1) {
-        let waiting = std::sync::Arc::clone(&waiting);
-        scope.spawn(move || {
-            loop {
-                // Bound to a name, so that the lock is not held while compressing.
-                let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok((block, done)) = next else { return };
-                let _nobody_waits = done.send(codec.compress(block));
+/// Decompresses a frame, as [`Frames`](super::frames::Frames) gives it out.
+pub(super) fn decompress(frame: &[u8], compression: Compression, tools: &mut Tools) -> io::Result<Vec<u8>> {
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    match compression {
+        Compression::None => Ok(frame.to_vec()),
+        Compression::Gzip => {
+            // What the member says of its own length is no more than a good guess.
+            let told = frame.last_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length));
+            let mut block = Vec::with_capacity(usize::try_from(told).unwrap_or_default().min(MOST));
+            let mut decoder = GzDecoder::new(frame);
+            (&mut decoder).take(MOST as u64 + 1).read_to_end(&mut block)?;
+            if block.len() > MOST {
+                return Err(invalid("a member of gzip becomes more than it may"));
             }
-        });
+            if !decoder.into_inner().is_empty() {
+                return Err(invalid("a member of gzip has another length than it says"));
+            }
+            Ok(block)
+        }
+        Compression::Zstd => {
+            let size = get_frame_content_size(frame).ok().flatten().and_then(|size| usize::try_from(size).ok());
+            let size = size.filter(|size| *size <= MOST).ok_or_else(|| invalid("a frame of zstd says no length"))?;
+            let decompressor = match &mut tools.decompressor {
+                Some(decompressor) => decompressor,
+                none => none.insert(zstd::bulk::Decompressor::new()?),
+            };
+            decompressor.decompress(frame, size)
+        }
     }
-    (Blocks { work, order }, Pieces(ordered))
 }
 
-impl Blocks {
-    /// Takes in a block. Waits as long as too many are under way; false, if what becomes of it is wanted no more.
-    pub(super) fn put(&self, block: Vec<u8>) -> bool {
-        let (done, promise) = sync_channel(1);
-        self.order.send(promise).is_ok() && self.work.send((block, done)).is_ok()
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = io::Result<Vec<u8>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let promise = self.0.recv().ok()?;
-        // Only a thread that broke off leaves a promise unkept.
-        Some(promise.recv().unwrap_or_else(|_broken| Err(io::Error::other("compressing broke off"))))
-    }
+/// What decompresses `input` to its end, as it is read; what comes behind the last piece is an error.
+pub(super) fn decompressed<'a>(
+    compression: Compression,
+    input: impl Read + Send + 'a,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let input = BufReader::with_capacity(256 * 1024, input);
+    Ok(match compression {
+        Compression::None => Box::new(input),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
+    })
 }
 
 /// What the first bytes of a stream are those of.

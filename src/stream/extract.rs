@@ -1,6 +1,6 @@
 //! A stored stream made files again: a private copy of the backup, as another one is that was stored as files.
 //!
-//! Reading with its hash, decompressing, and checking and writing each have a thread of their own. No path of the stream leads out of the
+//! Reading with its hash, and checking and writing, each have a thread of their own, decompressing several. No path of the stream leads out of the
 //! directory, which is made for it: each file is new, and each directory is made on the way to it. Holes of page compression stay holes.
 
 use std::collections::{HashMap, HashSet};
@@ -11,12 +11,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use sha2::{Digest, Sha256};
-
+use super::busy::Busy;
 use super::chunks::{Chunk, Chunks, Kind};
-use super::codec::{Codec, sniff};
+use super::codec::sniff;
 use super::inspect::{Effect, Inspector, Whole};
-use super::read_ahead::read_ahead;
+use super::pack::unpacking;
+use super::pool::Joined;
 use super::{StreamError, cannot_write};
 use crate::model::{Compression, Flavour};
 use crate::witness::manifest;
@@ -32,6 +32,8 @@ pub struct Extract<'a> {
     pub flavour: Flavour,
     /// The manifest that has its hash; a predecessor's stream has none.
     pub manifest: Option<&'a Path>,
+    /// On how many threads it is decompressed.
+    pub threads: usize,
 }
 
 /// What was extracted.
@@ -43,26 +45,12 @@ pub struct Extracted {
     pub bytes: u64,
 }
 
-/// Hashes what is read through it.
-struct Hashing<R> {
-    input: R,
-    hasher: Sha256,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(bytes)?;
-        self.hasher.update(bytes.get(..read).unwrap_or_default());
-        Ok(read)
-    }
-}
-
 impl Extract<'_> {
-    /// Extracts the stream `input`.
+    /// Extracts the stream `input`, and counts in `busy` what took how long.
     ///
     /// # Errors
     /// It is not whole, not what it was, or cannot be read or written. What was extracted by then is left.
-    pub fn run(&self, mut input: impl Read + Send) -> Result<Extracted, StreamError> {
+    pub fn run(&self, mut input: impl Read + Send, busy: &Busy) -> Result<Extracted, StreamError> {
         let wanted_hash = self.wanted_hash()?;
         if let Some(into) = self.into {
             DirBuilder::new().mode(0o700).create(into).map_err(cannot_write(into))?;
@@ -74,22 +62,13 @@ impl Extract<'_> {
         if is != Some(compression) {
             return Err(StreamError::Compression { found, wanted: compression });
         }
-        let input = Hashing { input: io::Cursor::new(beginning).chain(input), hasher: Sha256::new() };
+        let input = io::Cursor::new(beginning).chain(input);
         let (extracted, hash) = thread::scope(|scope| {
-            let (stored, hashing) = read_ahead(scope, input);
-            let plain = Codec::new(compression, None).decompress(stored).map_err(StreamError::Read)?;
-            let extracted = if compression == Compression::None {
-                self.files(plain)
-            } else {
-                let (plain, decompressing) = read_ahead(scope, plain);
-                let extracted = self.files(plain);
-                drop(decompressing.join());
-                extracted
-            };
-            // The reader reads on to the end only if it was listened to.
-            let hash = hashing.join().map(|input| manifest::hexadecimal(&input.hasher.finalize())).ok();
-            Ok((extracted, hash))
-        })?;
+            let (plain, hashing) = unpacking(scope, input, compression, self.threads, busy);
+            let extracted = self.files(Joined::new(plain), busy);
+            // It is of the whole only if it was read to its end.
+            (extracted, hashing.join().ok())
+        });
         match (wanted_hash, extracted) {
             (Some(wanted), Ok(_)) if hash.as_ref() != Some(&wanted) => Err(StreamError::Changed(self.name.to_owned())),
             (_, extracted) => extracted,
@@ -104,7 +83,7 @@ impl Extract<'_> {
         named.map(Some).ok_or_else(not_named)
     }
 
-    fn files(&self, input: impl Read) -> Result<Extracted, StreamError> {
+    fn files(&self, input: impl Read, busy: &Busy) -> Result<Extracted, StreamError> {
         let mut chunks = Chunks::new(input);
         let mut inspector = Inspector::new(self.flavour.tool());
         let mut files = self.into.map(|into| Files { into, open: HashMap::new(), made: HashSet::new() });
@@ -113,10 +92,14 @@ impl Extract<'_> {
             buffer.clear();
             let begin = chunks.at();
             let broken = |what| StreamError::Broken { at: begin, what };
-            let Some(chunk) = chunks.next(&mut buffer)? else { break };
-            let effect = inspector.take(&chunk, &buffer).map_err(broken)?;
+            let seen = busy.with("checking", || {
+                let Some(chunk) = chunks.next(&mut buffer)? else { return Ok(None) };
+                let effect = inspector.take(&chunk, &buffer).map_err(broken)?;
+                Ok::<_, StreamError>(Some((chunk, effect)))
+            });
+            let Some((chunk, effect)) = seen? else { break };
             if let Some(files) = &mut files {
-                files.follow(&effect, &chunk, inspector.data(), &buffer)?;
+                busy.with("writing", || files.follow(&effect, &chunk, inspector.data(), &buffer))?;
             }
         }
         let bytes = chunks.at();

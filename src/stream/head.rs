@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::StreamError;
 use super::chunks::Chunks;
-use super::codec::{Codec, sniff};
+use super::codec::{decompressed, sniff};
 use crate::model::Compression;
 
 /// The files at the beginning of a stream.
@@ -30,7 +30,7 @@ impl<'a> Head<'a> {
             return Err(StreamError::Compression { found, wanted });
         }
         let input = io::Cursor::new(beginning).chain(input);
-        let plain = Codec::new(wanted, None).decompress(input).map_err(StreamError::Read)?;
+        let plain = decompressed(wanted, input).map_err(StreamError::Read)?;
         Ok(Self { chunks: Chunks::new(plain), buffer: Vec::new(), end: length })
     }
 

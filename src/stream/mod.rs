@@ -7,13 +7,16 @@
 //!
 //! Nothing here knows of the daemon: both are subcommands of the same program, run as any other external command is.
 
+mod busy;
 pub mod chunks;
 mod codec;
 mod extract;
+mod frames;
 mod head;
 mod holes;
 pub mod inspect;
-mod read_ahead;
+mod pack;
+mod pool;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,9 +24,11 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 
+pub use busy::Busy;
 pub use codec::Codec;
 pub use extract::{Extract, Extracted};
 pub use head::Head;
+pub use pack::{Packing, pack, unpack};
 pub use store::{Destination, Store, Stored};
 use thiserror::Error;
 
@@ -80,4 +85,34 @@ pub enum StreamError {
 fn cannot_write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> StreamError {
     let path = path.into();
     move |source| StreamError::Write { path, source }
+}
+
+/// What ends a stream on its way to who takes it apart, other than what decompresses it.
+#[derive(Debug, Error)]
+enum Fault {
+    /// It cannot be read.
+    #[error("it cannot be read")]
+    Unread(#[source] io::Error),
+}
+
+impl From<Fault> for io::Error {
+    fn from(fault: Fault) -> Self {
+        Self::other(fault)
+    }
+}
+
+impl Fault {
+    /// What an error at this byte of the stream, uncompressed, says of it: what a decoder finds is wrong with it is no fault of the disk.
+    fn of(why: io::Error, at: u64) -> StreamError {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        let is_decoders = |why: &io::Error| {
+            why.raw_os_error().is_none() && matches!(why.kind(), InvalidData | InvalidInput | Other | UnexpectedEof)
+        };
+        match why.downcast::<Self>() {
+            Err(why) if is_decoders(&why) => {
+                StreamError::Broken { at, what: format!("it cannot be decompressed: {why}") }
+            }
+            Ok(Self::Unread(why)) | Err(why) => StreamError::Read(why),
+        }
+    }
 }

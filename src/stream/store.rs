@@ -10,22 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use sha2::{Digest, Sha256};
-
+use super::busy::Busy;
 use super::chunks::Chunks;
-use super::codec::{Codec, Pieces, compressing};
 use super::inspect::{Inspector, Whole};
+use super::pack::{Blocks, Packing, packing, write_all};
 use super::{StreamError, cannot_write};
 use crate::bucket::Upload;
 use crate::disk::writeback::begin_writing;
 use crate::model::{Flavour, Lengths};
 use crate::witness::{Checkpoints, manifest};
-
-/// How much is compressed as one, in bytes, at the least.
-const BLOCK: usize = 2 << 20;
-
-/// After how many bytes the disk is told to begin writing them: it has little left to do at the end.
-const BEGIN_WRITING: u64 = 16 << 20;
 
 /// What is said of a stream that the tool has gone on writing over damaged pages. One that is stored already is extracted all the same: its
 /// prepare says whether it can be used.
@@ -41,10 +34,8 @@ pub struct Store<'a> {
     pub name: &'a str,
     /// Whose stream it is.
     pub flavour: Flavour,
-    /// How it is compressed.
-    pub codec: Codec,
-    /// On how many threads.
-    pub threads: usize,
+    /// How it is packed.
+    pub packing: Packing,
 }
 
 /// Where the stream goes.
@@ -68,29 +59,34 @@ pub struct Stored {
 }
 
 impl Store<'_> {
-    /// Stores the stream `input`.
+    /// Stores the stream `input`, and counts in `busy` what took how long.
     ///
     /// # Errors
     /// It is not whole, or cannot be read or written. Nothing of it is left then, but what was forwarded.
-    pub fn run<W: Write + Send>(&self, input: impl Read, to: Destination<W>) -> Result<Stored, StreamError> {
+    pub fn run<W: Write + Send>(
+        &self,
+        input: impl Read,
+        to: Destination<W>,
+        busy: &Busy,
+    ) -> Result<Stored, StreamError> {
         match to {
             Destination::Forward(output) => {
                 let mut output = output;
-                let written = self.write(input, &mut output, &|_, _| Ok(()))?;
+                let written = self.write(input, &mut output, &|_, _| Ok(()), busy)?;
                 output.flush().map_err(cannot_write("stdout"))?;
                 self.seal(&written.1).map_err(cannot_write(self.into.join(manifest::NAME)))?;
                 Ok(written.0)
             }
             Destination::Bucket(upload) => {
                 let mut upload = upload;
-                let (stored, hash) = self.write(input, &mut upload, &|_, _| Ok(()))?;
+                let (stored, hash) = self.write(input, &mut upload, &|_, _| Ok(()), busy)?;
                 upload.finish().map_err(StreamError::Repository)?;
                 self.seal(&hash).map_err(cannot_write(self.into.join(manifest::NAME)))?;
                 Ok(stored)
             }
             Destination::Folder => {
                 let part = self.into.join(format!(".{}.part", self.name));
-                let stored = self.store(input, &part);
+                let stored = self.store(input, &part, busy);
                 if stored.is_err() {
                     // The daemon removes the folder; this is for whoever runs it by hand.
                     let _gone_already = fs::remove_file(&part);
@@ -100,12 +96,12 @@ impl Store<'_> {
         }
     }
 
-    fn store(&self, input: impl Read, part: &Path) -> Result<Stored, StreamError> {
+    fn store(&self, input: impl Read, part: &Path, busy: &Busy) -> Result<Stored, StreamError> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(part).map_err(cannot_write(part))?;
         let begin = |from, to| begin_writing(&file, from, to);
         let mut output = &file;
-        let (stored, hash) = self.write(input, &mut output, &begin)?;
+        let (stored, hash) = self.write(input, &mut output, &begin, busy)?;
         file.sync_all().map_err(cannot_write(part))?;
         let name = self.into.join(self.name);
         self.seal(&hash)
@@ -134,24 +130,23 @@ impl Store<'_> {
         input: impl Read,
         output: &mut (impl Write + Send),
         begin: &(dyn Fn(u64, u64) -> io::Result<()> + Sync),
+        busy: &Busy,
     ) -> Result<(Stored, String), StreamError> {
         let part = self.into.join(self.name);
         thread::scope(|scope| {
-            let (blocks, pieces) = compressing(scope, self.codec, self.threads);
-            let writing = scope.spawn(move || write_all(pieces, output, begin));
+            let (mut blocks, pieces) = packing(scope, &self.packing, busy);
+            let writing = scope.spawn(move || write_all(pieces, output, begin, busy));
             let mut chunks = Chunks::new(input);
             let mut inspector = Inspector::new(self.flavour.tool());
-            let mut block = Vec::with_capacity(2 * BLOCK);
             let seen = loop {
-                match look(&mut chunks, &mut inspector, &mut block) {
-                    Ok(true) if block.len() < BLOCK => {}
+                match busy.with("checking", || look(&mut chunks, &mut inspector, &mut blocks)) {
                     Ok(true) => {
-                        if !blocks.put(std::mem::replace(&mut block, Vec::with_capacity(2 * BLOCK))) {
+                        if !blocks.put_whole() {
                             // Why, the writer says.
                             break Ok(None);
                         }
                     }
-                    Ok(false) => break Ok((block.is_empty() || blocks.put(block)).then_some(())),
+                    Ok(false) => break Ok(blocks.put_rest().then_some(())),
                     Err(why) => break Err(why),
                 }
             };
@@ -182,32 +177,16 @@ impl Store<'_> {
     }
 }
 
-/// Takes the next chunk, as it is, into the block; false at the end of the stream.
-fn look(chunks: &mut Chunks<impl Read>, inspector: &mut Inspector, block: &mut Vec<u8>) -> Result<bool, StreamError> {
+/// Takes the next chunk, as it is, into the blocks; false at the end of the stream.
+fn look(
+    chunks: &mut Chunks<impl Read>,
+    inspector: &mut Inspector,
+    blocks: &mut Blocks<'_>,
+) -> Result<bool, StreamError> {
     let begin = chunks.at();
-    let Some(chunk) = chunks.next(block)? else { return Ok(false) };
-    inspector.take(&chunk, block).map_err(|what| StreamError::Broken { at: begin, what })?;
+    let Some(chunk) = chunks.next(&mut blocks.open)? else { return Ok(false) };
+    inspector.take(&chunk, &blocks.open).map_err(|what| StreamError::Broken { at: begin, what })?;
     Ok(true)
-}
-
-/// Writes the pieces, in their order; gives how many bytes they had, and their hash.
-fn write_all(
-    pieces: Pieces,
-    output: &mut impl Write,
-    begin: &dyn Fn(u64, u64) -> io::Result<()>,
-) -> io::Result<(u64, String)> {
-    let (mut hasher, mut written, mut sent) = (Sha256::new(), 0, 0);
-    for piece in pieces {
-        let piece = piece?;
-        output.write_all(&piece)?;
-        hasher.update(&piece);
-        written += piece.len() as u64;
-        if written - sent >= BEGIN_WRITING {
-            begin(sent, written)?;
-            sent = written;
-        }
-    }
-    Ok((written, manifest::hexadecimal(&hasher.finalize())))
 }
 
 /// Gives a file its name, which nothing else may have.

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Codec, Destination, Extract, Extracted, Store, Stored, StreamError};
+use super::{Busy, Codec, Destination, Extract, Extracted, Packing, Store, Stored, StreamError};
 use crate::model::{Compression, Flavour};
 use crate::witness::manifest;
 
 mod ddl;
+mod frames;
 mod holes;
 
 const CHECKPOINTS: &str = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 44404\nlast_lsn = 44760\n";
@@ -70,10 +71,9 @@ fn stored(dir: &Path, stream: &[u8], compression: Compression, piece: usize) -> 
         into: dir,
         name: &name(compression),
         flavour: Flavour::MariaDb,
-        codec: Codec::new(compression, Some(1)),
-        threads: 3,
+        packing: Packing { codec: Codec::new(compression, Some(1)), threads: 3 },
     };
-    store.run(InPieces(stream, piece), Destination::<io::Sink>::Folder)
+    store.run(InPieces(stream, piece), Destination::<io::Sink>::Folder, &Busy::default())
 }
 
 fn name(compression: Compression) -> String {
@@ -83,9 +83,14 @@ fn name(compression: Compression) -> String {
 fn extracted(dir: &Path, into: &Path, compression: Compression, held: bool) -> Result<Extracted, StreamError> {
     let manifest = dir.join(manifest::NAME);
     let name = name(compression);
-    let extract =
-        Extract { name: &name, into: Some(into), flavour: Flavour::MariaDb, manifest: held.then_some(&manifest) };
-    extract.run(fs::File::open(dir.join(&name)).unwrap())
+    let extract = Extract {
+        name: &name,
+        into: Some(into),
+        flavour: Flavour::MariaDb,
+        manifest: held.then_some(&manifest),
+        threads: 3,
+    };
+    extract.run(fs::File::open(dir.join(&name)).unwrap(), &Busy::default())
 }
 
 /// Why it is refused; nothing of it is left then.
@@ -229,10 +234,10 @@ fn what_is_forwarded_leaves_its_hash_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (stream, mut passed_on) = (small().concat(), Vec::new());
     let store = |to: &mut Vec<u8>| {
-        let codec = Codec::new(Compression::None, None);
+        let packing = Packing { codec: Codec::new(Compression::None, None), threads: 1 };
         let name = name(Compression::None);
-        let store = Store { into: dir.path(), name: &name, flavour: Flavour::MariaDb, codec, threads: 1 };
-        store.run(stream.as_slice(), Destination::Forward(to))
+        let store = Store { into: dir.path(), name: &name, flavour: Flavour::MariaDb, packing };
+        store.run(stream.as_slice(), Destination::Forward(to), &Busy::default())
     };
     store(&mut passed_on).unwrap();
     assert_eq!(passed_on, stream);

@@ -23,7 +23,7 @@ use crate::disk::workers;
 use crate::model::{BackupId, Flavour, Lsn, Remote, Stored, Stream, at};
 use crate::repository::card::{Card, CardError};
 use crate::repository::stored;
-use crate::stream::{Extract, StreamError};
+use crate::stream::{Busy, Extract, StreamError};
 use crate::witness::hashed::Hash;
 use crate::witness::tables::{self, Lacking};
 use crate::witness::{self, Checkpoints, Doubt, MetadataError, findings, manifest, renames};
@@ -258,9 +258,14 @@ impl Verifier<'_> {
         };
         let Some(open) = open else { return Ok(()) };
         let (file, length) = open()?;
-        let extract =
-            Extract { name: &stream.name, into: None, flavour: self.flavour, manifest: stream.manifest.as_deref() };
-        match file.and_then(|file| extract.run(self.counted(file))) {
+        let extract = Extract {
+            name: &stream.name,
+            into: None,
+            flavour: self.flavour,
+            manifest: stream.manifest.as_deref(),
+            threads: self.threads,
+        };
+        match file.and_then(|file| extract.run(self.counted(file), &Busy::default())) {
             Err(why) => found.problem(crate::model::causes(&why)),
             Ok(extracted) => {
                 found.bytes += length;

@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::remote::RemoteArgs;
-use super::{flavour, run, say_left, warn};
+use super::{flavour, print_error, run, say_left, warn};
 use crate::bucket::{BucketError, Class, Patience};
 use crate::disk::links;
 use crate::model::{Flavour, at, causes};
-use crate::stream::{Extract, Extracted, StreamError};
+use crate::stream::{Busy, Extract, Extracted, StreamError};
 
 /// Extract a stream
 #[derive(Debug, Clone, Args)]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct ExtractArgs {
     /// The manifest that has its hash
     #[arg(long)]
     manifest: Option<PathBuf>,
-    /// Accepted and ignored: reading, decompressing and writing have a thread each
+    /// On how many threads it is decompressed
     #[arg(long, default_value_t = 1)]
     threads: u16,
 }
@@ -68,9 +68,17 @@ fn remote(args: &ExtractArgs, key: &str) -> Result<Opened, StreamError> {
 /// Extracts what is opened, and says whether its files may lead out of the data directory.
 fn extracted(args: &ExtractArgs, opened: Result<Opened, StreamError>) -> Result<(Extracted, bool), StreamError> {
     let (input, is_vouched) = opened?;
-    let extract =
-        Extract { name: &args.name, into: Some(&args.into), flavour: args.flavour, manifest: args.manifest.as_deref() };
-    Ok((extract.run(input)?, is_vouched))
+    let extract = Extract {
+        name: &args.name,
+        into: Some(&args.into),
+        flavour: args.flavour,
+        manifest: args.manifest.as_deref(),
+        threads: args.threads.into(),
+    };
+    let busy = Busy::default();
+    let extracted = extract.run(input, &busy)?;
+    print_error(&format!("extract: {busy}"));
+    Ok((extracted, is_vouched))
 }
 
 /// Extracts the stream that is here; if that is damaged, its copy.

@@ -13,7 +13,7 @@ use crate::bucket::{Bucket, BucketError, Class, Patience, Upload};
 use crate::disk::tree_size;
 use crate::model::{BackupId, Compression, Flavour, Remote};
 use crate::repository::journal::Entry;
-use crate::stream::{Codec, Destination, Store, StreamError};
+use crate::stream::{Busy, Codec, Destination, Packing, Store, StreamError};
 
 /// Store the stream that comes on stdin
 #[derive(Debug, Clone, Args)]
@@ -80,8 +80,7 @@ pub(in crate::cli) fn store(args: &StoreArgs) -> ExitCode {
         into: &args.into,
         name: &args.name,
         flavour: args.flavour,
-        codec: Codec::new(args.compression, args.level),
-        threads: args.threads.into(),
+        packing: Packing { codec: Codec::new(args.compression, args.level), threads: args.threads.into() },
     };
     run("store", || {
         let (to, bucket) = match (args.remote.remote(), args.uuid) {
@@ -92,7 +91,9 @@ pub(in crate::cli) fn store(args: &StoreArgs) -> ExitCode {
             (_, _) if args.forward => (Destination::Forward(io::stdout()), None),
             (_, _) => (Destination::Folder, None),
         };
-        let stored = store.run(io::stdin().lock(), to)?;
+        let busy = Busy::default();
+        let stored = store.run(io::stdin().lock(), to, &busy)?;
+        print_error(&format!("store: {busy}"));
         stored.whole.tables.lines().lines().for_each(print_error);
         let what = match (&bucket, args.forward) {
             (Some(_), _) => "sent",
