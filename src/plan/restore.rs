@@ -46,6 +46,8 @@ pub struct RestoreInputs<'a> {
     pub destination: &'a Destination,
     /// How much memory a prepare is given, in bytes; none for what the tool takes by itself.
     pub memory: Option<u64>,
+    /// Whether there is room for the copy of an incremental beside the one before it.
+    pub has_room_ahead: bool,
     /// When the last of the chain was begun.
     pub timestamp: Option<&'a str>,
     /// The marks of the chain's backups, by which the restored data are known.
@@ -100,7 +102,8 @@ impl Plan {
         let mut rest = vec![prepare(&goal.work, None, inputs.full, inputs.incrementals.is_empty(), &inputs, config)];
         for (index, member) in inputs.incrementals.iter().enumerate() {
             let last = index + 1 == inputs.incrementals.len();
-            rest.push(copy(member, own(&member.id), config));
+            // The tool prepares on one core, mostly, and a copy or a download waits for other things.
+            rest.push(Step { is_early: inputs.has_room_ahead, ..copy(member, own(&member.id), config) });
             rest.push(prepare(&goal.work, Some(own(&member.id)), member, last, &inputs, config));
         }
         let mut first = copy(inputs.full, goal.work.clone(), config);
@@ -166,7 +169,14 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
     let is_known = phase == Phase::Copy || (phase == Phase::Extract && !is_compressed);
     let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
     let progress = Progress::Below(own.clone(), expected);
-    Step { pipeline, phase, progress, stays: None, proof: Proof::Copied { copy: own, member, is_incremental } }
+    Step {
+        pipeline,
+        phase,
+        progress,
+        stays: None,
+        is_early: false,
+        proof: Proof::Copied { copy: own, member, is_incremental },
+    }
 }
 
 /// The arguments that say where a stream lies in a repository.
@@ -199,6 +209,7 @@ fn prepare(
         phase: if applied.is_some() { Phase::Apply } else { Phase::Prepare },
         progress: Progress::Said,
         stays: None,
+        is_early: false,
         proof: Proof::Prepared { work: work.to_owned(), applied, member: member.stored.path().clone(), last },
     }
 }
@@ -222,6 +233,7 @@ fn fill(work: &Path, data_dir: &Path, way: &Way, inputs: &RestoreInputs<'_>, con
             .clone()
             .map_or(Progress::Unknown, |dir| Progress::Below(dir, Expected::Like(work.to_owned()))),
         stays: written,
+        is_early: false,
         proof: Proof::Filled,
     }
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::copying::source::{Source, Tree};
+use crate::copying::source::{Files, Source, Tree};
 use crate::copying::{CopyError, widow};
 use crate::disk::workers;
 use crate::model::{BackupId, Flavour, Lsn, Remote, Stored, Stream, at};
@@ -231,10 +231,10 @@ impl Verifier<'_> {
         if self.depth == Depth::Quick {
             return Ok(());
         }
-        // The longest first: what is begun last is soon done.
-        there.sort_by_key(|(path, _)| std::cmp::Reverse(sizes.get(path)));
-        found.bytes += there.iter().filter_map(|(path, _)| sizes.get(path)).sum::<u64>();
-        let mut changed = self.changed(source, &there)?;
+        let length = |path: &PathBuf| sizes.get(path).copied().unwrap_or_default();
+        found.bytes += there.iter().map(|(path, _)| length(path)).sum::<u64>();
+        let batches = workers::batches(&mut there, |(path, _)| (path, length(path)));
+        let mut changed = self.changed(source, &batches)?;
         changed.sort();
         found.problems.extend(changed);
         Ok(())
@@ -298,17 +298,22 @@ impl Verifier<'_> {
     }
 
     /// Hashes files on several threads; says which are not what they were.
-    fn changed(&self, source: &Source, named: &[(&PathBuf, &Hash)]) -> io::Result<Vec<String>> {
+    fn changed(&self, source: &Source, batches: &[&[(&PathBuf, &Hash)]]) -> io::Result<Vec<String>> {
         let stop = CancellationToken::new();
-        let look = |(path, wanted): &(&PathBuf, &Hash)| {
-            Ok(match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
+        let look = |files: &mut Files<'_>, (path, wanted): &(&PathBuf, &Hash)| {
+            let hash = files.open(path).and_then(|(file, _)| manifest::hash_of(self.counted(file), &stop));
+            Ok(match hash {
                 Ok(hash) if hash == **wanted => None,
                 Ok(_) => Some(CopyError::Damaged((*path).clone()).to_string()),
                 Err(why) if is_denied(&why) => return Err(at(&source.whole(path))(why)),
                 Err(why) => Some(format!("'{}' cannot be read: {why}", path.display())),
             })
         };
-        Ok(workers::each(self.threads, named, look)?.into_iter().flatten().collect())
+        let all = |files: &mut Files<'_>, batch: &&[(&PathBuf, &Hash)]| {
+            let each = batch.iter().filter_map(|file| look(files, file).transpose());
+            each.collect::<io::Result<Vec<_>>>()
+        };
+        Ok(workers::each_with(self.threads, batches, || source.files(), all)?.concat())
     }
 
     fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {
