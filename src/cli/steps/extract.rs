@@ -9,6 +9,7 @@ use clap::Args;
 use super::remote::RemoteArgs;
 use super::{flavour, print_error, run, say_left};
 use crate::bucket::{BucketError, Class, Patience};
+use crate::config::identity_file;
 use crate::disk::links;
 use crate::model::{Flavour, at};
 use crate::stream::{Busy, Extract, StreamError};
@@ -36,6 +37,9 @@ pub(in crate::cli) struct ExtractArgs {
     /// The manifest that has its hash
     #[arg(long)]
     manifest: Option<PathBuf>,
+    /// The file with the secret key, if it is encrypted
+    #[arg(long)]
+    identity: Option<PathBuf>,
     /// On how many threads it is decompressed
     #[arg(long, default_value_t = 1)]
     threads: u16,
@@ -61,12 +65,20 @@ fn open(args: &ExtractArgs) -> Result<(Box<dyn Read + Send>, bool), StreamError>
 
 pub(in crate::cli) fn extract(args: &ExtractArgs) -> ExitCode {
     run("extract", || {
+        let file = args.identity.as_deref();
+        if let Some((file, exposed)) = file.and_then(|file| Some((file, identity_file::exposed(file)?))) {
+            print_error(&format!("warning: identity_file '{}' {exposed}", file.display()));
+        }
+        let identities =
+            args.identity.as_deref().map(identity_file::read).transpose().map_err(StreamError::Identity)?;
+        let identities = identities.unwrap_or_default();
         let (input, is_vouched) = open(args)?;
         let extract = Extract {
             name: &args.name,
             into: Some(&args.into),
             flavour: args.flavour,
             manifest: args.manifest.as_deref(),
+            identities: &identities,
             threads: args.threads.into(),
         };
         let busy = Busy::default();
