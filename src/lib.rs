@@ -34,6 +34,7 @@
 //! - [`records`]: the rows in SQLite: processes, backups, restores.
 //! - [`exec`]: starts external programs, and ends those that a dead daemon left.
 //! - [`config`]: the settings, each checked once; the credentials file.
+//! - [`age`]: the format of encrypted streams: keys, heads and chunks.
 //! - [`json`]: JSON as Python writes it; [`logging`]: the log.
 //! - [`model`]: the ground floor: plain values, which everything uses and which use nothing.
 //! - `fuzzing`: lends private parsers to the fuzz targets; in no build of the daemon.
@@ -55,11 +56,13 @@
 //! | what a failed job has left is removed | `job/finish.rs`; after a kill, `job/recover.rs` |
 //! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
 //! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
+//! | how a stream is encrypted, and to whom | `age`; on its way, `stream/pack.rs`; whether a restore has the key, `admit/unlock.rs` |
 //! | what may be adopted | `adopt/local.rs`; its base, `adopt/order.rs`; that it is recorded, `housekeeping/adopt.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;
 pub mod adopt;
+pub mod age;
 pub mod bucket;
 pub mod chains;
 pub mod cli;

@@ -20,6 +20,7 @@ mod checks;
 mod cli;
 mod contract;
 mod crowd;
+mod encryption;
 mod exchanges;
 mod faults;
 mod full_disks;

@@ -11,6 +11,7 @@ mod origin;
 #[cfg(test)]
 mod properties;
 mod target;
+mod unlock;
 
 pub(crate) use in_time::on_disk;
 use in_time::{shortage, within};
@@ -129,6 +130,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let reading = world.claims.claim_ids(&ids, Purpose::Restore, until).await;
     let reading = reading.map_err(|held| in_the_way(held, Rejection::BackupNotFound))?;
     let (chain, cards) = find_chain(wanted, &known, config, until).await?;
+    unlock::check(&chain, &cards, config, until).await?;
     let marks: Vec<_> = cards.iter().flatten().map(|(card, _)| card.mark()).collect();
     let last = cards.last().and_then(Option::as_ref);
     let server = last.map(|(card, _)| &card.server);

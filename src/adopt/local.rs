@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, Described, Form, Proof, stream_head};
-use crate::model::{BackupId, Compression, Flavour, Moment, Stored, Stream, at, causes, stream_name};
+use crate::model::{BackupId, Flavour, Moment, Packed, Stored, Stream, at, causes, stream_name};
 use crate::repository::card::{self, Card, CardError, Kind, Lsns};
 use crate::repository::stored;
 use crate::verify::{Depth, Remotely, Verifier};
@@ -42,7 +42,7 @@ pub fn ids(backup_dir: &Path) -> io::Result<BTreeSet<BackupId>> {
         // Where the Go daemon put its streams.
         let stem = name.strip_prefix("backup-")?.split(".xbstream").next()?;
         let id: BackupId = stem.parse().ok()?;
-        Compression::ALL.into_iter().any(|kind| stream_name(&id, kind) == name).then_some(id)
+        Packed::ALL.into_iter().any(|kind| stream_name(&id, kind) == name).then_some(id)
     };
     Ok(fs::read_dir(backup_dir).map_err(at(backup_dir))?.filter_map(|entry| id(entry.ok()?)).collect())
 }
@@ -126,7 +126,10 @@ impl Local<'_> {
                 form,
                 size,
                 proof: Proof::Card,
-                notes: if is_vouched { Vec::new() } else { vec![own] },
+                notes: {
+                    let to = card.encryption().map(|to| format!("it is encrypted to {}", to.names()));
+                    (!is_vouched).then_some(own).into_iter().chain(to).collect()
+                },
                 from: card.from,
                 uuid: Some(card.uuid),
             });
@@ -198,6 +201,7 @@ impl Local<'_> {
             remotely: Remotely::Nothing,
             threads: 1,
             count: None,
+            identities: &[],
         };
         let from = card.map(|card| card.lsn.from);
         let found = verifier.look(id, kind == Kind::Incremental, from)?;

@@ -1,5 +1,6 @@
 //! From YAML to [`Config`]: each key's name, default and mistakes. What YAML itself is knows [`raw`] alone.
 
+mod encryption;
 mod raw;
 mod repository;
 
@@ -68,6 +69,7 @@ impl Config {
             access: raw.access()?,
             repository: raw.repository(streaming.is_some())?,
             streaming,
+            identity_file: raw.identity_file()?,
             fetch: raw.shell_command("fetch", "ssh backup@host cat \"$DBCALM_BACKUP_ID\"")?,
             parallel: raw.threads("parallel")?,
             use_memory: raw.use_memory()?,
@@ -167,7 +169,9 @@ impl Raw<'_> {
     }
 
     fn streaming(&self) -> Result<Option<Streaming>, Problem> {
-        if !self.boolean("stream", false)? {
+        let is_stream = self.boolean("stream", false)?;
+        let recipients = self.recipients(is_stream)?;
+        if !is_stream {
             let needing = ["compression", "compression_level", "compression_threads", "forward"];
             return match needing.into_iter().find(|key| self.get(key).is_some()) {
                 Some(key) => Err(self.problem(
@@ -183,6 +187,7 @@ impl Raw<'_> {
             compression,
             level: self.level(compression)?,
             threads: self.threads("compression_threads")?,
+            recipients,
             forward: self.shell_command("forward", "ssh backup@host \"cat > $DBCALM_BACKUP_ID\"")?,
         }))
     }

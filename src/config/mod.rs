@@ -6,6 +6,7 @@
 pub mod access;
 pub mod credentials;
 mod file;
+pub mod identity_file;
 pub mod one_server;
 pub mod option_files;
 pub(crate) mod secret_names;
@@ -18,7 +19,8 @@ pub use file::ConfigError;
 pub(crate) use tool_options::stops_replication;
 use tracing::level_filters::LevelFilter;
 
-use crate::model::{Api, Compression, Flavour, Remote};
+use crate::age::Recipient;
+use crate::model::{Api, Compression, Flavour, Packed, Remote};
 
 /// Where the settings are, unless a flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/dbcalm/config.yml";
@@ -44,6 +46,8 @@ pub struct Config {
     pub streaming: Option<Streaming>,
     /// `repository` and what belongs to it: the object store that backups are sent to; None if there is none.
     pub repository: Option<Repository>,
+    /// `identity_file`: the secret key that a restore of an encrypted backup needs; None where none is done.
+    pub identity_file: Option<PathBuf>,
     /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
     pub fetch: Option<String>,
     /// `parallel`: how many threads the tools and our own copying have.
@@ -77,8 +81,17 @@ pub struct Streaming {
     pub level: Option<i32>,
     /// `compression_threads`.
     pub threads: u16,
+    /// `encrypt_to`: the public keys of those who can read a backup; none, if it is not encrypted.
+    pub recipients: Vec<Recipient>,
     /// `forward`: the operator's command that gets the stream on its stdin, and keeps it elsewhere.
     pub forward: Option<String>,
+}
+
+impl Streaming {
+    /// How a stream is packed.
+    pub fn packed(&self) -> Packed {
+        Packed { compression: self.compression, is_encrypted: !self.recipients.is_empty() }
+    }
 }
 
 /// A repository in an object store.

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::disk::below::{self, tree};
 use crate::disk::is_directory;
-use crate::model::{BackupId, Compression, stream_name};
+use crate::model::{BackupId, Packed, stream_name};
 use crate::records::{Records, RecordsError};
 use crate::repository::stored;
 use crate::verify::kept;
@@ -89,11 +89,11 @@ fn look(root: &Path) -> io::Result<Vec<Leftover>> {
 /// Whose stream is called so.
 fn of_stream(name: &str) -> Option<BackupId> {
     let rest = name.strip_prefix("backup-")?;
-    let named = |kind: Compression| {
+    let named = |kind: Packed| {
         let id = BackupId::recorded(rest.strip_suffix(&format!(".xbstream{}", kind.ending()))?).ok()?;
         (stream_name(&id, kind) == name).then_some(id)
     };
-    Compression::ALL.into_iter().find_map(named)
+    Packed::ALL.into_iter().find_map(named)
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use tracing::warn;
 
 use super::error::JobError;
 use super::run::{Job, blocking};
+use crate::config::Streaming;
 use crate::disk;
 use crate::exec::Finished;
-use crate::model::{BackupId, Compression, Footprint, Lengths, Moment, stream_name};
+use crate::model::{BackupId, Footprint, Lengths, Moment, stream_name};
 use crate::plan::{Goal, NewBackup};
 use crate::records::failure::Reason;
-use crate::repository::card::{Card, FORMAT, Form, Kind, Lsns, Trace};
+use crate::repository::card::{Card, Encryption, FORMAT, Form, Kind, Lsns, Trace};
 use crate::repository::history;
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
@@ -36,7 +37,7 @@ impl Job {
         let data_dir = self.config.data_dir.clone();
         let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);
         let streaming = self.config.streaming.as_ref().filter(|_| is_stream);
-        let streaming = streaming.map(|streaming| (streaming.compression, streaming.forward.is_some()));
+        let streaming = streaming.cloned();
         let names = young::names(&finished.first.stderr.watched);
         let heard = Arc::clone(finished);
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
@@ -67,7 +68,7 @@ impl Job {
                 can_be_applied(&names, &dir, is_stream.then_some(&*heard), (&backups.join(&base.id), &base.id))?;
             }
             let redo_begins_at = history::redo_begins_at(&server.redo_dir());
-            let form = form(&dir, &id, streaming, &heard)
+            let form = form(&dir, &id, streaming.as_ref(), &heard)
                 .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be measured: {why}", dir.display())))?;
             let mut card = Card {
                 format: FORMAT,
@@ -136,20 +137,21 @@ impl Job {
     }
 }
 
-/// In which form the backup lies in `dir`; a stream is compressed so, and forwarded or not.
-fn form(dir: &Path, id: &BackupId, streaming: Option<(Compression, bool)>, finished: &Finished) -> io::Result<Form> {
-    let Some((compression, forwarded)) = streaming else {
+/// In which form the backup lies in `dir`.
+fn form(dir: &Path, id: &BackupId, streaming: Option<&Streaming>, finished: &Finished) -> io::Result<Form> {
+    let Some(streaming) = streaming else {
         let (files, data_size) = manifest::extent(dir)?;
         return Ok(Form::Directory { data_size: Some(data_size), files: Some(files) });
     };
     let said = || finished.rest.iter().map(|stage| &stage.stderr.text);
     let lengths = said().find_map(|text| Lengths::said(text));
-    let name = stream_name(id, compression);
+    let name = stream_name(id, streaming.packed());
     Ok(Form::Stream {
         sha256: manifest::recorded_hash(dir, Path::new(&name))?,
         name,
-        compression: compression.name().to_owned(),
-        forwarded,
+        compression: streaming.compression.name().to_owned(),
+        encryption: Encryption::to(&streaming.recipients),
+        forwarded: streaming.forward.is_some(),
         stored_size: lengths.map(|lengths| lengths.stored),
         data_size: lengths.map(|lengths| lengths.data),
         extracted: said().find_map(|text| Footprint::said(text)),

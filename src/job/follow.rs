@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::progress::{Figures, Meter, Part, telling};
 use crate::exec::LastLine;
-use crate::model::{BackupId, Compression, stream_name};
+use crate::model::{BackupId, Packed, stream_name};
 use crate::plan::{Expected, Progress};
 use crate::records::Records;
 use crate::records::process::Note;
@@ -125,10 +125,10 @@ impl Following {
     }
 }
 
-async fn like_the_last(root: &Path, id: &str, form: Option<Compression>, is_over: &Arc<AtomicBool>) -> Option<u64> {
+async fn like_the_last(root: &Path, id: &str, form: Option<Packed>, is_over: &Arc<AtomicBool>) -> Option<u64> {
     let id: BackupId = id.parse().ok()?;
     let dir = root.join(id.as_str());
-    let names = Compression::ALL.map(|kind| (kind, dir.join(stream_name(&id, kind))));
+    let names = Packed::ALL.map(|kind| (kind, dir.join(stream_name(&id, kind))));
     let found = spawn_blocking(move || names.into_iter().find(|(_, path)| path.exists()).map(|(kind, _)| kind)).await;
     if found.ok()? == form { measured(dir, is_over).await } else { None }
 }

@@ -12,6 +12,7 @@ pub mod id;
 mod job_kind;
 mod lengths;
 mod moment;
+mod packed;
 #[cfg(test)]
 mod properties;
 mod quoted;
@@ -32,6 +33,7 @@ pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use lengths::Lengths;
 pub use moment::Moment;
+pub use packed::Packed;
 pub use quoted::{quoted, word};
 pub use rejection::Rejection;
 pub use remote::Remote;

@@ -60,6 +60,16 @@ pub enum Rejection {
         "Backup with id {0} was forwarded elsewhere and is not here: set 'fetch' to a command that writes its stream to stdout"
     )]
     Forwarded(BackupId),
+    /// A backup to restore that is encrypted, and the secret key is not here.
+    #[error("Backup with id {id} is encrypted to {to}, and cannot be decrypted here: {why}")]
+    Locked {
+        /// The backup.
+        id: BackupId,
+        /// To which public keys.
+        to: String,
+        /// What is missing.
+        why: String,
+    },
     /// What lies there under this id does not prove itself, or its base does not.
     #[error("'{id}' cannot be adopted: {why}")]
     NotAdoptable {
@@ -193,6 +203,7 @@ impl Rejection {
             | Self::PlaceTaken(_)
             | Self::DataDirBusy
             | Self::BeingRemoved(_)
+            | Self::Locked { .. }
             | Self::InUse { .. }
             | Self::NoRoomForBackup(_)
             | Self::NoRoomForRestore(_)

@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use super::{BackupId, Compression, Remote};
+use super::{BackupId, Packed, Remote};
 
 /// The name of a backup's stream: in its folder, and in `backup_dir` itself where the Go daemon put it.
-pub fn stream_name(id: &BackupId, compression: Compression) -> String {
-    format!("backup-{id}.xbstream{}", compression.ending())
+pub fn stream_name(id: &BackupId, packed: Packed) -> String {
+    format!("backup-{id}.xbstream{}", packed.ending())
 }
 
 /// Where a backup is, and as what.
@@ -29,7 +29,7 @@ pub enum Stored {
 pub struct Stream {
     /// Where it is, or would be had it not been forwarded.
     pub path: PathBuf,
-    /// Its name, the ending of which says how it is compressed.
+    /// Its name, the ending of which says how it is packed.
     pub name: String,
     /// The manifest that has its hash; a stream of the Go daemon has none.
     pub manifest: Option<PathBuf>,
@@ -46,6 +46,13 @@ pub struct RemoteStream {
     pub key: String,
     /// How long it is there, in bytes.
     pub size: u64,
+}
+
+impl Stream {
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        Packed::of_name(&self.name).is_encrypted
+    }
 }
 
 impl Stored {

@@ -40,7 +40,7 @@ impl Plan {
         args.extend(base.as_ref().map(|base| format!("{}={}", names.base, base.display())));
         args.extend(parallel(config.parallel));
         args.extend(config.backup_options.iter().cloned());
-        let stream = config.streaming.as_ref().map(|streaming| stream_name(&backup.id, streaming.compression));
+        let stream = config.streaming.as_ref().map(|streaming| stream_name(&backup.id, streaming.packed()));
         let rest = match (&config.streaming, &stream) {
             (Some(streaming), Some(name)) => {
                 // The metadata comes into the folder too, so that it can be the base of an incremental as any other.
@@ -81,7 +81,7 @@ fn progress(backup: &Backup, config: &Config, dir: &Path) -> Progress {
     if is_sent || streaming.is_some_and(|streaming| streaming.forward.is_some()) {
         return Progress::Unknown;
     }
-    let form = streaming.map(|streaming| streaming.compression);
+    let form = streaming.map(Streaming::packed);
     let expected = if backup.base.is_none() { Expected::LikeTheLast(form) } else { Expected::Unknown };
     Progress::Below(dir.to_owned(), expected)
 }
@@ -103,6 +103,7 @@ fn stages(
         format!("--compression={}", streaming.compression.name()),
     ];
     args.extend(streaming.level.map(|level| format!("--level={level}")));
+    args.extend(streaming.recipients.iter().map(|recipient| format!("--recipient={recipient}")));
     args.push(format!("--threads={}", streaming.threads));
     if let Some(repository) = config.repository.as_ref().filter(|repository| !repository.keep_local) {
         args.push(format!("--uuid={uuid}"));

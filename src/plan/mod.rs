@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::exec::Pipeline;
-use crate::model::{BackupId, Compression, JobKind, Target};
+use crate::model::{BackupId, JobKind, Packed, Target};
 use crate::repository::history::Mark;
 use crate::server::Outside;
 use crate::witness::Proof;
@@ -124,8 +124,8 @@ pub enum Expected {
     Unknown,
     /// As much as there is here.
     Like(PathBuf),
-    /// As much as the newest full backup, if it has the same form: a stream with this compression, or a directory.
-    LikeTheLast(Option<Compression>),
+    /// As much as the newest full backup, if it has the same form: a stream that is packed so, or a directory.
+    LikeTheLast(Option<Packed>),
 }
 
 /// What the success of all steps is recorded as, and what a failure must take away again.

@@ -137,6 +137,10 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
         args.push(into.clone());
         args.extend([format!("--name={}", stream.name), format!("--flavour={}", config.flavour.name())]);
         args.extend(stream.manifest.as_ref().map(|manifest| format!("--manifest={}", manifest.display())));
+        if stream.is_encrypted() {
+            // Without one it was not admitted.
+            args.extend(config.identity_file.as_ref().map(|file| format!("--identity={}", file.display())));
+        }
         args.push(threads.clone());
         Invocation::own(args)
     };
@@ -165,7 +169,7 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
         }
     };
     let (member, is_incremental) = (member.stored.path().clone(), member.base.is_some());
-    let is_compressed = member.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
+    let is_compressed = member.extension().is_some_and(|ending| ending == "gz" || ending == "zst" || ending == "age");
     let is_known = phase == Phase::Copy || (phase == Phase::Extract && !is_compressed);
     let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
     let progress = Progress::Below(own.clone(), expected);

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::history::{Descent, Mark, Traces};
+use crate::age::{Identity, Recipient};
 use crate::disk::links::is_own;
 use crate::model::{Footprint, Lsn};
 use crate::server::Server;
@@ -154,6 +155,9 @@ pub enum Form {
         name: String,
         /// `none`, `gzip` or `zstd`.
         compression: String,
+        /// How that is encrypted. None if it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encryption: Option<Encryption>,
         /// Whether it was forwarded, and lies elsewhere.
         forwarded: bool,
         /// How long it is as it is stored or was forwarded, in bytes. None if that was not found out, as before there was this field.
@@ -169,6 +173,34 @@ pub enum Form {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         extracted: Option<Footprint>,
     },
+}
+
+/// How a stream is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `age-v1`.
+    pub format: String,
+    /// The public keys of those who can read it.
+    pub recipients: Vec<String>,
+}
+
+impl Encryption {
+    /// To these. None if there are none.
+    pub fn to(recipients: &[Recipient]) -> Option<Self> {
+        let recipients = recipients.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (!recipients.is_empty()).then(|| Self { format: "age-v1".to_owned(), recipients })
+    }
+
+    /// Whether one of these can read it.
+    pub fn is_for(&self, identities: &[Identity]) -> bool {
+        identities.iter().any(|identity| self.recipients.contains(&identity.recipient().to_string()))
+    }
+
+    /// The public keys, for people.
+    pub fn names(&self) -> String {
+        let plain = |name: &String| name.escape_debug().to_string();
+        self.recipients.iter().map(plain).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What a backup left in the server's data directory.
@@ -264,6 +296,14 @@ impl Card {
         match &self.form {
             Form::Directory { .. } => None,
             Form::Stream { extracted, .. } => *extracted,
+        }
+    }
+
+    /// How its stream is encrypted. None if it is none, or is not encrypted.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        match &self.form {
+            Form::Directory { .. } => None,
+            Form::Stream { encryption, .. } => encryption.as_ref(),
         }
     }
 

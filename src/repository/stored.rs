@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::note::Note;
 use crate::disk::is_directory;
-use crate::model::{BackupId, Compression, RemoteStream, Stored, Stream, stream_name};
+use crate::model::{BackupId, Packed, RemoteStream, Stored, Stream, stream_name};
 use crate::witness::manifest;
 
 /// Looks for the backup `id`; None if nothing of it is in `backup_dir`.
@@ -15,7 +15,7 @@ use crate::witness::manifest;
 /// Its manifest cannot be read.
 pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
     let folder = backup_dir.join(id.as_str());
-    let names = Compression::ALL.map(|compression| stream_name(id, compression));
+    let names = Packed::ALL.map(|packed| stream_name(id, packed));
     if !is_directory(&folder) {
         // Where the Go daemon put its streams.
         let beside =

@@ -11,8 +11,10 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::DeflateEncoder;
 use zstd::zstd_safe::get_frame_content_size;
 
+use super::StreamError;
 use super::frames::{MOST, member};
-use crate::model::Compression;
+use crate::age;
+use crate::model::{Compression, Packed};
 
 /// How a block is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,17 +117,26 @@ pub(super) fn decompressed<'a>(
     })
 }
 
-/// What the first bytes of a stream are those of.
-pub(super) fn sniff(beginning: &[u8]) -> (Option<Compression>, &'static str) {
-    if beginning.is_empty() {
-        (None, "empty")
+/// Whether the first bytes of a stream are those of what its name says.
+pub(super) fn is_as_named(beginning: &[u8], wanted: Packed) -> Result<(), StreamError> {
+    const PLAIN: &str = "not compressed";
+    let found = if beginning.is_empty() {
+        "empty"
+    } else if age::MAGIC.starts_with(beginning) {
+        "encrypted"
     } else if beginning.starts_with(super::chunks::MAGIC) {
-        (Some(Compression::None), "not compressed")
+        PLAIN
     } else if beginning.starts_with(&[0x1f, 0x8b]) {
-        (Some(Compression::Gzip), "gzip")
+        Compression::Gzip.name()
     } else if beginning.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        (Some(Compression::Zstd), "zstd")
+        Compression::Zstd.name()
     } else {
-        (None, "in an unknown format")
+        "in an unknown format"
+    };
+    let is_plain = wanted == Packed::from(Compression::None);
+    if found == if is_plain { PLAIN } else { wanted.outer() } {
+        Ok(())
+    } else {
+        Err(StreamError::Packed { found, wanted })
     }
 }

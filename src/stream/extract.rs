@@ -11,14 +11,17 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use tokio_util::sync::CancellationToken;
+
 use super::busy::Busy;
 use super::chunks::{Chunk, Chunks, Kind};
-use super::codec::sniff;
+use super::codec::is_as_named;
 use super::inspect::{Effect, Inspector, Whole};
-use super::pack::unpacking;
+use super::pack::{Unpacking, unpacking};
 use super::pool::Joined;
 use super::{StreamError, cannot_write};
-use crate::model::{Compression, Flavour};
+use crate::age::Identity;
+use crate::model::{Flavour, Packed};
 use crate::witness::manifest;
 
 /// What is to be extracted, and where to.
@@ -32,7 +35,9 @@ pub struct Extract<'a> {
     pub flavour: Flavour,
     /// The manifest that has its hash; a predecessor's stream has none.
     pub manifest: Option<&'a Path>,
-    /// On how many threads it is decompressed.
+    /// By whom it is decrypted, if it is encrypted.
+    pub identities: &'a [Identity],
+    /// On how many threads it is decrypted and decompressed.
     pub threads: usize,
 }
 
@@ -51,20 +56,21 @@ impl Extract<'_> {
     /// # Errors
     /// It is not whole, not what it was, or cannot be read or written. What was extracted by then is left.
     pub fn run(&self, mut input: impl Read + Send, busy: &Busy) -> Result<Extracted, StreamError> {
+        let packed = Packed::of_name(self.name);
+        if packed.is_encrypted && self.identities.is_empty() {
+            return Err(StreamError::Locked);
+        }
         let wanted_hash = self.wanted_hash()?;
         if let Some(into) = self.into {
             DirBuilder::new().mode(0o700).create(into).map_err(cannot_write(into))?;
         }
-        let compression = Compression::of_name(self.name);
         let mut beginning = Vec::new();
         (&mut input).take(8).read_to_end(&mut beginning).map_err(StreamError::Read)?;
-        let (is, found) = sniff(&beginning);
-        if is != Some(compression) {
-            return Err(StreamError::Compression { found, wanted: compression });
-        }
+        is_as_named(&beginning, packed)?;
         let input = io::Cursor::new(beginning).chain(input);
         let (extracted, hash) = thread::scope(|scope| {
-            let (plain, hashing) = unpacking(scope, input, compression, self.threads, busy);
+            let how = Unpacking { packed, identities: self.identities, threads: self.threads };
+            let (plain, hashing) = unpacking(scope, input, how, busy);
             let extracted = self.files(Joined::new(plain), busy);
             // It is of the whole only if it was read to its end.
             (extracted, hashing.join().ok())
@@ -73,6 +79,16 @@ impl Extract<'_> {
             (Some(wanted), Ok(_)) if hash.as_ref() != Some(&wanted) => Err(StreamError::Changed(self.name.to_owned())),
             (_, extracted) => extracted,
         }
+    }
+
+    /// Holds what is stored against its hash alone, which takes no identity.
+    ///
+    /// # Errors
+    /// It is not what it was, has no manifest that says so, or cannot be read.
+    pub fn check_hash(&self, input: impl Read) -> Result<(), StreamError> {
+        let wanted = self.wanted_hash()?.ok_or(StreamError::Locked)?;
+        let hash = manifest::hash_of(input, &CancellationToken::new()).map_err(StreamError::Read)?;
+        if hash == wanted { Ok(()) } else { Err(StreamError::Changed(self.name.to_owned())) }
     }
 
     fn wanted_hash(&self) -> Result<Option<String>, StreamError> {

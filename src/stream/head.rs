@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::StreamError;
 use super::chunks::Chunks;
-use super::codec::{decompressed, sniff};
-use crate::model::Compression;
+use super::codec::{decompressed, is_as_named};
+use crate::model::Packed;
 
 /// The files at the beginning of a stream.
 pub struct Head<'a> {
@@ -20,17 +20,17 @@ impl<'a> Head<'a> {
     /// Opens the stream `input` of this name, by the ending of which it is compressed; no more than about `length` bytes of it are read.
     ///
     /// # Errors
-    /// It is not compressed as its name says, or cannot be read.
+    /// It is not packed as its name says, is encrypted, or cannot be read.
     pub fn open(name: &str, mut input: impl Read + Send + 'a, length: u64) -> Result<Self, StreamError> {
-        let wanted = Compression::of_name(name);
+        let wanted = Packed::of_name(name);
         let mut beginning = Vec::new();
         (&mut input).take(8).read_to_end(&mut beginning).map_err(StreamError::Read)?;
-        let (is, found) = sniff(&beginning);
-        if is != Some(wanted) {
-            return Err(StreamError::Compression { found, wanted });
+        is_as_named(&beginning, wanted)?;
+        if wanted.is_encrypted {
+            return Err(StreamError::Locked);
         }
         let input = io::Cursor::new(beginning).chain(input);
-        let plain = decompressed(wanted, input).map_err(StreamError::Read)?;
+        let plain = decompressed(wanted.compression, input).map_err(StreamError::Read)?;
         Ok(Self { chunks: Chunks::new(plain), buffer: Vec::new(), end: length })
     }
 

@@ -28,12 +28,14 @@ pub use busy::Busy;
 pub use codec::Codec;
 pub use extract::{Extract, Extracted};
 pub use head::Head;
-pub use pack::{Packing, pack, unpack};
+pub use pack::{Packing, Unpacking, pack, unpack};
 pub use store::{Destination, Store, Stored};
 use thiserror::Error;
 
+use crate::age::AgeError;
 use crate::bucket::BucketError;
-use crate::model::Compression;
+use crate::config::identity_file::IdentityFileError;
+use crate::model::Packed;
 
 /// Why a stream is not stored, or not extracted.
 #[derive(Debug, Error)]
@@ -46,14 +48,23 @@ pub enum StreamError {
         /// What is wrong.
         what: String,
     },
-    /// It is not compressed as its name says.
-    #[error("the stream is {found}, not {} as its name says", wanted.name())]
-    Compression {
+    /// It is not packed as its name says.
+    #[error("the stream is {found}, not {} as its name says", wanted.outer())]
+    Packed {
         /// What its first bytes are those of.
         found: &'static str,
         /// What its name says.
-        wanted: Compression,
+        wanted: Packed,
     },
+    /// No identity comes from the file that is named.
+    #[error(transparent)]
+    Identity(IdentityFileError),
+    /// It is encrypted, and nobody can look into it here.
+    #[error("it is encrypted, and there is no identity to decrypt it with")]
+    Locked,
+    /// It cannot be decrypted, since it is for others or was changed.
+    #[error("the stream cannot be decrypted")]
+    Sealed(#[source] AgeError),
     /// Its hash is not the one of its manifest.
     #[error("'{0}' has changed since the backup was taken")]
     Changed(String),
@@ -93,6 +104,9 @@ enum Fault {
     /// It cannot be read.
     #[error("it cannot be read")]
     Unread(#[source] io::Error),
+    /// It cannot be encrypted or decrypted.
+    #[error(transparent)]
+    Sealed(AgeError),
 }
 
 impl From<Fault> for io::Error {
@@ -112,6 +126,7 @@ impl Fault {
             Err(why) if is_decoders(&why) => {
                 StreamError::Broken { at, what: format!("it cannot be decompressed: {why}") }
             }
+            Ok(Self::Sealed(why)) => StreamError::Sealed(why),
             Ok(Self::Unread(why)) | Err(why) => StreamError::Read(why),
         }
     }

@@ -1,7 +1,7 @@
-//! What every stored stream goes through, whatever is in it: compressed, hashed, kept; and the way back.
+//! What every stored stream goes through, whatever is in it: compressed, encrypted, hashed, kept; and the way back.
 //!
-//! In: bytes. Out: a stream that `zstd -d` or `gzip -d` reads, with its length and its hash. The way back begins with the same hash, of
-//! what was stored. Each direction works on several threads with bounded memory, and reads and writes in order.
+//! In: bytes. Out: a stream that `age -d`, if it is encrypted, and `zstd -d` or `gzip -d` read, with its length and its hash. The way back
+//! begins with the same hash, of what was stored, so that it is looked at without a key. Each direction works on several threads with bounded memory, and reads and writes in order.
 
 use std::io::{self, Read, Write};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -13,7 +13,8 @@ use super::codec::{Codec, decompress, decompressed};
 use super::frames::{Frames, Next};
 use super::pool::{Joined, Pieces, Pool, Queue};
 use super::{Fault, StreamError};
-use crate::model::{Compression, Lengths};
+use crate::age::{self, AgeError, CHUNK, Identity, Recipient, SEALED};
+use crate::model::{Compression, Lengths, Packed};
 use crate::witness::manifest;
 
 /// How much is compressed as one, in bytes.
@@ -25,11 +26,16 @@ const PIECES: usize = 4;
 /// After how many bytes the disk is told to begin writing them: it has little left to do at the end.
 const BEGIN_WRITING: u64 = 16 << 20;
 
+/// How many chunks are encrypted or decrypted as one: 1 MiB.
+const CHUNKS: usize = 16;
+
 /// How a stream is packed.
 #[derive(Debug, Clone)]
 pub struct Packing {
     /// How it is compressed.
     pub codec: Codec,
+    /// To whom it is encrypted; to nobody, if it is not.
+    pub recipients: Vec<Recipient>,
     /// On how many threads.
     pub threads: usize,
 }
@@ -50,7 +56,15 @@ pub(super) fn packing<'scope>(
     busy: &'scope Busy,
 ) -> (Blocks<'scope>, Pieces) {
     let pool = Pool::start(scope, packing.threads);
-    let (queue, pieces) = pool.queue();
+    let (queue, compressed) = pool.queue();
+    let pieces = if packing.recipients.is_empty() {
+        compressed
+    } else {
+        let (queue, sealed) = pool.queue();
+        let recipients = packing.recipients.clone();
+        scope.spawn(move || seal_all(compressed, &recipients, &queue, busy));
+        sealed
+    };
     (Blocks { open: Vec::with_capacity(2 * BLOCK), codec: packing.codec, queue, busy }, pieces)
 }
 
@@ -73,10 +87,51 @@ impl Blocks<'_> {
         is_wanted && (rest.is_empty() || self.put(rest))
     }
 
+    /// Lets what comes of it break off, so that nobody takes it for whole.
+    pub(super) fn break_off(&self) {
+        let _nobody_listens = self.queue.put_done(Err(io::Error::other("what is packed broke off")));
+    }
+
     fn put(&self, block: Vec<u8>) -> bool {
         let (codec, busy) = (self.codec, self.busy);
         self.queue.put(move |tools| busy.with("compressing", || codec.compress(block, tools)))
     }
+}
+
+/// Encrypts what was compressed. What breaks off has no last chunk.
+fn seal_all<'scope>(compressed: Pieces, recipients: &[Recipient], queue: &Queue<'scope>, busy: &'scope Busy) {
+    let (head, key) = match age::begin(recipients) {
+        Ok(begun) => begun,
+        Err(why) => {
+            let _nobody_listens = queue.put_done(Err(Fault::Sealed(why).into()));
+            return;
+        }
+    };
+    let put = |number: u64, unit: Vec<u8>, is_last| {
+        let key = key.clone();
+        let seal = move || key.seal(number, &unit, is_last).map_err(|why| Fault::Sealed(why).into());
+        queue.put(move |_| busy.with("encrypting", seal))
+    };
+    let (mut open, mut number, mut is_wanted) = (Vec::with_capacity(2 * BLOCK), 0, queue.put_done(Ok(head)));
+    for piece in compressed {
+        match piece {
+            Ok(piece) => open.extend_from_slice(&piece),
+            Err(why) => {
+                let _nobody_listens = queue.put_done(Err(why));
+                return;
+            }
+        }
+        // Only what something follows is not the last.
+        while is_wanted && open.len() > CHUNKS * CHUNK {
+            let rest = open.split_off(CHUNKS * CHUNK);
+            is_wanted = put(number, std::mem::replace(&mut open, rest), false);
+            number += CHUNKS as u64;
+        }
+        if !is_wanted {
+            return;
+        }
+    }
+    put(number, open, true);
 }
 
 /// Writes the pieces, in their order, and calls `begin` with what the disk may begin to write; gives how many bytes they had, and their hash.
@@ -123,7 +178,10 @@ pub fn pack(
                         break Ok(false);
                     }
                 }
-                Err(why) => break Err(why),
+                Err(why) => {
+                    blocks.break_off();
+                    break Err(why);
+                }
             }
         };
         drop(blocks);
@@ -134,22 +192,39 @@ pub fn pack(
     })
 }
 
+/// How a stream is unpacked.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpacking<'a> {
+    /// How it was packed.
+    pub packed: Packed,
+    /// By whom it is decrypted, if it is encrypted.
+    pub identities: &'a [Identity],
+    /// On how many threads.
+    pub threads: usize,
+}
+
 /// Starts the threads that undo it. Gives what was packed, and the hash of what is stored, which is of all of it once that was taken to its end.
 pub(super) fn unpacking<'scope>(
     scope: &'scope Scope<'scope, '_>,
     input: impl Read + Send + 'scope,
-    compression: Compression,
-    threads: usize,
+    how: Unpacking<'scope>,
     busy: &'scope Busy,
 ) -> (Pieces, ScopedJoinHandle<'scope, String>) {
-    let pool = Pool::start(scope, threads);
+    let pool = Pool::start(scope, how.threads);
     let (queue, stored) = pool.queue_of(PIECES);
     let hashing = scope.spawn(move || read_all(input, &queue, busy));
-    let plain = match compression {
-        Compression::None => stored,
-        Compression::Gzip | Compression::Zstd => {
+    let opened = if how.packed.is_encrypted {
+        let (queue, opened) = pool.queue();
+        scope.spawn(move || open_all(stored, how.identities, &queue, busy));
+        opened
+    } else {
+        stored
+    };
+    let plain = match how.packed.compression {
+        Compression::None => opened,
+        compression @ (Compression::Gzip | Compression::Zstd) => {
             let (queue, plain) = pool.queue();
-            scope.spawn(move || undo_frames(stored, compression, &queue, busy));
+            scope.spawn(move || undo_frames(opened, compression, &queue, busy));
             plain
         }
     };
@@ -176,6 +251,38 @@ fn read_all(mut input: impl Read, queue: &Queue<'_>, busy: &Busy) -> String {
         if is_over || !is_wanted || !is_read {
             return manifest::hexadecimal(&hasher.finalize());
         }
+    }
+}
+
+/// Decrypts what is stored.
+fn open_all<'scope>(stored: Pieces, identities: &[Identity], queue: &Queue<'scope>, busy: &'scope Busy) {
+    if let Err(why) = open_each(Joined::new(stored), identities, queue, busy) {
+        let _nobody_listens = queue.put_done(Err(why));
+    }
+}
+
+fn open_each<'scope>(
+    mut input: impl Read,
+    identities: &[Identity],
+    queue: &Queue<'scope>,
+    busy: &'scope Busy,
+) -> io::Result<()> {
+    let sealed = |why: AgeError| io::Error::from(Fault::Sealed(why));
+    let opened = age::open(&mut input, identities)?.map_err(sealed)?;
+    let mut read = || {
+        let mut unit = Vec::with_capacity(CHUNKS * SEALED);
+        (&mut input).take((CHUNKS * SEALED) as u64).read_to_end(&mut unit).map(|_| unit)
+    };
+    let (mut unit, mut number) = (read()?, 0);
+    loop {
+        let next = read()?;
+        let (key, is_last) = (opened.key.clone(), next.is_empty());
+        let open = move || key.open(number, &unit, is_last).map_err(sealed);
+        if !queue.put(move |_| busy.with("decrypting", open)) || is_last {
+            return Ok(());
+        }
+        unit = next;
+        number += CHUNKS as u64;
     }
 }
 
@@ -226,12 +333,11 @@ fn undo_frames<'scope>(stored: Pieces, compression: Compression, queue: &Queue<'
 pub fn unpack(
     input: impl Read + Send,
     output: &mut impl Write,
-    compression: Compression,
-    threads: usize,
+    how: Unpacking<'_>,
     busy: &Busy,
 ) -> Result<(u64, String), StreamError> {
     thread::scope(|scope| {
-        let (plain, hashing) = unpacking(scope, input, compression, threads, busy);
+        let (plain, hashing) = unpacking(scope, input, how, busy);
         let mut data = 0;
         let written = plain.into_iter().try_for_each(|piece| {
             let piece = piece.map_err(|why| Fault::of(why, data))?;

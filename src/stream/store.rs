@@ -147,7 +147,10 @@ impl Store<'_> {
                         }
                     }
                     Ok(false) => break Ok(blocks.put_rest().then_some(())),
-                    Err(why) => break Err(why),
+                    Err(why) => {
+                        blocks.break_off();
+                        break Err(why);
+                    }
                 }
             };
             drop(blocks);

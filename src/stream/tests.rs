@@ -71,7 +71,7 @@ fn stored(dir: &Path, stream: &[u8], compression: Compression, piece: usize) -> 
         into: dir,
         name: &name(compression),
         flavour: Flavour::MariaDb,
-        packing: Packing { codec: Codec::new(compression, Some(1)), threads: 3 },
+        packing: Packing { codec: Codec::new(compression, Some(1)), recipients: Vec::new(), threads: 3 },
     };
     store.run(InPieces(stream, piece), Destination::<io::Sink>::Folder, &Busy::default())
 }
@@ -88,6 +88,7 @@ fn extracted(dir: &Path, into: &Path, compression: Compression, held: bool) -> R
         into: Some(into),
         flavour: Flavour::MariaDb,
         manifest: held.then_some(&manifest),
+        identities: &[],
         threads: 3,
     };
     extract.run(fs::File::open(dir.join(&name)).unwrap(), &Busy::default())
@@ -234,7 +235,7 @@ fn what_is_forwarded_leaves_its_hash_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (stream, mut passed_on) = (small().concat(), Vec::new());
     let store = |to: &mut Vec<u8>| {
-        let packing = Packing { codec: Codec::new(Compression::None, None), threads: 1 };
+        let packing = Packing { codec: Codec::new(Compression::None, None), recipients: Vec::new(), threads: 1 };
         let name = name(Compression::None);
         let store = Store { into: dir.path(), name: &name, flavour: Flavour::MariaDb, packing };
         store.run(stream.as_slice(), Destination::Forward(to), &Busy::default())

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::age::Identity;
 use crate::copying::source::{Files, Source, Tree};
 use crate::copying::{CopyError, widow};
 use crate::disk::workers;
@@ -64,6 +65,8 @@ pub struct Verifier<'a> {
     pub repository: Option<&'a Remote>,
     /// What is looked at there.
     pub remotely: Remotely,
+    /// By whom what is encrypted is decrypted; nobody, and its hash alone is looked at.
+    pub identities: &'a [Identity],
     /// How many threads read.
     pub threads: usize,
     /// Where the bytes are counted that were read, for whoever watches.
@@ -263,8 +266,22 @@ impl Verifier<'_> {
             into: None,
             flavour: self.flavour,
             manifest: stream.manifest.as_deref(),
+            identities: self.identities,
             threads: self.threads,
         };
+        if stream.is_encrypted() && !self.may_decrypt(found.card.as_ref()) {
+            if let Err(why) = file.and_then(|file| extract.check_hash(self.counted(file))) {
+                found.problem(crate::model::causes(&why));
+            } else {
+                found.bytes += length;
+                let to = found.card.as_ref().and_then(Card::encryption);
+                let to = to.map_or_else(String::new, |to| format!(" to {}", to.names()));
+                found.notes.push(format!(
+                    "it is encrypted{to}: each byte is what it was, but nothing in it was looked at, since there is no identity for it here"
+                ));
+            }
+            return Ok(());
+        }
         match file.and_then(|file| extract.run(self.counted(file), &Busy::default())) {
             Err(why) => found.problem(crate::model::causes(&why)),
             Ok(extracted) => {
@@ -295,6 +312,11 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether one of the identities may be for it, by what it says of itself.
+    fn may_decrypt(&self, card: Option<&Card>) -> bool {
+        !self.identities.is_empty() && card.and_then(Card::encryption).is_none_or(|to| to.is_for(self.identities))
     }
 
     /// Hashes files on several threads; says which are not what they were.

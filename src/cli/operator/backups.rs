@@ -13,7 +13,7 @@ use crate::chains::retention::{Rule, Verdict};
 use crate::chains::{Broken, Chains};
 use crate::config::Config;
 use crate::disk::{self, tree_size};
-use crate::model::{BackupId, Compression, Moment, Stored, stream_name};
+use crate::model::{BackupId, Moment, Packed, Stored, stream_name};
 use crate::records::reader::{BackupRow, Reader};
 use crate::repository::stored;
 use crate::verify::Depth;
@@ -60,6 +60,7 @@ impl State {
 pub(super) struct Backups {
     pub(super) chains: Chains,
     states: HashMap<String, State>,
+    encrypted: HashSet<String>,
     verified: kept::All,
     forwarded: HashMap<String, bool>,
     broken: HashMap<String, String>,
@@ -79,6 +80,8 @@ pub(super) struct Shown<'a> {
     pub(super) duration_seconds: Option<f64>,
     pub(super) size: Option<u64>,
     pub(super) state: State,
+    /// Whether its stream is encrypted.
+    pub(super) encrypted: bool,
     pub(super) restorable: bool,
     pub(super) problem: Option<&'a str>,
     pub(super) verified: Option<Verified<'a>>,
@@ -126,10 +129,17 @@ impl Backups {
             (Err(why), Ok(id)) if why.kind() == io::ErrorKind::PermissionDenied => state(&config.backup_dir, &id),
             (Ok(names), Ok(id)) if is_named(names, &id) => state(&config.backup_dir, &id),
             // Nothing is looked for by such an id: its chain says so.
-            (_, Err(_)) => State::Unknown,
-            (Ok(_) | Err(_), Ok(_)) => State::Missing,
+            (_, Err(_)) => (State::Unknown, false),
+            (Ok(_) | Err(_), Ok(_)) => (State::Missing, false),
         };
-        let mut states: HashMap<_, _> = rows.iter().map(|row| (row.id.clone(), state(row))).collect();
+        let (mut states, mut encrypted) = (HashMap::new(), HashSet::new());
+        for row in &rows {
+            let (state, is_encrypted) = state(row);
+            states.insert(row.id.clone(), state);
+            if is_encrypted {
+                encrypted.insert(row.id.clone());
+            }
+        }
         let is_streamed =
             states.values().any(|state| matches!(state, State::Stream | State::Repository | State::Forwarded));
         let forwarded = if is_streamed { reader.forwarded().map_err(|why| unread(&why))? } else { HashMap::new() };
@@ -143,7 +153,7 @@ impl Backups {
         let glance = glance(config);
         let chains = Chains::new(rows, gone, |base, child| glance.is_base(base, child));
         let broken = chains.broken().into_iter().map(|(id, why)| (id.to_owned(), why.to_string())).collect();
-        Ok(Self { chains, states, verified: kept::read(&config.database_path), forwarded, broken })
+        Ok(Self { chains, states, encrypted, verified: kept::read(&config.database_path), forwarded, broken })
     }
 
     /// The backup of this id; by the name of 'latest', should none be called so, the newest whose chain is whole.
@@ -223,6 +233,7 @@ impl Backups {
             age_seconds: age(row.start_time.as_deref(), now).map(Age::seconds),
             duration_seconds: took(row.start_time.as_deref(), row.end_time.as_deref()).map(seconds),
             size: row.size,
+            encrypted: self.encrypted.contains(&row.id),
             state: self.state(&row.id),
             restorable: problem.is_none(),
             problem: problem.map(String::as_str),
@@ -264,22 +275,23 @@ fn names(dir: &Path) -> io::Result<HashSet<String>> {
 
 fn is_named(names: &HashSet<String>, id: &BackupId) -> bool {
     // Where the Go daemon put its streams.
-    names.contains(id.as_str()) || Compression::ALL.iter().any(|kind| names.contains(&stream_name(id, *kind)))
+    names.contains(id.as_str()) || Packed::ALL.iter().any(|kind| names.contains(&stream_name(id, *kind)))
 }
 
-fn state(backup_dir: &Path, id: &BackupId) -> State {
+/// What is there of a backup, and whether its stream is encrypted.
+fn state(backup_dir: &Path, id: &BackupId) -> (State, bool) {
     match fs::symlink_metadata(backup_dir.join(id.as_str()).join(OF_A_DIRECTORY)) {
-        Ok(_) => return State::Present,
-        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => return State::Unknown,
+        Ok(_) => return (State::Present, false),
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => return (State::Unknown, false),
         Err(_) => {}
     }
     match stored::look(backup_dir, id) {
-        Ok(Some(Stored::Directory(_))) => State::Present,
-        Ok(Some(Stored::Stream(_))) => State::Stream,
-        Ok(Some(Stored::Remote(..))) => State::Repository,
-        Ok(Some(Stored::Forwarded(_))) => State::Forwarded,
-        Ok(None) => State::Missing,
-        Err(_) => State::Unknown,
+        Ok(Some(Stored::Directory(_))) => (State::Present, false),
+        Ok(Some(Stored::Stream(stream))) => (State::Stream, stream.is_encrypted()),
+        Ok(Some(Stored::Remote(stream, _))) => (State::Repository, stream.is_encrypted()),
+        Ok(Some(Stored::Forwarded(stream))) => (State::Forwarded, stream.is_encrypted()),
+        Ok(None) => (State::Missing, false),
+        Err(_) => (State::Unknown, false),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod data_dir;
 mod database;
+mod encryption;
 mod open_files;
 mod repository;
 mod server;
@@ -102,6 +103,7 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     look_at_backup_dir(config, findings);
     look_at_socket(config, socket, findings);
     repository::look(config, findings);
+    encryption::look(config, findings);
     let tools = config.flavour.tool();
     let mut tool = None;
     match find(config.backup_bin.as_deref(), tools.backup_candidates) {

@@ -117,7 +117,11 @@ fn backups(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
             or_dash(shown.age_seconds.map(|age| if age < 0.0 { IN_THE_FUTURE.to_owned() } else { rounded(age) })),
             or_dash(shown.duration_seconds.map(rounded)),
             or_dash(shown.size.map(|size| Amount(size).to_string())),
-            shown.state.as_str().to_owned(),
+            if shown.encrypted {
+                format!("{}, encrypted", shown.state.as_str())
+            } else {
+                shown.state.as_str().to_owned()
+            },
             or_dash(shown.verified.map(|verified| verified.text(now))),
             from.to_owned(),
             shown.problem.map(|why| format!("broken: {why}")).unwrap_or_default(),

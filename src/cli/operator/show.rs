@@ -44,6 +44,7 @@ struct Told<'a> {
     uuid: Option<&'a str>,
     server_version: Option<&'a str>,
     compression: Option<&'a str>,
+    encrypted_to: Option<&'a [String]>,
     data_size: Option<u64>,
     sha256: Option<&'a str>,
 }
@@ -57,7 +58,8 @@ impl<'a> Told<'a> {
             }
         };
         let (uuid, version) = (Some(card.uuid.as_str()), Some(card.server.version.as_str()));
-        Self { uuid, server_version: version, compression, data_size, sha256 }
+        let encrypted_to = card.encryption().map(|to| to.recipients.as_slice());
+        Self { uuid, server_version: version, compression, encrypted_to, data_size, sha256 }
     }
 }
 
@@ -145,6 +147,7 @@ fn text(whole: &Whole<'_>, now: Moment) -> String {
         ),
         ("server", whole.card.server_version.map(str::to_owned)),
         ("data", whole.card.data_size.map(|size| format!("{}{}", Amount(size), compressed(whole.card.compression)))),
+        ("encrypted", whole.card.encrypted_to.map(|to| format!("to {}", to.join(", ")))),
         ("sha256", whole.card.sha256.map(str::to_owned)),
         ("uuid", whole.card.uuid.map(str::to_owned)),
         ("schedule", backup.schedule_id.map(|id| id.to_string())),

@@ -11,7 +11,7 @@ use rustix::fs::{Access, access};
 
 use super::strays::bounded;
 use crate::config::Config;
-use crate::model::{BackupId, Compression, at, quoted, stream_name};
+use crate::model::{BackupId, Packed, at, quoted, stream_name};
 use crate::records::reader::Reader;
 
 /// What lets this user write the database at `path`: it, what `SQLite` keeps beside it, and the directory, in which that is made.
@@ -74,7 +74,7 @@ pub(in crate::cli) fn backups(config: &Config) -> Vec<(String, String)> {
 fn first(backup_dir: &Path, id: &BackupId) -> Option<(PathBuf, io::Error)> {
     let folder = backup_dir.join(id.as_str());
     // Where the Go daemon put its streams.
-    let streams = Compression::ALL.map(|compression| backup_dir.join(stream_name(id, compression)));
+    let streams = Packed::ALL.map(|packed| backup_dir.join(stream_name(id, packed)));
     for place in std::iter::once(folder).chain(streams) {
         if let Err(why) = may_read(&place) {
             return Some((place, why));

@@ -15,8 +15,8 @@ use super::report::{Report, line};
 use super::restored::Restored;
 use super::watched::watched;
 use crate::chains::Broken;
-use crate::config::Config;
-use crate::model::{BackupId, Moment};
+use crate::config::{Config, identity_file};
+use crate::model::{BackupId, Moment, causes};
 use crate::records::reader::BackupRow;
 use crate::repository::hold::{self, Hold};
 use crate::repository::stored;
@@ -66,7 +66,17 @@ pub(in crate::cli) fn verify(args: &VerifyArgs, config: &Config, socket: &Path) 
     super::leftover::clear(config);
     let all = Backups::look(config)?;
     let rows = chosen(args, &all)?;
+    let identities = match &config.identity_file {
+        Some(file) if !args.quick => identity_file::read(file).map_err(|why| {
+            Failure::because(
+                causes(&why),
+                "docs/keys.md; without identity_file the hashes of encrypted backups are verified",
+            )
+        })?,
+        Some(_) | None => Vec::new(),
+    };
     let verifier = Verifier {
+        identities: &identities,
         backup_dir: &config.backup_dir,
         flavour: config.flavour,
         depth: if args.quick { Depth::Quick } else { Depth::Content },

@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::remote::RemoteArgs;
 use super::{flavour, print_error, run, say_left, warn};
+use crate::age::Identity;
 use crate::bucket::{BucketError, Class, Patience};
+use crate::config::identity_file;
 use crate::disk::links;
 use crate::model::{Flavour, at, causes};
 use crate::stream::{Busy, Extract, Extracted, StreamError};
@@ -37,6 +39,9 @@ pub(in crate::cli) struct ExtractArgs {
     /// The manifest that has its hash
     #[arg(long)]
     manifest: Option<PathBuf>,
+    /// The file with the secret key, if it is encrypted
+    #[arg(long)]
+    identity: Option<PathBuf>,
     /// On how many threads it is decompressed
     #[arg(long, default_value_t = 1)]
     threads: u16,
@@ -66,13 +71,18 @@ fn remote(args: &ExtractArgs, key: &str) -> Result<Opened, StreamError> {
 }
 
 /// Extracts what is opened, and says whether its files may lead out of the data directory.
-fn extracted(args: &ExtractArgs, opened: Result<Opened, StreamError>) -> Result<(Extracted, bool), StreamError> {
+fn extracted(
+    args: &ExtractArgs,
+    identities: &[Identity],
+    opened: Result<Opened, StreamError>,
+) -> Result<(Extracted, bool), StreamError> {
     let (input, is_vouched) = opened?;
     let extract = Extract {
         name: &args.name,
         into: Some(&args.into),
         flavour: args.flavour,
         manifest: args.manifest.as_deref(),
+        identities,
         threads: args.threads.into(),
     };
     let busy = Busy::default();
@@ -82,12 +92,14 @@ fn extracted(args: &ExtractArgs, opened: Result<Opened, StreamError>) -> Result<
 }
 
 /// Extracts the stream that is here; if that is damaged, its copy.
-fn either(args: &ExtractArgs) -> Result<(Extracted, bool), StreamError> {
+fn either(args: &ExtractArgs, identities: &[Identity]) -> Result<(Extracted, bool), StreamError> {
     let (here, there) = (args.from.as_deref(), args.key.as_deref());
-    let Some(from) = here else { return extracted(args, remote(args, there.unwrap_or_default())) };
-    match (extracted(args, local(from)), there) {
-        // What cannot be written here will not be written from there.
-        (Err(why), Some(key)) if !matches!(why, StreamError::Write { .. }) => {
+    let Some(from) = here else { return extracted(args, identities, remote(args, there.unwrap_or_default())) };
+    match (extracted(args, identities, local(from)), there) {
+        // What cannot be written or decrypted here will not be from there.
+        (Err(why), Some(key))
+            if !matches!(why, StreamError::Write { .. } | StreamError::Identity(_) | StreamError::Locked) =>
+        {
             match fs::remove_dir_all(&args.into) {
                 Err(gone) if gone.kind() != io::ErrorKind::NotFound => return Err(why),
                 Ok(()) | Err(_) => {}
@@ -98,7 +110,7 @@ fn either(args: &ExtractArgs) -> Result<(Extracted, bool), StreamError> {
                 args.remote.address(),
                 causes(&why)
             ));
-            extracted(args, remote(args, key))
+            extracted(args, identities, remote(args, key))
         }
         (done, _) => done,
     }
@@ -106,7 +118,14 @@ fn either(args: &ExtractArgs) -> Result<(Extracted, bool), StreamError> {
 
 pub(in crate::cli) fn extract(args: &ExtractArgs) -> ExitCode {
     run("extract", || {
-        let (extracted, is_vouched) = either(args)?;
+        let file = args.identity.as_deref();
+        if let Some((file, exposed)) = file.and_then(|file| Some((file, identity_file::exposed(file)?))) {
+            warn(&format!("identity_file '{}' {exposed}", file.display()));
+        }
+        let identities =
+            args.identity.as_deref().map(identity_file::read).transpose().map_err(StreamError::Identity)?;
+        let identities = identities.unwrap_or_default();
+        let (extracted, is_vouched) = either(args, &identities)?;
         let left = if is_vouched {
             0
         } else {

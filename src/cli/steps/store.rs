@@ -9,6 +9,7 @@ use clap::Args;
 use super::remote::RemoteArgs;
 use super::send::retried;
 use super::{flavour, print_error, run};
+use crate::age::Recipient;
 use crate::bucket::{Bucket, BucketError, Class, Patience, Upload};
 use crate::disk::tree_size;
 use crate::model::{BackupId, Compression, Flavour, Remote};
@@ -33,6 +34,9 @@ pub(in crate::cli) struct StoreArgs {
     /// The compression's level
     #[arg(long)]
     level: Option<i32>,
+    /// Whom it is encrypted to
+    #[arg(long = "recipient", value_name = "PUBLIC KEY")]
+    recipients: Vec<Recipient>,
     /// On how many threads it is compressed
     #[arg(long, default_value_t = 1)]
     threads: u16,
@@ -80,7 +84,11 @@ pub(in crate::cli) fn store(args: &StoreArgs) -> ExitCode {
         into: &args.into,
         name: &args.name,
         flavour: args.flavour,
-        packing: Packing { codec: Codec::new(args.compression, args.level), threads: args.threads.into() },
+        packing: Packing {
+            codec: Codec::new(args.compression, args.level),
+            recipients: args.recipients.clone(),
+            threads: args.threads.into(),
+        },
     };
     run("store", || {
         let (to, bucket) = match (args.remote.remote(), args.uuid) {

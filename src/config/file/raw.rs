@@ -88,6 +88,27 @@ impl<'a> Raw<'a> {
         self.keys.keys().filter_map(Value::as_str).filter(move |key| key.starts_with(beginning))
     }
 
+    /// Whether a key is there, be its value empty.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.asked.borrow_mut().insert(key.to_owned());
+        self.keys.contains_key(key)
+    }
+
+    /// A problem with one value of a list.
+    pub(super) fn problem_at(
+        &self,
+        key: &str,
+        value: &str,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Problem {
+        let problem = self.problem(key, text, hint);
+        // Where it stands twice, the second is the one too many.
+        let stands =
+            self.text.lines().enumerate().filter(|(_, line)| line.contains(value) && !line.trim().starts_with('#'));
+        Problem { line: stands.last().map(|(index, _)| index + 1).or(problem.line), ..problem }
+    }
+
     pub(super) fn problem(&self, key: &str, text: impl Into<String>, hint: impl Into<String>) -> Problem {
         // A key that came in by a merge stands where that does.
         let line = nth_line(self.text, key, 1).or_else(|| nth_line(self.text, MERGE, 1));

@@ -6,7 +6,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::super::codec::{Codec, Tools};
 use super::super::frames::{Frames, MOST, Next};
-use super::super::{Busy, Packing, pack, unpack};
+use super::super::{Busy, Packing, Unpacking, pack, unpack};
 use crate::model::Compression;
 
 /// Bytes of which about half can be compressed away.
@@ -15,9 +15,13 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| if at % 2 == 0 { random.u8(..) } else { 9 }).collect()
 }
 
+fn plain(compression: Compression) -> Unpacking<'static> {
+    Unpacking { packed: compression.into(), identities: &[], threads: 2 }
+}
+
 fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
     let mut stored = Vec::new();
-    let how = Packing { codec: Codec::new(compression, None), threads: 2 };
+    let how = Packing { codec: Codec::new(compression, None), recipients: Vec::new(), threads: 2 };
     let (lengths, _) = pack(&mut &*bytes, &mut stored, &how, &Busy::default()).unwrap();
     assert_eq!((lengths.data, lengths.stored), (bytes.len() as u64, stored.len() as u64));
     stored
@@ -25,7 +29,7 @@ fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
 
 fn unpacked(stored: &[u8], compression: Compression) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let done = unpack(stored, &mut bytes, compression, 2, &Busy::default());
+    let done = unpack(stored, &mut bytes, plain(compression), &Busy::default());
     done.map(|_| bytes).map_err(|why| crate::model::causes(&why))
 }
 
@@ -169,7 +173,7 @@ fn an_error_of_the_disk_is_no_damage() {
     let mut tools = Tools::default();
     let frame = Codec::new(Compression::Zstd, None).compress(content(3000), &mut tools).unwrap();
     for (begin, compression) in [(frame.as_slice(), Compression::Zstd), (&[0x1f, 0x8b, 8], Compression::Gzip)] {
-        let said = unpack(begin.chain(Breaks(0)), &mut io::sink(), compression, 1, &Busy::default());
+        let said = unpack(begin.chain(Breaks(0)), &mut io::sink(), plain(compression), &Busy::default());
         assert_eq!(crate::model::causes(&said.unwrap_err()), "the stream cannot be read: the store is away");
     }
 }
