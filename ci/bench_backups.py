@@ -104,6 +104,7 @@ class Stage:
         self.data, self.backups = os.path.join(directory, "data"), os.path.join(directory, "backups")
         self.number = 0
         self.tells_steps = False
+        self.adjust = None  # what is done to the daemon before it is asked for anything
         with open(os.path.join(directory, "config.yml"), encoding="utf-8") as settings:
             self.settings = settings.read()
         self.login = [f"--defaults-file={directory}/credentials.cnf", "--defaults-group-suffix=-dbcalm"]
@@ -128,6 +129,8 @@ class Stage:
         self.set(*lines)
         with Daemon(self.binary, self.directory) as daemon:
             records = sqlite3.connect(f"file:{self.directory}/db.sqlite3?mode=ro", uri=True, timeout=5)
+            if self.adjust:
+                self.adjust(daemon.pid)
             before, peak = cpu_of(daemon.pid), Peak(lambda: [daemon.pid])
             peak.start()
             begun = clock()
@@ -328,6 +331,91 @@ def backups(stage, rounds):
         )
 
 
+class Client(threading.Thread):
+    """A client of the server that reads and writes single rows for as long as it lives: how many statements a second it gets done."""
+
+    STATEMENTS = 500  # in a batch
+    BATCH = "".join(
+        f"SELECT SQL_NO_CACHE length(note) FROM t{n % 4} WHERE id = {n * 7919 % 100000 + 1};UPDATE t3 SET price = price + 1 WHERE id = {n + 1};"
+        for n in range(STATEMENTS // 2)
+    )
+
+    def __init__(self, stage):
+        super().__init__(daemon=True)
+        self.stage, self.over, self.times = stage, threading.Event(), []
+
+    def run(self):
+        client = ["mariadb", "--no-defaults", f"--socket={self.stage.directory}/server.sock", "--user=root", "--unbuffered", "--skip-column-names", "shop"]
+        with subprocess.Popen(client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+            while not self.over.is_set():
+                begun = clock()
+                one.stdin.write(self.BATCH + "SELECT 'done';\n")
+                one.stdin.flush()
+                while one.stdout.readline() not in ("done\n", ""):
+                    pass
+                self.times.append((clock() - begun) / 1e9)
+            one.stdin.close()
+
+    def beside(self, work):
+        """Statements a second while this is done, but for the batches at both ends."""
+        self.start()
+        while len(self.times) < 3:
+            time.sleep(0.01)
+        first = len(self.times) + 1
+        seconds = work()
+        last = len(self.times)
+        self.over.set()
+        self.join()
+        times = self.times[first:last] or self.times[first - 1 :]
+        return self.STATEMENTS * len(times) / sum(times), seconds
+
+
+def what_a_client_sees(stage, rounds):
+    """Statements a second beside a directory backup, with the daemon and so its tools as nice as a unit can make them, and without."""
+    kept = os.path.join(stage.backups, "beside")
+
+    def wait():
+        time.sleep(3)
+        return 3.0
+
+    def backup(adjust):
+        stage.adjust = adjust
+        taken = stage.ours([], request("full_backup", id=stage.new("beside")), stage.backups)
+        stage.adjust = None
+        return taken.seconds
+
+    def nicer(pid):
+        os.setpriority(os.PRIO_PROCESS, pid, 10)
+        subprocess.run(["ionice", "-c", "3", "-p", str(pid)], check=True)
+
+    def bare():
+        parallel = [TOOL, *stage.login, "--backup", f"--target-dir={kept}", "--host=localhost", f"--parallel={CORES}"]
+        return stage.theirs([parallel], kept).seconds
+
+    contenders = {
+        "no backup": wait,
+        "ours": lambda: backup(None),
+        "ours, Nice=10, IOSchedulingClass=idle": lambda: backup(nicer),
+        "the bare tool": bare,
+    }
+    seen = {name: [] for name in contenders}
+    for number in range(rounds):
+        names = list(contenders)
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            settle_disk()
+            seen[name].append(Client(stage).beside(contenders[name]))
+            for left in os.listdir(stage.backups):
+                shutil.rmtree(os.path.join(stage.backups, left))
+    print("\nwhat a client of the server gets done beside a full backup to a directory")
+    print(f"  {'':<40}{'statements/s':>13}  {'(least to most)':<20}{'seconds':>9}")
+    for name, runs in seen.items():
+        rates, seconds = [rate for rate, _ in runs], statistics.median(seconds for _, seconds in runs)
+        spread = f"({min(rates):.0f} to {max(rates):.0f})"
+        print(f"  {name:<40}{statistics.median(rates):>13.0f}  {spread:<20}{seconds:>9.2f}")
+    sys.stdout.flush()
+
+
 def take_chains(stage):
     """Chains of three in directories and in zstd streams, of the same moments; gives their ids."""
     chains = {"directory": [], "zstd": []}
@@ -432,6 +520,8 @@ def main():
     for name, run in backups(stage, given.rounds):
         if given.only in name:
             run()
+    if given.only in "client":
+        what_a_client_sees(stage, given.rounds)
     chains = take_chains(stage)
     stage.stop_server()
     stage.empty_data()

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use crate::harness::daemon::restore_request;
 use crate::harness::world::content_of;
-use crate::harness::{TestEnv, listing};
+use crate::harness::{TestEnv, listing, wait_for};
 
 const CHAIN: [&str; 3] = ["full-1", "inc-1", "inc-2"];
 
@@ -350,6 +350,59 @@ fn a_server_that_is_started_during_the_restore_is_not_overwritten() {
     assert!(!env.path("data").exists());
     assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
     assert!(env.newest("command").contains("--move-back"), "the row of the step that could not be taken says why");
+}
+
+/// Lets the prepare of the full backup wait until the first incremental has been copied beside it.
+fn prepare_while_copied(env: &TestEnv) -> String {
+    fault_at(env, 0, &format!(r#"{{"slow_until":"{}"}}"#, env.path("go").display()));
+    let id = env.accepted(&restore_request(&CHAIN, "database"));
+    env.wait_for_fake("mariabackup");
+    let own = env.path("backups/tmp").read_dir().unwrap().next().unwrap().unwrap().path();
+    wait_for("the copy of the incremental", || own.join("inc-1/xtrabackup_info").exists().then_some(()));
+    assert!(env.commands(&id).last().unwrap().contains("--prepare"), "it has no row before its turn");
+    assert!(!own.join("inc-2").exists(), "one at a time");
+    id
+}
+
+#[test]
+fn an_incremental_is_copied_while_the_backup_before_it_is_prepared() {
+    let env = with_chain();
+    let backups = env.fingerprint("backups");
+    let id = prepare_while_copied(&env);
+    fs::write(env.path("go"), "").unwrap();
+    env.settled();
+    assert_eq!(content_of(&env.path("data")).unwrap(), env.world.content().unwrap());
+    assert_eq!(env.fingerprint("backups"), backups);
+    let rows = env.rows("process", &format!("command_id = '{id}'"));
+    assert!(rows.iter().all(|row| row["status"] == "success" && row["pid"].as_i64() > Some(0)), "{rows:?}");
+}
+
+#[test]
+fn what_was_copied_before_its_turn_goes_with_a_daemon_that_is_killed() {
+    let env = with_chain();
+    let backups = env.fingerprint("backups");
+    prepare_while_copied(&env);
+    env.kill_and_restart();
+    env.expect_log("ended a command of an earlier daemon");
+    assert_eq!(env.fingerprint("backups"), backups);
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
+    assert!(!env.path("data").exists());
+}
+
+/// A damaged incremental is found while the full backup is prepared, and told in its turn.
+#[test]
+fn what_fails_before_its_turn_fails_the_restore_in_its_turn() {
+    let env = with_chain();
+    let delta = env.backup("inc-1").join("shop/orders.ibd.delta");
+    assert!(delta.is_file());
+    fs::write(delta, "another").unwrap();
+    let id = env.restore(&CHAIN, "database");
+    env.expect_log("restore failed");
+    assert!(env.newest("error").contains("'shop/orders.ibd.delta' has changed since"), "{}", env.newest("error"));
+    let commands = env.commands(&id);
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert!(commands[2].contains("copy --from=~/backups/inc-1"), "{commands:?}");
+    assert_snapshot!(env.listing("backups/tmp"), @"(empty)");
 }
 
 #[test]

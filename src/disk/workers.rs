@@ -81,7 +81,7 @@ mod tests {
         let mut files = vec![("b/1", 5), ("a/long", ALONE), ("a/2", 0), ("c", 7), ("b/longest", ALONE + 1), ("a/1", 9)];
         let given = batches(&mut files, |(path, length)| (Path::new(path), *length));
         let names = given.iter().map(|batch| batch.iter().map(|(path, _)| *path).collect::<Vec<_>>());
-        let wanted = [&["b/longest"][..], &["a/long"], &["a/1", "a/2"], &["b/1"], &["c"]];
+        let wanted = [&["b/longest"][..], &["a/long"], &["c"], &["a/1", "a/2"], &["b/1"]];
         assert_eq!(names.collect::<Vec<_>>(), wanted);
         let mut many = vec![("a/x", 1); 2 * AT_ONCE + 1];
         let given = batches(&mut many, |(path, length)| (Path::new(path), *length));
