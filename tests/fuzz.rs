@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What the targets hold, shared with them: see `tests/fuzz/targets`.
 mod bodies {
+    pub(crate) mod binlog;
     pub(crate) mod frame;
     pub(crate) mod metadata;
     pub(crate) mod records;
@@ -66,6 +67,11 @@ fn no_records_are_too_strange() {
 #[test]
 fn no_stream_is_too_strange() {
     replay("stream", bodies::stream::check);
+}
+
+#[test]
+fn no_binary_log_is_too_strange() {
+    replay("binlog", bodies::binlog::check);
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) mod secret_names;
 mod tool_options;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use access::Access;
 pub use file::ConfigError;
@@ -44,6 +45,8 @@ pub struct Config {
     pub streaming: Option<Streaming>,
     /// `repository` and what belongs to it: the object store that backups are sent to; None if there is none.
     pub repository: Option<Repository>,
+    /// `binlog_archive` and what belongs to it: how the binary log is archived; None if it is not.
+    pub binlogs: Option<Binlogs>,
     /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
     pub fetch: Option<String>,
     /// `parallel`: how many threads the tools and our own copying have.
@@ -88,6 +91,13 @@ pub struct Repository {
     pub remote: Remote,
     /// `keep_local`: whether a stream stays in `backup_dir` too.
     pub keep_local: bool,
+}
+
+/// How the binary log is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binlogs {
+    /// `binlog_interval`: how long between two looks at the server's files.
+    pub interval: Duration,
 }
 
 impl Config {

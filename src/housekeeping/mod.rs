@@ -4,6 +4,7 @@
 //! its own time: the operator's command line waits longer than that.
 
 mod adopt;
+pub mod binlogs;
 pub(crate) mod leftover;
 pub mod reconcile;
 mod remove;

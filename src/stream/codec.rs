@@ -38,7 +38,8 @@ impl Codec {
         Self { compression, level: level.unwrap_or(own) }
     }
 
-    fn compress(self, block: Vec<u8>) -> io::Result<Vec<u8>> {
+    /// A block as a piece of its own.
+    pub(crate) fn compress(self, block: Vec<u8>) -> io::Result<Vec<u8>> {
         match self.compression {
             Compression::None => Ok(block),
             Compression::Gzip => {
