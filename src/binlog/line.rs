@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::archive::{Archive, ArchiveError, Entry, Timeline};
+use super::archive::{Archive, ArchiveError, Entry, Expired, Timeline, expire};
 use super::gtid::Gtid;
 use crate::config::Config;
-use crate::model::{BackupId, Moment};
+use crate::model::{BackupId, Moment, causes};
 use crate::records::reader::{BackupRow, Reader};
 use crate::repository::card::Card;
 use crate::witness::Binlog;
@@ -105,6 +105,31 @@ impl Place {
         let is_before = f64::from(entry.begun) <= self.end + 60.0;
         is_before && self.binlog.position <= entry.length && gtids.all(|gtid| entry.after.has(gtid))
     }
+}
+
+/// Takes out of the archive what no recorded backup needs.
+///
+/// # Errors
+/// It cannot be read or changed; or a backup does not say where in the binary log it stands, which may be anywhere.
+pub fn expire_unneeded(config: &Config, rows: &[BackupRow]) -> Result<Expired, String> {
+    let archive = Archive::of(&config.backup_dir);
+    let mut placed = Vec::new();
+    for row in rows {
+        let Ok(id) = BackupId::recorded(&row.id) else { continue };
+        Card::read(&config.backup_dir.join(id.as_str())).map_err(|why| causes(&why))?;
+        placed.extend(place(&config.backup_dir, row));
+    }
+    let mut needed: BTreeMap<u32, u64> = BTreeMap::new();
+    for timeline in archive.timelines().map_err(|why| causes(&why))? {
+        for place in &placed {
+            let entry = archive.entry(timeline, &place.binlog.file).map_err(|why| causes(&why))?;
+            if let Some(entry) = entry.filter(|entry| place.is_in(entry)) {
+                let first = needed.entry(timeline).or_insert(entry.number);
+                *first = entry.number.min(*first);
+            }
+        }
+    }
+    expire(&archive, |timeline| needed.get(&timeline).copied()).map_err(|why| causes(&why))
 }
 
 /// What a monitor is told. None if the archive cannot be read.

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::steps::refused;
-use crate::binlog::archive::{Archive, Because};
+use crate::binlog::archive::{Archive, Because, Expired};
 use crate::binlog::line;
 use crate::binlog::source::Source;
 use crate::config::Config;
 use crate::disk;
 use crate::exec::{Invocation, Outcome, Terms};
-use crate::model::causes;
+use crate::model::{Amount, JobKind, causes};
+use crate::records::reader::Reader;
 use crate::server::Server;
 use crate::server::probe::{self, ANSWER_WITHIN};
 use crate::world::{InArchive, World};
@@ -185,6 +186,31 @@ async fn last_source(config: &Arc<Config>) -> Option<Source> {
         move || Archive::of(&config.backup_dir).looked().ok().flatten().map(|looked| (looked, config.data_dir.clone()));
     let (looked, data_dir): (_, PathBuf) = spawn_blocking(read).await.ok()??;
     Some(Source { index: looked.index, data_dir, server_uid: looked.server_uid })
+}
+
+/// Takes out of the archive what no backup needs any more. Gives what there is to say of it, to go behind what was said before.
+pub(super) async fn expire(world: &Arc<World>) -> Option<String> {
+    let config = world.config();
+    config.binlogs?;
+    // One that is being taken stands somewhere, and is not recorded yet.
+    if world.jobs.running(JobKind::Backup) > 0 {
+        return None;
+    }
+    let look = move || {
+        let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false));
+        rows.map_err(|why| causes(&why)).and_then(|rows| line::expire_unneeded(&config, &rows))
+    };
+    match spawn_blocking(look).await {
+        Ok(Ok(Expired { files: 0, .. })) | Err(_) => None,
+        Ok(Ok(Expired { files, bytes })) => {
+            Some(format!("; and {files} archived binary logs that no backup needs, {}", Amount(bytes)))
+        }
+        // The next removal does it.
+        Ok(Err(reason)) => {
+            info!(reason, "no archived binary log is removed");
+            None
+        }
+    }
 }
 
 /// The step.

@@ -13,6 +13,7 @@
 //! and cut off by the next pass. So whatever dies at whichever line, what the `.json` says is there.
 
 mod entry;
+mod expire;
 mod index;
 mod pass;
 mod piece;
@@ -21,6 +22,7 @@ mod read;
 mod state;
 
 pub use entry::{Ended, Entry, Piece};
+pub use expire::{Expired, expire};
 pub use pass::{Pass, Passed};
 pub use place::{Archive, DIR};
 pub use read::{Archived, ArchivedReader};

@@ -104,11 +104,28 @@ impl Archive {
     /// # Errors
     /// It is there and cannot be read.
     pub fn entry(&self, timeline: u32, file: &str) -> Result<Option<Entry>, ArchiveError> {
-        read(&self.timeline_dir(timeline).join(format!("{file}.json")))
+        read(&self.said(timeline, file))
     }
 
     pub(super) fn set_entry(&self, timeline: u32, entry: &Entry) -> Result<(), ArchiveError> {
-        write(&self.timeline_dir(timeline).join(format!("{}.json", entry.file)), entry)
+        write(&self.said(timeline, &entry.file), entry)
+    }
+
+    /// Where it is said what there is of a file.
+    pub(super) fn said(&self, timeline: u32, file: &str) -> PathBuf {
+        self.timeline_dir(timeline).join(format!("{file}.json"))
+    }
+
+    /// Takes away bytes that nothing counts: of a removal that was broken off, or a first piece. No pass may be at work.
+    pub(super) fn sweep(&self, timeline: u32) -> Result<(), ArchiveError> {
+        let all = names(&self.timeline_dir(timeline))?;
+        for file in all.iter().filter_map(|name| name.strip_suffix(".zst")) {
+            if !all.iter().any(|name| name.strip_suffix(".json") == Some(file)) {
+                let path = self.data(timeline, file);
+                fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the bytes of a file are.
