@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::housekeeping::reconcile;
+use crate::housekeeping::{binlogs, reconcile};
 use crate::world::{Jobs, World};
 use crate::{connection, metrics};
 use listening::Listening;
@@ -56,6 +56,7 @@ pub async fn run(first: StdListener, listeners: Listeners, world: Arc<World>) ->
     let enough = CancellationToken::new();
     let keeping = tokio::spawn(metrics::keep(Arc::clone(&world), enough.clone()));
     let reconciling = tokio::spawn(reconcile::keep(Arc::clone(&world), enough.clone()));
+    let archiving = tokio::spawn(binlogs::keep(Arc::clone(&world), enough.clone()));
     let telling = tokio::spawn(tell(Arc::clone(&world.jobs)));
     let seats = Arc::new(Semaphore::new(seats()));
     let mut is_failing = false;
@@ -97,6 +98,7 @@ pub async fn run(first: StdListener, listeners: Listeners, world: Arc<World>) ->
     enough.cancel();
     let _kept = timeout(KEEP_WITHIN, keeping).await;
     let _in_step = timeout(KEEP_WITHIN, reconciling).await;
+    let _archived = timeout(KEEP_WITHIN, archiving).await;
     world.records.close(CLOSE_WITHIN).await;
     info!("stopped");
     Ok(())

@@ -19,6 +19,7 @@
 //! - [`plan`]: what will run, as values: each step with its program, what it has to prove and what of it stays.
 //!
 //! What backups are made of:
+//! - [`binlog`]: the binary log read, archived, and proved to be whole.
 //! - [`stream`], [`copying`]: the work of the hidden steps: a stream stored and extracted, a stored backup copied.
 //! - [`repository`]: finds a backup below `backup_dir`, reads its `backup.json`, and knows which data descend from it.
 //! - [`witness`]: what proves that a program did what it says, whatever its exit status.
@@ -57,12 +58,14 @@
 //! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
 //! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
 //! | how a stream is encrypted, and to whom | `age`; on its way, `stream/pack.rs`; whether a restore has the key, `admit/unlock.rs` |
+//! | a binary log is read, archived, proved whole | `binlog/reader.rs`, `binlog/archive/pass.rs`; when, in `housekeeping/binlogs.rs` |
 //! | what may be adopted | `adopt/local.rs`; its base, `adopt/order.rs`; that it is recorded, `housekeeping/adopt.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 
 pub mod admit;
 pub mod adopt;
 pub mod age;
+pub mod binlog;
 pub mod bucket;
 pub mod chains;
 pub mod cli;

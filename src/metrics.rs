@@ -3,6 +3,7 @@
 //! In: the records and the [`Jobs`](crate::world::Jobs). Out: `metrics_file`, written anew by a rename at the start, and when a job begins
 //! and when it has ended. The format is that of prometheus.io, "Exposition formats". That it cannot be written is no job's concern.
 
+mod archive;
 mod clock;
 mod repository;
 
@@ -23,7 +24,7 @@ use crate::job;
 use crate::model::{Flavour, JobKind};
 use crate::records::digest::{Digest, Latest};
 use crate::records::failure::{Failures, Reason};
-use crate::world::{InRepository, World};
+use crate::world::{InArchive, InRepository, World};
 
 /// How long the records may take: 1 s. What is not written now is written after the next job.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ struct Facts<'a> {
     running: [(JobKind, usize); 2],
     failures: Failures,
     repository: InRepository,
+    archive: Option<InArchive>,
 }
 
 /// Keeps the file as things are, until `stop`; then once more.
@@ -112,7 +114,8 @@ impl Keeper {
         }
         let running = [JobKind::Backup, JobKind::Restore].map(|kind| (kind, jobs.running(kind)));
         let (failures, repository) = (before.plus(&counted), self.world.told.all());
-        Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures, repository }))
+        let archive = self.world.archive.known();
+        Ok(render(&Facts { flavour: config.flavour, digest: &digest, running, failures, repository, archive }))
     }
 
     /// The size of a backup whose row has none, since the Python API's table has no column for it. It is measured once.
@@ -157,7 +160,7 @@ fn metric(text: &mut String, name: &str, kind: &str, help: &str, samples: &[(Str
 }
 
 fn render(facts: &Facts<'_>) -> String {
-    let Facts { flavour, digest, running, failures, repository } = facts;
+    let Facts { flavour, digest, running, failures, repository, archive } = facts;
     let mut text = String::new();
     let types = [("full", &digest.full), ("incremental", &digest.incremental)];
     let of_types = |value: &dyn Fn(&Latest) -> Option<String>| -> Vec<_> {
@@ -200,6 +203,7 @@ fn render(facts: &Facts<'_>) -> String {
         failures.each().map(|(kind, reason, count)| (labels(kind, reason), count.to_string())).collect();
     metric(&mut text, FAILED, "counter", "Jobs that failed, as far back as the records go.", &samples);
     repository::render(&mut text, repository);
+    archive::render(&mut text, archive.as_ref());
     text
 }
 
@@ -227,6 +231,7 @@ mod tests {
             running,
             failures,
             repository: InRepository::default(),
+            archive: None,
         });
         assert_snapshot!(text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]"), @r#"
         # HELP dbcalm_build_info The daemon that wrote this.
@@ -299,6 +304,7 @@ mod tests {
             running: [(JobKind::Backup, 0); 2],
             failures,
             repository: InRepository::default(),
+            archive: None,
         };
         replace(&path, &render(&facts)).unwrap();
         assert_eq!(told(&path), failures);

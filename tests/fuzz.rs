@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// What the targets hold, shared with them: see `tests/fuzz/targets`.
 mod bodies {
     pub(crate) mod age;
+    pub(crate) mod binlog;
     pub(crate) mod frame;
     pub(crate) mod metadata;
     pub(crate) mod records;
@@ -72,6 +73,11 @@ fn no_stream_is_too_strange() {
 #[test]
 fn no_encrypted_stream_is_too_strange() {
     replay("age", bodies::age::check);
+}
+
+#[test]
+fn no_binary_log_is_too_strange() {
+    replay("binlog", bodies::binlog::check);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod harness;
 mod access;
 mod adopting;
 mod backup;
+mod binlogs;
 mod buckets;
 mod busy;
 mod checks;

@@ -13,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::{Exit, Failure};
 
 use crate::config::{self, Config};
-use operator::{adopt, backup, check, list, logs, remove, restore, show, status, verify};
+use operator::{adopt, backup, binlogs, check, list, logs, remove, restore, show, status, verify};
 
 /// Where the Go API looks for the daemon.
 const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
@@ -24,7 +24,7 @@ const DEFAULT_SOCKET: &str = "/var/run/dbcalm/db-cmd.sock";
     version,
     about = "Backups and restores of MariaDB and MySQL: the daemon and its command line",
     disable_help_subcommand = true,
-    help_template = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}",
+    help_template = "{about-with-newline}{usage-heading} {usage}\n{all-args}{after-help}",
     after_help = "Example: dbcalm-db-cmd backup full. Environment: DBCALM_CONFIG, DBCALM_SOCKET\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no daemon answers"
 )]
 struct Cli {
@@ -52,6 +52,7 @@ enum Subcommands {
     Restore(restore::RestoreArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Binlog(binlogs::BinlogArgs),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Verify(verify::VerifyArgs),
@@ -75,6 +76,9 @@ enum Subcommands {
     /// A step of an adoption from a repository
     #[command(hide = true)]
     Receive(steps::ReceiveArgs),
+    /// What is done every so often for the archive of the binary log
+    #[command(hide = true)]
+    ArchiveBinlogs(steps::BinlogArgs),
 }
 
 /// The whole command line as a value: man pages, completions and the reference are made from it.
@@ -98,6 +102,7 @@ pub fn run() -> ExitCode {
         Subcommands::Restore(args) => config().and_then(|config| restore::restore(&args, &config, socket)),
         Subcommands::List(args) => config().and_then(|config| list::list(&args, &config)),
         Subcommands::Show(args) => config().and_then(|config| show::show(&args, &config)),
+        Subcommands::Binlog(args) => config().and_then(|config| binlogs::binlog(&args, &config)),
         Subcommands::Status(args) => config().and_then(|config| status::status(&args, &config, socket)),
         Subcommands::Logs(args) => config().and_then(|config| logs::logs(&args, &config)),
         Subcommands::Verify(args) => config().and_then(|config| verify::verify(&args, &config, socket)),
@@ -109,6 +114,7 @@ pub fn run() -> ExitCode {
         Subcommands::Send(args) => return steps::send(&args),
         Subcommands::Erase(args) => return steps::erase(&args),
         Subcommands::Receive(args) => return steps::receive(&args),
+        Subcommands::ArchiveBinlogs(args) => return steps::archive_binlogs(&args),
     };
     done.map_or_else(Failure::report, ExitCode::from)
 }

@@ -1,5 +1,6 @@
 //! From YAML to [`Config`]: each key's name, default and mistakes. What YAML itself is knows [`raw`] alone.
 
+mod binlogs;
 mod encryption;
 mod raw;
 mod repository;
@@ -14,7 +15,7 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use super::access::{Access, Kind};
-use super::{Config, Repository, Streaming, tool_options};
+use super::{Binlogs, Config, Repository, Streaming, tool_options};
 use crate::model::{Api, Compression, Flavour};
 
 /// Why there are no settings.
@@ -69,6 +70,7 @@ impl Config {
             access: raw.access()?,
             repository: raw.repository(streaming.is_some())?,
             streaming,
+            binlogs: raw.binlogs()?,
             identity_file: raw.identity_file()?,
             fetch: raw.shell_command("fetch", "ssh backup@host cat \"$DBCALM_BACKUP_ID\"")?,
             parallel: raw.threads("parallel")?,
@@ -83,6 +85,13 @@ impl Config {
             log_level: raw.log_level()?,
         };
         raw.check_asked_once()?;
+        if config.binlogs.is_some() && !config.is_local() {
+            return Err(raw.problem(
+                "binlog_archive",
+                "binlog_archive needs a server on this host",
+                "remove 'binlog_archive', or set host to localhost: the server's files are read here",
+            ));
+        }
         Ok(config)
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod secret_names;
 mod tool_options;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use access::Access;
 pub use file::ConfigError;
@@ -48,6 +49,8 @@ pub struct Config {
     pub repository: Option<Repository>,
     /// `identity_file`: the secret key that a restore of an encrypted backup needs; None where none is done.
     pub identity_file: Option<PathBuf>,
+    /// `binlog_archive` and what belongs to it: how the binary log is archived; None if it is not.
+    pub binlogs: Option<Binlogs>,
     /// `fetch`: the operator's command that writes a forwarded stream to its stdout.
     pub fetch: Option<String>,
     /// `parallel`: how many threads the tools and our own copying have.
@@ -101,6 +104,13 @@ pub struct Repository {
     pub remote: Remote,
     /// `keep_local`: whether a stream stays in `backup_dir` too.
     pub keep_local: bool,
+}
+
+/// How the binary log is archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binlogs {
+    /// `binlog_interval`: how long between two looks at the server's files.
+    pub interval: Duration,
 }
 
 impl Config {

@@ -4,6 +4,7 @@
 //! its own time: the operator's command line waits longer than that.
 
 mod adopt;
+pub mod binlogs;
 pub(crate) mod leftover;
 pub mod reconcile;
 mod remove;
@@ -24,7 +25,11 @@ use crate::world::World;
 pub async fn run(wanted: &Housekeeping, world: &Arc<World>, begun: Instant) -> Result<String, Rejection> {
     let work = async {
         match wanted {
-            Housekeeping::Remove(wanted) => remove::remove(wanted, world, begun).await,
+            Housekeeping::Remove(wanted) => {
+                let mut done = remove::remove(wanted, world, begun).await?;
+                done.extend(binlogs::expire(world).await);
+                Ok(done)
+            }
             Housekeeping::Adopt(wanted) => adopt::adopt(wanted, world, begun).await,
         }
     };

@@ -38,7 +38,7 @@ pub(crate) fn erasing(entry: &Entry, remote: &Remote) -> Invocation {
 }
 
 /// Why one of these steps did not do it. None if it did.
-fn refused(finished: &Finished) -> Option<String> {
+pub(super) fn refused(finished: &Finished) -> Option<String> {
     if finished.outcome() == Outcome::Exited(0) {
         return None;
     }

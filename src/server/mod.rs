@@ -48,8 +48,32 @@ pub const LOG_ARCHIVE: &str = "innodb_log_archive";
 /// What its status says of the last checkpoint (MariaDB from 10.5; mariadb.com, "InnoDB Status Variables").
 const CHECKPOINT: &str = "Innodb_lsn_last_checkpoint";
 
+/// Whether it has a binary log, and its list of the files (mariadb.com, "Replication and Binary Log System Variables"; dev.mysql.com, "Binary
+/// Logging Options and Variables").
+pub const LOG_BIN: &str = "log_bin";
+/// Where that list is.
+pub const BINLOG_INDEX: &str = "log_bin_index";
+/// Whether the files are encrypted: MariaDB's and MySQL's name for it.
+pub const BINLOG_ENCRYPTED: [&str; 2] = ["encrypt_binlog", "binlog_encryption"];
+/// When it removes files of its own accord: the time since they were written to, in seconds, and its older name, in days.
+pub const BINLOG_EXPIRY: [&str; 2] = ["binlog_expire_logs_seconds", "expire_logs_days"];
+/// Whether each event has a checksum.
+pub const BINLOG_CHECKSUM: &str = "binlog_checksum";
+
 /// What is asked for the moment.
-const NOW: [&str; 4] = [HOST, IGNORED, BINLOG_ENGINE, LOG_ARCHIVE];
+const NOW: [&str; 11] = [
+    HOST,
+    IGNORED,
+    BINLOG_ENGINE,
+    LOG_ARCHIVE,
+    LOG_BIN,
+    BINLOG_INDEX,
+    BINLOG_ENCRYPTED[0],
+    BINLOG_ENCRYPTED[1],
+    BINLOG_EXPIRY[0],
+    BINLOG_EXPIRY[1],
+    BINLOG_CHECKSUM,
+];
 
 /// A server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +133,7 @@ impl Server {
         })
     }
 
-    /// What it says of one of [`HOST`], [`IGNORED`], [`BINLOG_ENGINE`] and [`LOG_ARCHIVE`]. None if it says nothing, or is not asked any more.
+    /// What it says of one of [`HOST`], [`IGNORED`] and the others that are asked for the moment. None if it says nothing, or is not asked any more.
     pub fn says(&self, name: &str) -> Option<&str> {
         self.now.get(name).map(String::as_str)
     }

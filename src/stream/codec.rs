@@ -46,6 +46,11 @@ impl Codec {
         Self { compression, level: level.unwrap_or(own) }
     }
 
+    /// Compresses what is kept as a piece of its own.
+    pub(crate) fn piece(self, block: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.compress(block, &mut Tools::default())
+    }
+
     /// Compresses a block.
     pub(super) fn compress(self, block: Vec<u8>, tools: &mut Tools) -> io::Result<Vec<u8>> {
         match self.compression {

@@ -1,11 +1,13 @@
 //! What every request is held against and run with: the settings, the records, the executor, and who holds what.
 
+mod archive;
 mod claims;
 mod jobs;
 mod told;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use archive::{InArchive, Told as ToldOfArchive};
 pub use claims::{Claim, Claims, Held, Purpose};
 pub(crate) use jobs::JobStatus;
 pub use jobs::Jobs;
@@ -39,6 +41,8 @@ pub struct World {
     pub tasks: TaskTracker,
     /// What is known of the repository.
     pub told: Told,
+    /// What is known of the archive of the binary log.
+    pub archive: ToldOfArchive,
     /// Told when the repository may not be in step with the records.
     pub reconcile: Notify,
     /// Told when the daemon is to stop.
@@ -58,6 +62,7 @@ impl World {
             budget: Budget::default(),
             tasks: TaskTracker::new(),
             told: Told::default(),
+            archive: ToldOfArchive::default(),
             reconcile: Notify::new(),
             shutdown: CancellationToken::new(),
         }

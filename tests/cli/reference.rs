@@ -96,6 +96,9 @@ fn every_field_and_exit_status_is_in_the_reference() {
     }
     add(&json(&env, 0, "check"));
     add(&json(&env, 0, "remove --keep-full 1 --dry-run"));
+    crate::binlogs::archive_timelines(&env);
+    add(&json(&env, 0, "list binlogs"));
+    add(&json(&env, 0, "binlog --around 2023-11-14T22:13 --within 1h"));
     env.database().execute("DELETE FROM backup WHERE id = 'tuesday'", []).unwrap();
     add(&json(&env, 0, "adopt --all --dry-run"));
     let (bucket, mut env) = (Bucket::start(), TestEnv::new());

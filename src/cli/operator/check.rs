@@ -1,5 +1,6 @@
 //! `check`: whether backups would work, line by line; each problem with what to do about it.
 
+mod binlogs;
 mod data_dir;
 mod database;
 mod encryption;
@@ -151,6 +152,7 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
             "the next verification removes it and ends its server: dbcalm-db-cmd verify latest --quick",
         );
     }
+    binlogs::look_at_the_archive(config, findings);
     look_at_metrics(config, findings);
 }
 

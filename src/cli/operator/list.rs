@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::backups::{Backups, Shown};
+use super::binlogs;
 use super::exit::{Exit, Failure};
 use super::output::{Age, IN_THE_FUTURE, Output, age, or_dash, records, span, table, took, unread};
 use super::repository;
@@ -18,14 +19,14 @@ use crate::records::reader::{ProcessRow, RestoreRow};
 /// How many folders are measured where the records have no size: to walk through thousands would take minutes.
 const MEASURED: usize = 100;
 
-/// List backups, restores or processes
+/// List backups, restores, processes or archived binary logs
 #[derive(Debug, Clone, Args)]
 #[command(
     after_help = "Each chain is a tree. FROM names a base that is not on the line above.\n\nExamples:\n  dbcalm-db-cmd list --since 7d\n  dbcalm-db-cmd list processes --failed --limit 5"
 )]
 pub(in crate::cli) struct ListArgs {
-    /// Backups by default
-    #[arg(value_enum, default_value = "backups", hide_default_value = true)]
+    /// backups (by default), restores, processes or binlogs
+    #[arg(value_enum, default_value = "backups", hide_default_value = true, hide_possible_values = true)]
     what: What,
     /// Only the chain of this backup
     #[arg(long, value_name = "ID")]
@@ -51,9 +52,10 @@ enum What {
     Backups,
     Restores,
     Processes,
+    Binlogs,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a number and a unit: 30m, 12h, 7d or 4w".to_owned();
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let seconds = match unit {
@@ -70,6 +72,7 @@ fn time(text: &str) -> Result<Duration, String> {
 pub(in crate::cli) fn list(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     match args.what {
         _ if args.repository => repository::list(config, args.output),
+        What::Binlogs => binlogs::list(config, args.output),
         _ if args.failed => processes(args, config),
         What::Backups => backups(args, config),
         What::Restores => restores(args, config),
@@ -180,7 +183,7 @@ fn processes(args: &ListArgs, config: &Config) -> Result<Exit, Failure> {
     let kind = match args.what {
         What::Backups => Some("backup"),
         What::Restores => Some("restore"),
-        What::Processes => None,
+        What::Processes | What::Binlogs => None,
     };
     let is_of = |row: &ProcessRow, id: &str| {
         let listed = row.args.get("id_list").and_then(|ids| ids.as_array()).into_iter().flatten();

@@ -4,6 +4,7 @@
 pub(super) mod adopt;
 pub(super) mod backup;
 mod backups;
+pub(super) mod binlogs;
 pub(super) mod check;
 mod client;
 mod confirm;

@@ -1,12 +1,14 @@
 //! The hidden subcommands: steps of a backup or a restore that the daemon runs as it runs the backup tool, with a pid, a row and a kill of
 //! their own. Like the tool, each says what it did on stderr, and `completed OK!` last.
 
+mod binlogs;
 mod copy;
 mod extract;
 mod remote;
 mod send;
 mod store;
 
+pub(super) use binlogs::{BinlogArgs, archive_binlogs};
 pub(super) use copy::{CopyArgs, copy};
 pub(super) use extract::{ExtractArgs, extract};
 pub(super) use send::{EraseArgs, ReceiveArgs, SendArgs, erase, receive, send};

@@ -54,7 +54,7 @@ pub(in crate::cli) struct ReceiveArgs {
 }
 
 /// Ends with the daemon: these steps have no row by which its next start would find them.
-fn end_with_parent() -> Result<(), BucketError> {
+pub(super) fn end_with_parent() -> Result<(), BucketError> {
     let asked = set_parent_process_death_signal(Some(Signal::TERM));
     asked
         .map_err(|why| BucketError::new(Class::Broken, format!("the end of the daemon would not be noticed: {why}")))?;

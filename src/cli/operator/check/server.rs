@@ -73,6 +73,7 @@ async fn look_at_its_places(config: &Config, tool: Option<Version>, findings: &m
     look_at_its_host(config, &server, findings).await;
     look_at_its_version(config, &server, tool, findings);
     look_at_what_is_new(&server, findings);
+    super::binlogs::look_at_the_server(config, &server, findings);
     look_at_data_dir(&config.data_dir, &server, findings);
     for place in server.outside() {
         findings.good(format!(

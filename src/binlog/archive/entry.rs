@@ -1,0 +1,136 @@
+//! What the archive has of one file.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::binlog::event::Format;
+use crate::binlog::gtid::State;
+use crate::binlog::stretch::Stretch;
+
+/// The format of the documents in the archive that this program writes, and the newest that it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// What the archive has of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// How this document is laid out: 1.
+    pub format: u32,
+    /// The file's name.
+    pub file: String,
+    /// Its number, which stands at the end of its name.
+    pub number: u64,
+    /// The version of the server that wrote it.
+    pub server: String,
+    /// That server's id.
+    pub server_id: u32,
+    /// When it was begun, in seconds since 1970.
+    pub begun: u32,
+    /// Whether each event has a checksum.
+    pub checksums: bool,
+    /// The GTIDs of all files before it, which it names at its head.
+    pub before: State,
+    /// Those at the end of what is archived.
+    pub after: State,
+    /// The domains of MariaDB of which it has a transaction.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub touched: BTreeSet<u32>,
+    /// How many transactions it has.
+    pub transactions: u64,
+    /// The earliest and the latest time of one, in seconds since 1970. None if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<(u32, u32)>,
+    /// How many of its bytes are archived, from its beginning on.
+    pub length: u64,
+    /// What they take, compressed.
+    pub stored: u64,
+    /// How it ended. None as long as the server may still write to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+    /// The pieces that were put into the archive, in their order; together they are all of it.
+    pub pieces: Vec<Piece>,
+}
+
+/// How a file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// The server went on in another.
+    Rotated,
+    /// The server was stopped.
+    Stopped,
+    /// The server died. What stood behind the last whole transaction was never committed: the next file goes on without it.
+    Cut,
+}
+
+/// A piece of a file: what one step put into the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// How long it is, in bytes.
+    pub length: u64,
+    /// The CRC-32 of these.
+    pub crc32: u32,
+    /// What it takes, compressed, in bytes.
+    pub stored: u64,
+    /// The SHA-256 of these, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl Entry {
+    /// That of a file of which nothing is archived yet.
+    pub(super) fn new(file: &str, number: u64, format: &Format, before: State) -> Self {
+        Self {
+            format: FORMAT,
+            file: file.to_owned(),
+            number,
+            server: format.server.clone(),
+            server_id: format.server_id,
+            begun: format.time,
+            checksums: format.checksums,
+            after: before.clone(),
+            before,
+            touched: BTreeSet::new(),
+            transactions: 0,
+            times: None,
+            length: 0,
+            stored: 0,
+            ended: None,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Whether it describes a file that begins like this.
+    pub(super) fn is_of(&self, format: &Format) -> bool {
+        let Format { server, server_id, time, checksums } = format;
+        (&self.server, self.server_id, self.begun, self.checksums) == (server, *server_id, *time, *checksums)
+    }
+
+    /// What its first event says.
+    pub fn as_format(&self) -> Format {
+        Format { server: self.server.clone(), server_id: self.server_id, time: self.begun, checksums: self.checksums }
+    }
+
+    /// The same with one more piece.
+    pub(super) fn with(mut self, stretch: &Stretch, piece: Piece) -> Self {
+        self.after.clone_from(&stretch.after);
+        self.touched.extend(&stretch.touched);
+        self.transactions += stretch.transactions;
+        let both = |(one, other): ((u32, u32), (u32, u32))| (one.0.min(other.0), one.1.max(other.1));
+        self.times = self.times.zip(stretch.times).map(both).or(self.times).or(stretch.times);
+        self.length += piece.length;
+        self.stored += piece.stored;
+        self.pieces.push(piece);
+        self
+    }
+
+    /// Whether the file goes on in one that begins like this and has this number.
+    pub(super) fn goes_on_in(&self, number: u64, before: &State) -> bool {
+        self.number.checked_add(1) == Some(number)
+            && self.after.goes_on_with(before, |domain| self.touched.contains(&domain))
+    }
+
+    /// Whether the GTIDs show that a file which goes on from here has lost nothing: there are any.
+    pub(super) fn is_proven(&self) -> bool {
+        !self.after.is_empty()
+    }
+}

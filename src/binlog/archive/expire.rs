@@ -1,0 +1,64 @@
+//! What no backup needs any more, taken out of the archive.
+//!
+//! In: for each timeline the number of the first file that a backup on it needs, if any is on it. Out: an archive without the files before that; of a
+//! timeline that no backup is on, and that the server does not write to any more, without any. The newest timeline keeps what it has as long as no
+//! backup is on it: one that is being taken now may be. What describes a file goes first, so what dies in between leaves bytes that nobody counts,
+//! and the next time takes these.
+
+use std::fs;
+use std::io;
+
+use super::place::sync_parent;
+use super::{Archive, ArchiveError, at};
+use crate::disk;
+
+/// What was taken out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many files of the server.
+    pub files: u64,
+    /// What they took, in bytes.
+    pub bytes: u64,
+}
+
+/// Takes out what is not needed: `needed` has the number of the first file of a timeline that is.
+///
+/// # Errors
+/// The archive cannot be read or changed, or a pass is at work.
+pub fn expire(archive: &Archive, needed: impl Fn(u32) -> Option<u64>) -> Result<Expired, ArchiveError> {
+    let mut done = Expired::default();
+    let timelines = archive.timelines()?;
+    let Some(newest) = timelines.last().copied() else { return Ok(done) };
+    let _lock = disk::lock(archive.dir()).map_err(|why| {
+        if why.kind() == io::ErrorKind::WouldBlock {
+            ArchiveError::Busy(archive.dir().to_owned())
+        } else {
+            at(archive.dir())(why)
+        }
+    })?;
+    for timeline in timelines {
+        let first = needed(timeline);
+        if timeline == newest && first.is_none() {
+            continue;
+        }
+        let mut files = archive.files(timeline)?;
+        // The pass goes on from the last one.
+        if timeline == newest {
+            files.pop();
+        }
+        for (number, file) in files {
+            if first.is_none_or(|first| number < first) {
+                done.files += 1;
+                done.bytes += archive.entry(timeline, &file)?.map_or(0, |entry| entry.stored);
+                let (said, data) = (archive.said(timeline, &file), archive.data(timeline, &file));
+                fs::remove_file(&said).and_then(|()| sync_parent(&said)).map_err(at(&said))?;
+                match fs::remove_file(&data) {
+                    Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&data)(why)),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
+        archive.sweep(timeline)?;
+    }
+    Ok(done)
+}

@@ -1,0 +1,87 @@
+//! The archive of binary logs, `.binlogs` in `backup_dir`, which no backup can be called.
+//!
+//! ```text
+//! .binlogs/state.json                    the last look at the server's files
+//! .binlogs/0001/timeline.json            why this timeline was begun, and of which server it is
+//! .binlogs/0001/mysql-bin.000042.json    what the archive has of a file: the only word for it
+//! .binlogs/0001/mysql-bin.000042.zst     its bytes, frame after frame: zstd -d gives them
+//! ```
+//! A **timeline** is what a server wrote without a gap: each file is the next one by its number and by the GTIDs at its head. Where that cannot be
+//! shown, a new timeline is begun, and why is written into it.
+//!
+//! Bytes are put at the end of a `.zst` and synced before the `.json` that counts them is replaced; what lies behind the counted ones is nobody's,
+//! and cut off by the next pass. So whatever dies at whichever line, what the `.json` says is there.
+
+mod entry;
+mod expire;
+mod index;
+mod pass;
+mod piece;
+mod place;
+mod read;
+mod state;
+
+pub use entry::{Ended, Entry, Piece};
+pub use expire::{Expired, expire};
+pub use pass::{Pass, Passed};
+pub use place::{Archive, DIR};
+pub use read::{Archived, ArchivedReader};
+pub use state::{Because, Looked, Timeline};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::reader::BinlogError;
+
+/// Why a pass was broken off. What it had archived until then stays.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// The system's, on a file or directory of the archive or of the server.
+    #[error("'{}'", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the server cannot be archived.
+    #[error("the binary log '{}'", path.display())]
+    Log {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BinlogError,
+    },
+    /// The server's list of its files.
+    #[error("'{}' {what}", path.display())]
+    Index {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Another pass is at work.
+    #[error("another pass is at work in '{}'", .0.display())]
+    Busy(PathBuf),
+    /// What describes something in the archive cannot be understood.
+    #[error("'{}' {what}", path.display())]
+    Broken {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// A file changed while it was copied.
+    #[error("'{}' was changed behind the server's back while it was read", .0.display())]
+    Changed(PathBuf),
+}
+
+/// Names what the system's error is about.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+    let path = path.to_owned();
+    move |source| ArchiveError::Io { path, source }
+}
