@@ -5,7 +5,8 @@ DIRECTORY holds config.yml, credentials.cnf, data/, backups/ and run/, and a ser
 that. In each round every contender of a comparison runs once, in an order that turns from round to round. Ours ends with everything
 synced to the disk, so the others are timed to the end of a `sync -f` of what they wrote; what they take without it is said too.
 
-The predecessors' commands are those of tests/commands.json, and for streams what the Go daemon gives to `sh -c`.
+The predecessors' commands are those of tests/commands.json, and for streams what the Go daemon gives to `sh -c`. The expert's are what somebody
+types who knows the tools: as many threads as there are cores, memory for the prepare, a move at the end.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from bench import Daemon, clock, request
 
 TOOL = next(path for path in ("/usr/bin/mariabackup", "/usr/bin/mariadb-backup") if os.path.exists(path))
 CORES = len(os.sched_getaffinity(0))
+MEMORY = "1G"  # what the expert gives to a prepare
 
 
 class Measured:
@@ -280,8 +282,8 @@ def backups(stage, rounds):
         backup_id = stage.new("full")
         return stage.ours(lines, request("full_backup", id=backup_id), os.path.join(stage.backups, backup_id))
 
-    def piped(stages, name):
-        command = tool("--stream=xbstream")
+    def piped(stages, name, *more):
+        command = tool("--stream=xbstream", *more)
         text = " ".join(command) + stages.format(f"{scratch}/{name}")
         return stage.theirs([text], os.path.join(scratch, name), shell=True)
 
@@ -292,21 +294,37 @@ def backups(stage, rounds):
         {
             "ours": ours,
             "the predecessors' command": lambda: stage.theirs([tool()], os.path.join(scratch, "target")),
-            f"the bare tool, {parallel}": lambda: stage.theirs([tool(parallel)], os.path.join(scratch, "target")),
+            f"the expert's, {parallel}": lambda: stage.theirs([tool(parallel)], os.path.join(scratch, "target")),
         },
         clean,
     )
+    # Ours are the levels of docs/settings.md, theirs those of the programs; the expert's with ours beside it.
     forms = {
-        "stream": (["stream: true"], " > {}", "b.xbstream"),
-        "zstd": (["stream: true", "compression: zstd"], " | zstd - -c -T0 > {}", "b.xbstream.zst"),
-        "gzip": (["stream: true", "compression: gzip"], " | gzip > {}", "b.xbstream.gz"),
+        "stream": ([], "", " > {}", {"the expert's line": " > {}"}, "b.xbstream"),
+        "zstd": (
+            ["compression: zstd"],
+            ": ours at level 1, theirs at 3",
+            " | zstd - -c -T0 > {}",
+            {"the expert's line": " | zstd -T0 > {}", "the expert's line, level 1": " | zstd -1 -T0 > {}"},
+            "b.xbstream.zst",
+        ),
+        "gzip": (
+            ["compression: gzip"],
+            ": ours at level 3, theirs at 6",
+            " | gzip > {}",
+            {"the expert's line": " | pigz > {}"} if shutil.which("pigz") else {},
+            "b.xbstream.gz",
+        ),
     }
-    for form, (lines, stages, name) in forms.items():
-        yield form, lambda form=form, lines=lines, stages=stages, name=name: compare(
-            f"full backup to a stream, {form}",
-            rounds,
-            {"ours": lambda: ours(*lines), "the Go daemon's command": lambda: piped(stages, name)},
-            clean,
+    for form, (lines, levels, theirs, experts, name) in forms.items():
+        contenders = {
+            "ours": lambda lines=lines: ours("stream: true", *lines),
+            "the Go daemon's command": lambda theirs=theirs, name=name: piped(theirs, name),
+        }
+        for title, stages in experts.items():
+            contenders[title] = lambda stages=stages, name=name: piped(stages, name, parallel)
+        yield form, lambda form=form, levels=levels, contenders=contenders: compare(
+            f"full backup to a stream, {form}{levels}", rounds, contenders, clean
         )
 
 
@@ -351,6 +369,26 @@ def restores(stage, rounds, chains):
         commands.append([TOOL, "--copy-back", "--target-dir", work, f"--datadir={stage.data}"])
         return stage.theirs(commands, stage.data)
 
+    def experts(ids, unpack):
+        """A private copy of each, all applied with memory to spare, and moved."""
+        os.makedirs(tmp)
+        work = os.path.join(tmp, ids[0])
+        prepare = [TOOL, "--prepare", f"--use-memory={MEMORY}", "--target-dir", work]
+        commands = []
+        for name in ids:
+            commands.append(unpack(name, os.path.join(tmp, name)))
+            commands.append(prepare if name == ids[0] else [*prepare, "--incremental-dir", os.path.join(tmp, name)])
+        commands.append([TOOL, "--move-back", "--target-dir", work, f"--datadir={stage.data}"])
+        return stage.theirs(commands, stage.data)
+
+    def copied(name, into):
+        return ["cp", "-r", os.path.join(stage.backups, name), into]
+
+    def extracted(name, into):
+        stored = os.path.join(stage.backups, name, f"backup-{name}.xbstream.zst")
+        os.makedirs(into)
+        return ["sh", "-c", f"zstd -dc '{stored}' | mbstream -x -C '{into}' -p {CORES}"]
+
     for count, title in ((1, "full"), (3, "chain of 3")):
         yield f"restore {title}", lambda count=count, title=title: compare(
             f"database restore, {title}, backups and data on one file system",
@@ -358,6 +396,7 @@ def restores(stage, rounds, chains):
             {
                 "ours": lambda: ours(chains["directory"][:count]),
                 "the predecessors' commands": lambda: theirs(chains["directory"][:count]),
+                "the expert's lines": lambda: experts(chains["directory"][:count], copied),
             },
             clean,
         )
@@ -367,6 +406,7 @@ def restores(stage, rounds, chains):
             {
                 "ours": lambda: ours(chains["zstd"][:count]),
                 "the predecessors' commands": lambda: theirs(chains["directory"][:count]),
+                "the expert's lines": lambda: experts(chains["zstd"][:count], extracted),
             },
             clean,
         )
@@ -378,7 +418,7 @@ def main():
     parser.add_argument("binary", type=os.path.abspath)
     parser.add_argument("directory", type=os.path.abspath)
     parser.add_argument("--mib", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", default="")
     parser.add_argument("--steps", action="store_true", help="say how long each step of ours took")
     parser.add_argument("--server-pid", type=int, required=True)

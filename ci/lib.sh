@@ -15,6 +15,7 @@ unset DBCALM_CONFIG DBCALM_SOCKET NOTIFY_SOCKET
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 T=''               # the temporary directory, once there is one
+T_BELOW='' MOUNTED='' # of a benchmark that has its files elsewhere: the one before, and what is mounted in it
 LOGS=()            # what is shown when something fails
 GROUPS_STARTED=()  # process groups that may still run, oldest first
 SERVER_PID='' DAEMON_PID='' STARTED_PID=''
@@ -90,6 +91,32 @@ begin() {
     export TMPDIR=$T/tmp
 }
 
+# bench_on disk|tmpfs|ext4, after `begin`: where a benchmark has its files from then on. The disk is that of TMPDIR; `ext4` is one with a journal in a
+# file there, which only root may mount: without a journal, ext4 looks past each inode that was freed in the last minutes before it gives
+# out another, and a benchmark that removes what it made measures that.
+bench_on() {
+    case $1 in
+        disk) ;;
+        tmpfs) move_to "$(mktemp -d /dev/shm/dbcalm-bench.XXXXXX)" ;;
+        ext4)
+            truncate -s 24G "$T/image"
+            mkfs.ext4 -q -F -E lazy_itable_init=0 "$T/image"
+            mkdir "$T/mounted"
+            mount -o loop "$T/image" "$T/mounted" || die "an image of ext4 cannot be mounted here"
+            MOUNTED=$T/mounted
+            mkdir "$MOUNTED/bench"
+            move_to "$MOUNTED/bench"
+            ;;
+        *) die "--on '$1': write disk, tmpfs or ext4" ;;
+    esac
+}
+
+move_to() {
+    T_BELOW=$T T=$1
+    mkdir "$T/tmp"
+    export TMPDIR=$T/tmp
+}
+
 interrupted() {
     exec >&3 2>&4
     FAILED=interrupted
@@ -118,6 +145,8 @@ clean_up() {
     done
     for pid in $(jobs -p); do end_group "$pid" 40; done
     [ -z "$T" ] || rm -rf -- "$T"
+    [ -z "$MOUNTED" ] || umount "$MOUNTED" || umount --lazy "$MOUNTED"
+    [ -z "$T_BELOW" ] || rm -rf -- "$T_BELOW"
     exit "$status"
 }
 

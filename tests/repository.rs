@@ -6,6 +6,7 @@ mod lost;
 mod pages;
 mod races;
 mod real;
+mod tls;
 
 use std::fs;
 

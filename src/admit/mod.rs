@@ -156,8 +156,8 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let data_dir = (wanted.target == Target::Database).then(|| config.data_dir.clone());
     let work = parent.clone();
     let measured = within(until, move || space::for_restore(&members, &work, data_dir.as_deref())).await;
-    let unknown = Space { staging: Staging::Apart, shortage: None, size: u64::MAX };
-    let Space { staging, shortage, size } = measured.unwrap_or(unknown);
+    let unknown = Space { staging: Staging::Apart, shortage: None, size: u64::MAX, has_room_ahead: false };
+    let Space { staging, shortage, size, has_room_ahead } = measured.unwrap_or(unknown);
     if let Some(shortage) = shortage {
         return Err(Rejection::NoRoomForRestore(shortage));
     }
@@ -189,6 +189,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         tmp_dir: made.path(),
         destination: &destination,
         memory: memory::for_prepare(config.use_memory.min(size)),
+        has_room_ahead,
         timestamp: known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref()),
         marks: &marks,
         server,

@@ -9,6 +9,12 @@ const ANSWERED: &str = "the store answered ";
 const UNREACHED: &str = "the store cannot be reached";
 /// What the encryption says of a certificate that it does not take.
 const CERTIFICATE: &str = "invalid peer certificate";
+/// What it says of one that is right for another time.
+const OF_ANOTHER_TIME: [&str; 2] = ["certificate expired", "certificate not valid yet"];
+/// What it says of an answer that is not encrypted (rustls 0.23).
+const NO_TLS: &str = "InvalidContentType";
+/// What is said of an answer that is no HTTP, as one that is encrypted is none (hyper 1).
+const NO_HTTP: &str = "invalid HTTP version";
 const BROKE_OFF: &str = "the store's answer broke off";
 
 /// What kind of failure it is.
@@ -44,7 +50,7 @@ impl Class {
 
     /// The class of a failure that is told by another process, in the words of this one. None if these are not such words.
     pub fn told(text: &str) -> Option<Self> {
-        if text.contains(CERTIFICATE) {
+        if is_lasting(text) {
             return Some(Self::Settings);
         }
         if text.contains(UNREACHED) {
@@ -102,7 +108,7 @@ impl BucketError {
                 (class, format!("{ANSWERED}{status}{named}"))
             }
             // It will be no other a moment later.
-            Some(Seen::None { why, unreached: true }) if why.contains(CERTIFICATE) => {
+            Some(Seen::None { why, unreached: true }) if is_lasting(why) => {
                 (Class::Settings, format!("{UNREACHED}: {why}"))
             }
             Some(Seen::None { why, unreached: true }) => (Class::Unreachable, format!("{UNREACHED}: {why}")),
@@ -111,10 +117,8 @@ impl BucketError {
         };
         let hint = match seen {
             Some(Seen::Answer { status, code, .. }) => hint(*status, code),
-            Some(Seen::None { why, unreached: true }) if why.contains(CERTIFICATE) => {
-                Some("name the store's authority in repository_ca, or use the name that its certificate has")
-            }
-            Some(Seen::None { .. }) | None => None,
+            Some(Seen::None { why, .. }) => hint_without_answer(why),
+            None => None,
         };
         Self { class, text: format!("{what}: {said}"), hint }
     }
@@ -172,6 +176,25 @@ fn unseen(why: &object_store::Error) -> (Class, String) {
     (class, text)
 }
 
+/// Whether what the encryption says is as true a moment later.
+fn is_lasting(why: &str) -> bool {
+    why.contains(CERTIFICATE) || why.contains(NO_TLS)
+}
+
+fn hint_without_answer(why: &str) -> Option<&'static str> {
+    if OF_ANOTHER_TIME.iter().any(|text| why.contains(text)) {
+        Some("renew the store's certificate, or set this machine's clock")
+    } else if why.contains(CERTIFICATE) {
+        Some("name the store's authority in repository_ca, or use the name that its certificate has")
+    } else if why.contains(NO_TLS) {
+        Some("the store does not speak TLS there: mend repository_endpoint")
+    } else if why.contains(NO_HTTP) {
+        Some("it may be that the store speaks TLS there: repository_endpoint begins with http://")
+    } else {
+        None
+    }
+}
+
 fn hint(status: u16, code: &str) -> Option<&'static str> {
     match (status, code) {
         (_, "NoSuchBucket") => Some("make the bucket, or mend the name in 'repository'"),
@@ -204,6 +227,7 @@ mod tests {
             answer(404, "NoSuchBucket"),
             Seen::None { why: "refused".to_owned(), unreached: true },
             Seen::None { why: "invalid peer certificate: UnknownIssuer".to_owned(), unreached: true },
+            Seen::None { why: "received corrupt message of type InvalidContentType".to_owned(), unreached: true },
             Seen::None { why: "early end".to_owned(), unreached: false },
         ] {
             let error = BucketError::of("reading 'a'", &generic, Some(&seen));

@@ -4,6 +4,7 @@
 //! processes of their own: the daemon opens no connection and reads no secret. The client is the crate `object_store`; here are the retries,
 //! each signed anew, since that client sends a retry as it was signed first. All calls block; a thread of its own does the input and output.
 
+mod client;
 mod credentials;
 mod download;
 mod error;
@@ -11,7 +12,6 @@ mod seen;
 mod upload;
 mod uploads;
 
-use std::fs;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -19,11 +19,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::client::{HttpClient, HttpConnector};
+use object_store::aws::AmazonS3;
+use object_store::client::HttpClient;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{Certificate, ClientOptions, GetOptions, ObjectStore, PutMode, PutPayload, RetryConfig};
+use object_store::{GetOptions, ObjectStore, PutMode, PutPayload};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -33,14 +33,6 @@ pub use upload::Upload;
 pub use uploads::Underway;
 
 use crate::model::Remote;
-use seen::Watching;
-
-/// How long a connection may take to come about.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long an answer may pause.
-const PAUSE: Duration = Duration::from_secs(60);
-/// How long one request may take in all: a part of 64 MiB at 1 Mbit/s.
-const REQUEST_WITHIN: Duration = Duration::from_secs(600);
 
 /// How often and for how long a request is tried again that the store, or the way to it, has failed.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +109,7 @@ impl Bucket {
         let broken = |why: &dyn std::fmt::Display| BucketError::new(Class::Settings, why.to_string());
         let thread = thread.map_err(|why| broken(&why))?;
         let handle = is_ready.recv().map_err(|why| broken(&why))?.map_err(|why| broken(&why))?;
-        let (store, http) = client(remote)?;
+        let (store, http) = client::new(remote)?;
         let shared = Shared {
             store,
             http,
@@ -333,54 +325,4 @@ fn absent<T>(found: Result<T, BucketError>) -> Result<Option<T>, BucketError> {
 
 fn path(key: &str) -> Result<Path, BucketError> {
     Path::parse(key).map_err(|why| BucketError::new(Class::Broken, format!("'{key}' is no key: {why}")))
-}
-
-/// The client of a store, and what sends its requests.
-fn client(remote: &Remote) -> Result<(AmazonS3, HttpClient), BucketError> {
-    let settings = |text: String| BucketError::new(Class::Settings, text);
-    // Whoever installed one before has the same.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let mut options = ClientOptions::new()
-        .with_connect_timeout(CONNECT_WITHIN)
-        .with_read_timeout(PAUSE)
-        .with_timeout(REQUEST_WITHIN)
-        .with_allow_http(true);
-    if let Some(ca) = &remote.ca {
-        let pem =
-            fs::read(ca).map_err(|why| settings(format!("repository_ca '{}' cannot be read: {why}", ca.display())))?;
-        let certificates = Certificate::from_pem_bundle(&pem)
-            .map_err(|why| settings(format!("repository_ca '{}' has no certificates: {why}", ca.display())))?;
-        if certificates.is_empty() {
-            return Err(settings(format!("repository_ca '{}' has no certificates", ca.display())));
-        }
-        options = certificates.into_iter().fold(options, ClientOptions::with_root_certificate);
-    }
-    let region = remote.region.as_deref().unwrap_or("us-east-1");
-    let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(&remote.bucket)
-        .with_region(region)
-        .with_virtual_hosted_style_request(!remote.path_style)
-        .with_disable_bulk_delete(true)
-        // A bucket with a default retention takes nothing without one (Amazon S3 API Reference, "PutObject"); it is that of the signature.
-        .with_checksum_algorithm(Checksum::SHA256)
-        .with_retry(retry)
-        .with_http_connector(Watching)
-        .with_client_options(options.clone());
-    if let Some(endpoint) = &remote.endpoint {
-        builder =
-            builder.with_endpoint(if remote.path_style { endpoint.clone() } else { hosted(endpoint, &remote.bucket) });
-    }
-    let builder = credentials::into(builder, remote)?;
-    let store = builder.build().map_err(|why| settings(format!("the repository cannot be opened: {why}")))?;
-    let http = Watching.connect(&options).map_err(|why| settings(format!("the repository cannot be opened: {why}")))?;
-    Ok((store, http))
-}
-
-/// The address of a bucket that stands in the host's name.
-fn hosted(endpoint: &str, bucket: &str) -> String {
-    match endpoint.split_once("://") {
-        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
-        None => endpoint.to_owned(),
-    }
 }

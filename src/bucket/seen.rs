@@ -99,7 +99,7 @@ fn whole(bytes: &[u8]) -> HttpResponseBody {
 }
 
 /// The first text of an element. Empty if there is none.
-pub(super) fn element(text: &str, name: &str) -> String {
+fn element(text: &str, name: &str) -> String {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let inside = text.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
     inside.map(|(inside, _)| inside.chars().filter(|c| !c.is_control()).take(300).collect()).unwrap_or_default()

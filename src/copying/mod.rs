@@ -7,19 +7,18 @@
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
-use source::{Entry, Source};
+use source::{Entry, Files, Source};
 use thiserror::Error;
 
-use crate::disk::links;
+use crate::disk::{links, workers};
 use crate::repository::card;
 use crate::witness::hashed::Hash;
 use crate::witness::{findings, manifest};
@@ -134,9 +133,7 @@ impl Copying<'_> {
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path).map_err(cannot_write(path));
         make(self.into)?;
         tree.directories.iter().try_for_each(|dir| make(&self.into.join(dir)))?;
-        // The longest first: what is begun last is soon done.
-        files.sort_by_key(|entry| std::cmp::Reverse(entry.size));
-        let copied = self.copy_all(&source, &files, wanted.as_ref())?;
+        let copied = self.copy_all(&source, &mut files, wanted.as_ref())?;
         Ok(Copied { files: files.len(), links: left, ..copied })
     }
 
@@ -154,20 +151,19 @@ impl Copying<'_> {
     fn copy_all(
         &self,
         source: &Source,
-        files: &[Entry],
+        files: &mut [Entry],
         wanted: Option<&BTreeMap<PathBuf, Hash>>,
     ) -> Result<Copied, CopyError> {
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Copied, CopyError> {
-            let (mut copied, mut buffer) = (Copied::default(), vec![0; PIECE]);
-            while let Some(entry) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let path = &entry.path;
-                let from = source.file(path).map_err(cannot_read(self.from.join(path)))?;
-                let one = self.copy_one(&from, path, &mut buffer);
-                let (hash, bytes, is_shared) = one.inspect_err(|_| next.store(files.len(), Ordering::Relaxed))?;
+        let shares = AtomicBool::new(true);
+        let batches = workers::batches(files, |entry| (&entry.path, entry.size));
+        let own = || (source.files(), vec![0; PIECE]);
+        let work = |(files, buffer): &mut (Files<'_>, Vec<u8>), batch: &&[Entry]| {
+            let mut copied = Copied::default();
+            for Entry { path, .. } in *batch {
+                let from = files.open(path).map_err(cannot_read(self.from.join(path)))?;
+                let (hash, bytes, is_shared) = self.copy_one(&from, path, buffer, &shares)?;
                 // What a manifest does not name came later, and no tool minds it.
                 if wanted.and_then(|wanted| wanted.get(path)).is_some_and(|wanted| *wanted != hash) {
-                    next.store(files.len(), Ordering::Relaxed);
                     return Err(CopyError::Damaged(path.clone()));
                 }
                 copied.bytes += bytes;
@@ -175,12 +171,7 @@ impl Copying<'_> {
             }
             Ok(copied)
         };
-        let parts = thread::scope(|scope| {
-            let workers = (0..self.threads.max(1)).map(|_| scope.spawn(work)).collect::<Vec<_>>();
-            let broke_off = || cannot_write(self.into)(io::Error::other("copying broke off"));
-            let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| Err(broke_off()));
-            workers.into_iter().map(join).collect::<Result<Vec<_>, _>>()
-        })?;
+        let parts = workers::each_with(self.threads.max(1), &batches, own, work)?;
         let add = |sum: Copied, part: Copied| Copied {
             bytes: sum.bytes + part.bytes,
             shared: sum.shared + part.shared,
@@ -189,25 +180,36 @@ impl Copying<'_> {
         Ok(parts.into_iter().fold(Copied::default(), add))
     }
 
-    /// Copies a file; gives its hash, its length in bytes, and whether it shares its blocks with the original.
-    fn copy_one(&self, from: &File, path: &Path, buffer: &mut [u8]) -> Result<(Hash, u64, bool), CopyError> {
+    /// Copies a file; gives its hash, its length in bytes, and whether it shares its blocks with the original, which is no more tried once
+    /// the file system does not.
+    fn copy_one(
+        &self,
+        (from, there): &(File, Metadata),
+        path: &Path,
+        buffer: &mut [u8],
+        shares: &AtomicBool,
+    ) -> Result<(Hash, u64, bool), CopyError> {
         let (stored, own) = (self.from.join(path), self.into.join(path));
         let to = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&own);
         let to = to.map_err(cannot_write(&own))?;
-        let is_shared = rustix::fs::ioctl_ficlone(&to, from).is_ok();
+        let is_shared = shares.load(Ordering::Relaxed) && share(from, &to, shares);
         let mut hasher = Sha256::new();
-        let length = from.metadata().map_err(cannot_read(&stored))?.len();
+        let length = there.len();
+        // A block is of 512 bytes here, whatever the file system's are (stat(2)).
+        let has_holes = there.blocks() * 512 < length;
         let mut at = 0;
         while at < length {
-            let data = next_data(from, at, length).map_err(cannot_read(&stored))?;
-            hash_zeros(&mut hasher, data.start - at, buffer);
-            at = data.start;
+            let data = if has_holes { next_data(from, at, length).map_err(cannot_read(&stored))? } else { at..length };
             let mut input = from;
             let mut output = &to;
-            input.seek(SeekFrom::Start(at)).map_err(cannot_read(&stored))?;
-            if !is_shared {
-                output.seek(SeekFrom::Start(at)).map_err(cannot_write(&own))?;
+            if has_holes {
+                hash_zeros(&mut hasher, data.start - at, buffer);
+                input.seek(SeekFrom::Start(data.start)).map_err(cannot_read(&stored))?;
             }
+            if has_holes && !is_shared {
+                output.seek(SeekFrom::Start(data.start)).map_err(cannot_write(&own))?;
+            }
+            at = data.start;
             while at < data.end {
                 let count = usize::try_from(data.end - at).unwrap_or(usize::MAX).min(buffer.len());
                 let piece = buffer.get_mut(..count).unwrap_or_default();
@@ -223,11 +225,25 @@ impl Copying<'_> {
                 at += read as u64;
             }
         }
-        if !is_shared {
-            // A hole at the end.
+        if has_holes && !is_shared {
+            // One at the end.
             to.set_len(length).map_err(cannot_write(&own))?;
         }
         Ok((manifest::hexadecimal(&hasher.finalize()), length, is_shared))
+    }
+}
+
+/// Has a file share its blocks with the original, if it can. That none here can is noted: a file system that knows nothing of it, and one
+/// other than the original's.
+fn share(from: &File, to: &File, shares: &AtomicBool) -> bool {
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => true,
+        Err(why) => {
+            if matches!(why, Errno::OPNOTSUPP | Errno::XDEV | Errno::NOTTY | Errno::NOSYS) {
+                shares.store(false, Ordering::Relaxed);
+            }
+            false
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A stored backup, read from a descriptor on: no symlink in it is followed, also one that is put there meanwhile.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -112,11 +112,37 @@ impl Source {
 
     /// Opens a file in it to read.
     pub(crate) fn file(&self, relative: &Path) -> io::Result<File> {
-        let dir = self.descend(relative.parent().unwrap_or(Path::new("")))?;
+        self.files().open(relative).map(|(file, _)| file)
+    }
+
+    /// Opens files in it one after the other.
+    pub(crate) fn files(&self) -> Files<'_> {
+        Files { source: self, last: None }
+    }
+}
+
+/// The files of a backup, to be opened one after the other: the directory of the last is held open for the next.
+#[derive(Debug)]
+pub(crate) struct Files<'a> {
+    source: &'a Source,
+    last: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Files<'_> {
+    /// Opens one to read; gives what it is, too.
+    pub(crate) fn open(&mut self, relative: &Path) -> io::Result<(File, Metadata)> {
+        let parent = relative.parent().unwrap_or(Path::new(""));
+        let dir = match self.last.take() {
+            Some((last, dir)) if last == parent => dir,
+            Some(_) | None => self.source.descend(parent)?,
+        };
         let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         // A fifo that was put there would be waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(openat(&dir, name, flags, Mode::empty())?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
+        let opened = openat(&dir, name, flags, Mode::empty());
+        self.last = Some((parent.to_owned(), dir));
+        let file = File::from(opened?);
+        let there = file.metadata()?;
+        if there.is_file() { Ok((file, there)) } else { Err(io::Error::other("it is not a plain file")) }
     }
 }

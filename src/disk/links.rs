@@ -37,8 +37,20 @@ pub struct Link {
 /// # Errors
 /// The system's.
 pub(crate) fn is_own(opened: &OwnedFd) -> Result<bool, Errno> {
-    let there = fstat(opened)?;
-    let is_owner = there.st_uid == 0 || there.st_uid == rustix::process::geteuid().as_raw();
+    is_ours(opened, None)
+}
+
+/// The same where root may look at what the daemon has written: `above` is the directory of all backups, whose owner is the daemon's user.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn is_daemons(opened: &OwnedFd, above: &OwnedFd) -> Result<bool, Errno> {
+    is_ours(opened, Some(fstat(above)?.st_uid))
+}
+
+fn is_ours(opened: &OwnedFd, daemon: Option<u32>) -> Result<bool, Errno> {
+    let (there, own) = (fstat(opened)?, rustix::process::geteuid());
+    let is_owner = there.st_uid == 0 || there.st_uid == own.as_raw() || (own.is_root() && daemon == Some(there.st_uid));
     Ok(is_owner && !Mode::from_raw_mode(there.st_mode).intersects(Mode::WGRP | Mode::WOTH))
 }
 

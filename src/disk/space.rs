@@ -44,6 +44,9 @@ pub struct Space {
     pub shortage: Option<Shortage>,
     /// How large the data may be that it restores, in bytes.
     pub size: u64,
+    /// Whether there is room to copy an incremental while the one before it is applied. Twice what that may take has to be free: what does
+    /// not fit then would have fitted one after the other.
+    pub has_room_ahead: bool,
 }
 
 /// A stored backup that is to be restored.
@@ -61,28 +64,31 @@ pub struct Member {
 /// # Errors
 /// Something cannot be measured.
 pub fn for_restore(chain: &[Member], work: &Path, data_dir: Option<&Path>) -> io::Result<Space> {
-    let Needs { full, most } = Needs::of(chain)?;
+    let Needs { full, most, ahead } = Needs::of(chain)?;
     let size = expected(chain, most);
-    let space = |staging, shortage| Ok(Space { staging, shortage, size });
+    let ahead = expected(chain, ahead).saturating_mul(2);
+    let space = |place: &Path, staging, shortage| {
+        Ok(Space { staging, shortage, size, has_room_ahead: free(place).is_ok_and(|free| free >= ahead) })
+    };
     let work = existing(work);
     let Some(data_dir) = data_dir else {
-        return space(Staging::Apart, lack_for_copies(&work, most)?);
+        return space(&work, Staging::Apart, lack_for_copies(&work, most)?);
     };
     let above = existing(data_dir);
     if is_one_mount(&work, &above)? {
-        return space(Staging::Beside, lack_for_copies(&work, most)?);
+        return space(&work, Staging::Beside, lack_for_copies(&work, most)?);
     }
     let is_one = fs::metadata(&work)?.dev() == fs::metadata(&above)?.dev();
     // A directory that is not there the tool makes itself.
     if above == data_dir && free(&above)? >= size {
-        return space(Staging::Inside, None);
+        return space(&above, Staging::Inside, None);
     }
     let filled = if is_one { full } else { 0 };
     let shortage = match lack_for_copies(&work, most.max(full.saturating_add(filled)))? {
         None if !is_one => lack(&above, full)?,
         shortage => shortage,
     };
-    space(Staging::Apart, shortage)
+    space(&work, Staging::Apart, shortage)
 }
 
 /// What the working copy of a restore takes.
@@ -91,17 +97,22 @@ struct Needs {
     full: u64,
     /// It at the restore's worst moment, in bytes.
     most: u64,
+    /// The same with each incremental copied while the one before it is applied.
+    ahead: u64,
 }
 
 impl Needs {
     /// One incremental at a time is there beside the full backup. An apply fills holes; those that another has filled are counted once at the
     /// least, so only the largest of such figures counts.
     fn of(chain: &[Member]) -> io::Result<Self> {
-        let Some((first, incrementals)) = chain.split_first() else { return Ok(Self { full: 0, most: 0 }) };
+        let Some((first, incrementals)) = chain.split_first() else { return Ok(Self { full: 0, most: 0, ahead: 0 }) };
         let full = first.size()?;
-        let (mut most, mut filled) = (full, 0);
+        let (mut most, mut ahead, mut filled, mut before) = (full, full, 0, 0);
         for incremental in incrementals {
-            most = most.max(full.saturating_add(filled).saturating_add(incremental.size()?));
+            let size = incremental.size()?;
+            most = most.max(full.saturating_add(filled).saturating_add(size));
+            ahead = ahead.max(most.saturating_add(before));
+            before = size;
             filled = filled.max(match incremental.footprint {
                 Some(footprint) => footprint.fills,
                 None if first.path.is_dir() && incremental.path.is_dir() => fills(&first.path, &incremental.path)
@@ -112,7 +123,8 @@ impl Needs {
                 None => 0,
             });
         }
-        Ok(Self { full, most: most.max(full.saturating_add(filled)) })
+        let most = most.max(full.saturating_add(filled));
+        Ok(Self { full, most, ahead: ahead.max(most) })
     }
 }
 
@@ -270,11 +282,15 @@ mod tests {
         fs::write(dir.path().join("file"), [1; 5000]).unwrap();
         let chain = ["", "none"].map(|name| Member { path: dir.path().join(name), footprint: None });
         let (work, data_dir) = (dir.path().join("tmp/2026"), dir.path().join("data"));
-        let space = |staging| Space { staging, shortage: None, size: 5000 };
+        let space = |staging| Space { staging, shortage: None, size: 5000, has_room_ahead: true };
         assert_eq!(for_restore(&chain, &work, Some(&data_dir)).unwrap(), space(Staging::Beside));
         assert_eq!(for_restore(&chain, &work, None).unwrap(), space(Staging::Apart));
         // No byte is free there; but who knows what such a file system makes of a file.
         assert_eq!(for_restore(&chain, &work, Some(Path::new("/proc"))).unwrap(), space(Staging::Apart));
+        let vast = Member { path: work.clone(), footprint: Some(Footprint { size: u64::MAX / 4, fills: 0 }) };
+        let space = for_restore(&[chain[0].clone(), vast], Path::new("/proc"), None).unwrap();
+        assert!(space.shortage.is_none() && !space.has_room_ahead, "{space:?}");
+        let space = |staging| Space { staging, shortage: None, size: 5000, has_room_ahead: true };
         // Here there is plenty, and it is another file system.
         let inside = for_restore(&chain, &work, Some(Path::new("/dev/shm"))).unwrap();
         let other = std::os::unix::fs::MetadataExt::dev(&fs::metadata("/dev/shm").unwrap());
@@ -291,6 +307,9 @@ mod tests {
         let member = |size, fills| Member { path: path.clone(), footprint: Some(Footprint { size, fills }) };
         let bare = Member { path: path.clone(), footprint: None };
         let needs = |chain: &[Member]| Needs::of(chain).map(|needs| (needs.full, needs.most)).unwrap();
+        let ahead = |chain: &[Member]| Needs::of(chain).unwrap().ahead;
+        assert_eq!(ahead(&[member(2000, 0), member(100, 0), member(50, 0), member(300, 0)]), 2350);
+        assert_eq!((ahead(&[member(2000, 0), member(100, 0)]), ahead(&[member(2000, 9)]), ahead(&[])), (2100, 2000, 0));
         assert_eq!(needs(std::slice::from_ref(&bare)), (9000, 9000));
         assert_eq!(needs(&[member(2000, 0)]), (2000, 2000));
         assert_eq!(needs(&[member(2000, 0), member(100, 700)]), (2000, 2700));

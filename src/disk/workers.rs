@@ -1,6 +1,8 @@
 //! Work for each of many files, on a few threads.
 
+use std::cmp::Reverse;
 use std::panic;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -47,9 +49,44 @@ pub(crate) fn each_with<T: Sync, O, R: Send, E: Send>(
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
+/// How long a file must be for a thread to be given it alone: 1 MiB. What is shorter takes longer to open than to read.
+const ALONE: u64 = 1 << 20;
+
+/// How many shorter ones a thread is given at once, of one directory: it opens that once, and two threads seldom make files in the same.
+const AT_ONCE: usize = 128;
+
+/// Files as threads are given them: each long one alone and the longest first, since what is begun last is soon done then; the others by
+/// their directories, some at once. `file` gives a file's path and its length in bytes.
+pub(crate) fn batches<T>(files: &mut [T], file: impl Fn(&T) -> (&Path, u64)) -> Vec<&[T]> {
+    files.sort_by(|one, other| {
+        let ((one, length), (other, others)) = (file(one), file(other));
+        let long = |length: u64| Reverse(if length < ALONE { 0 } else { length });
+        long(length).cmp(&long(others)).then_with(|| one.parent().cmp(&other.parent())).then_with(|| one.cmp(other))
+    });
+    let goes_with = |one: &T, other: &T| {
+        let ((one, length), (other, _)) = (file(one), file(other));
+        length < ALONE && one.parent() == other.parent()
+    };
+    files.chunk_by(goes_with).flat_map(|batch| batch.chunks(AT_ONCE)).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::each;
+    use std::path::Path;
+
+    use super::{ALONE, AT_ONCE, batches, each};
+
+    #[test]
+    fn long_files_come_first_and_alone_and_short_ones_by_their_directories() {
+        let mut files = vec![("b/1", 5), ("a/long", ALONE), ("a/2", 0), ("c", 7), ("b/longest", ALONE + 1), ("a/1", 9)];
+        let given = batches(&mut files, |(path, length)| (Path::new(path), *length));
+        let names = given.iter().map(|batch| batch.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+        let wanted = [&["b/longest"][..], &["a/long"], &["a/1", "a/2"], &["b/1"], &["c"]];
+        assert_eq!(names.collect::<Vec<_>>(), wanted);
+        let mut many = vec![("a/x", 1); 2 * AT_ONCE + 1];
+        let given = batches(&mut many, |(path, length)| (Path::new(path), *length));
+        assert_eq!(given.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [AT_ONCE, AT_ONCE, 1]);
+    }
 
     #[test]
     fn what_came_of_each_is_in_its_order_and_an_error_is_told() {

@@ -43,7 +43,7 @@ impl Job {
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
         let (history, base, start) = (self.origin.history.take(), self.origin.base.take(), self.start);
         let backups = self.config.backup_dir.clone();
-        self.warnings = self.left_out().await;
+        self.warnings.extend(self.left_out().await);
         let begin = SystemTime::now().checked_sub(self.begun_at.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
         blocking(move || {
             // The tool asks the server itself, and may have reached another one by an option of its own.

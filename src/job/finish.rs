@@ -31,6 +31,7 @@ impl Job {
     /// All steps have proved themselves: makes what they left outlast a power cut, then says so.
     pub(super) async fn complete(mut self, mut current: Current, finished: Arc<Finished>) {
         current.follow = Some(self.follow_sealing(&current));
+        self.warnings = mem::take(&mut self.warned);
         let success = match self.describe(&finished).await {
             Ok(()) => self.make_durable().await,
             Err(error) => Err(error),
@@ -150,7 +151,10 @@ impl Job {
     /// Something went wrong: takes away what the job left, then says so. In this order: what dies between the two leaves a
     /// row that says `running`, and the next start takes away the rest. Only a working copy whose data directory could not be
     /// undone stays until that is recorded, since it is what shows that there is something to undo.
-    pub(super) async fn fail(self, current: Current, finished: Option<Arc<Finished>>, error: JobError) {
+    pub(super) async fn fail(mut self, current: Current, finished: Option<Arc<Finished>>, error: JobError) {
+        if let Some(early) = self.early.take() {
+            early.end().await;
+        }
         // A tool that was never started has stopped nothing, and one that ended well has started it again.
         let is_broken_off = finished.as_ref().is_some_and(|finished| finished.outcome() != Outcome::Exited(0));
         let may_be_stopped = if is_broken_off && matches!(self.plan.goal, Goal::Backup(_)) {

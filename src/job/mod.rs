@@ -6,6 +6,7 @@
 mod applied;
 mod begin;
 mod describe;
+mod early;
 mod error;
 mod fill;
 mod finish;

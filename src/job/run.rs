@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
@@ -14,19 +15,21 @@ use crate::disk::below::Made;
 use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
 use crate::disk::writeback::WritingAhead;
-use crate::exec::{Finished, LastLine, Outcome, Running, Terms};
+use crate::exec::{Finished, LastLine, NotStarted, Outcome, Running, Terms};
 use crate::model::{CommandId, Moment};
 use crate::plan::{Phase, Plan, Progress, Step};
 use crate::records::failure::Reason;
 use crate::records::process::{Begun, Ended};
 use crate::repository::Origin;
 use crate::witness::early_hashes::HashingAhead;
+use crate::witness::findings::WARNING;
 use crate::witness::hashed::Hashed;
 use crate::witness::live::Live;
 use crate::witness::{self, Checkpoints, Doubt, Proof, findings, hints};
 use crate::world::{Claim, JobStatus, World};
 
 use super::applied;
+use super::early::Early;
 use super::error::JobError;
 use super::follow::{Follow, Following};
 use super::progress::Part;
@@ -65,6 +68,10 @@ pub struct Job {
     live: Live,
     /// What its success is told with, a line each.
     pub(super) warnings: Vec<String>,
+    /// What its steps have warned of so far, a line each.
+    pub(super) warned: Vec<String>,
+    /// The next step, where it runs already.
+    pub(super) early: Option<Early>,
 }
 
 /// A step that has a row.
@@ -133,6 +140,8 @@ impl Job {
             begun_at: Instant::now(),
             live: Live::begin(&config.data_dir),
             warnings: Vec::new(),
+            warned: Vec::new(),
+            early: None,
         }
     }
 
@@ -141,12 +150,15 @@ impl Job {
         let mut rest = self.plan.rest.clone().into_iter();
         loop {
             let writing = step.stays.clone().map(WritingAhead::begin);
-            let hashing = step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), &self.world.shutdown));
+            let hashing =
+                step.sealed_later().map(|dir| HashingAhead::begin(dir.to_owned(), running.pid, &self.world.shutdown));
+            self.early = rest.as_slice().first().and_then(|next| self.begin_early(next));
             let finished = running.finished().await;
             current.follow = None;
             if let Some(writing) = writing {
                 writing.end().await;
             }
+            self.hear(&step, &finished);
             if let Err(error) = self.check(&step, &finished).await {
                 // Nobody waits for the hashes of what is no backup.
                 drop(hashing);
@@ -163,7 +175,7 @@ impl Job {
                 Ok(next) => (next, Ok(())),
                 Err(error) => (next, Err(error)),
             };
-            let begun = self.begun(&next, Moment::now());
+            let begun = self.begun(&next, self.early.as_ref().map_or_else(Moment::now, Early::start));
             let ended = self.ended(&current, Some(&finished), None);
             let row = match self.world.records.advance(ended, begun.clone()).await {
                 Ok(row) => row,
@@ -182,7 +194,14 @@ impl Job {
                     Err(error)
                 }
             };
-            running = match ready.and_then(|()| self.start(&next, &mut current)) {
+            let started = match ready {
+                Ok(()) => match self.early.take() {
+                    Some(early) => Ok(self.go_on_with(early, &next, &mut current)),
+                    None => self.start(&next, &mut current),
+                },
+                Err(error) => Err(error),
+            };
+            running = match started {
                 Ok(running) => running,
                 Err(error) => return self.fail(current, None, error).await,
             };
@@ -195,22 +214,47 @@ impl Job {
         if self.world.shutdown.is_cancelled() {
             return Err(JobError::new(Reason::Interrupted, "the daemon was stopped before this step began"));
         }
-        let watch = step.proof.watch(self.config.flavour.tool());
-        let (cancel, last_line) = (self.world.shutdown.clone(), Some(current.last_line.clone()));
-        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, last_line, select: None };
-        let started = self.world.executor.start(&step.pipeline, terms);
+        let started = self.launch(step, self.world.shutdown.clone(), current.last_line.clone());
         let running = started.map_err(|why| JobError::new(Reason::Tool, why.to_string()))?;
-        current.pid = running.pid;
-        self.world.records.started(current.row, self.command_id.to_string(), running.pid);
         info!(pid = running.pid, command = %step.pipeline, "started");
-        current.follow = Some(Follow::begin(self.following(current), step.progress.clone()));
+        self.started(step, running.pid, current);
         Ok(running)
+    }
+
+    /// Starts a step's programs.
+    pub(super) fn launch(
+        &self,
+        step: &Step,
+        cancel: CancellationToken,
+        last_line: LastLine,
+    ) -> Result<Running, NotStarted> {
+        let (watch, last_line) = (step.proof.watch(self.config.flavour.tool()), Some(last_line));
+        let terms = Terms { command_id: Some(self.command_id), cancel, grace: GRACE, watch, last_line, select: None };
+        self.world.executor.start(&step.pipeline, terms)
+    }
+
+    /// Tells the row that its step runs, and follows it.
+    pub(super) fn started(&self, step: &Step, pid: u32, current: &mut Current) {
+        current.pid = pid;
+        self.world.records.started(current.row, self.command_id.to_string(), pid);
+        current.follow = Some(Follow::begin(self.following(current), step.progress.clone()));
     }
 
     /// Which step it is, behind which come so many.
     pub(super) fn part(&self, step: &Step, left: usize) -> Part {
         let of = self.plan.rest.len() + 1;
         Part { number: of - left, of, phase: step.phase }
+    }
+
+    /// Takes up what our own program warns of: the last of a pipeline is.
+    fn hear(&mut self, step: &Step, finished: &Finished) {
+        if matches!(step.proof, Proof::Copied { .. }) {
+            for text in finished.stages().last().into_iter().flat_map(|stage| &stage.stderr.watched) {
+                let text = text.trim_end();
+                warn!("{text}");
+                self.warned.push(format!("{WARNING}{text}"));
+            }
+        }
     }
 
     /// Holds what a step left against what it had to prove, and takes away what only it needed.

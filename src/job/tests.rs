@@ -89,6 +89,7 @@ impl Bench {
             tmp_dir: made.path(),
             destination: &destination,
             memory: None,
+            has_room_ahead: true,
             timestamp: None,
             marks: &[],
             server: None,

@@ -33,6 +33,8 @@ pub struct Stream {
     pub name: String,
     /// The manifest that has its hash; a stream of the Go daemon has none.
     pub manifest: Option<PathBuf>,
+    /// Where the same stream lies in a repository. None if it was not sent, or lies there alone.
+    pub copy: Option<Box<RemoteStream>>,
 }
 
 /// Where a stream lies that is not here.

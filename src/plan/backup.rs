@@ -58,6 +58,7 @@ impl Plan {
                 progress: progress(backup, config, &dir),
                 // A stream is written ahead by the program that stores it.
                 stays: (!is_stream).then(|| dir.clone()),
+                is_early: false,
                 proof: Proof::Backup { dir: dir.clone(), base, stream },
             },
             rest: Vec::new(),

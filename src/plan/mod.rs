@@ -85,6 +85,8 @@ pub struct Step {
     /// The directory in which it writes what will stay, so that this is on the disk soon after the program has ended. None if nothing stays, or
     /// the program sees to it.
     pub stays: Option<PathBuf>,
+    /// Whether it may begin while the step before it still runs, of which it needs nothing; there is room for what both write.
+    pub is_early: bool,
     /// What must be seen beside its exit status.
     pub proof: Proof,
 }

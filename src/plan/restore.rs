@@ -15,7 +15,7 @@ use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
 use crate::json;
-use crate::model::{BackupId, OptionNames, Stored, Stream, Target, Version};
+use crate::model::{BackupId, OptionNames, RemoteStream, Stored, Stream, Target, Version};
 use crate::repository::history::Mark;
 use crate::server::Server;
 use crate::witness::Proof;
@@ -46,6 +46,8 @@ pub struct RestoreInputs<'a> {
     pub destination: &'a Destination,
     /// How much memory a prepare is given, in bytes; none for what the tool takes by itself.
     pub memory: Option<u64>,
+    /// Whether there is room for the copy of an incremental beside the one before it.
+    pub has_room_ahead: bool,
     /// When the last of the chain was begun.
     pub timestamp: Option<&'a str>,
     /// The marks of the chain's backups, by which the restored data are known.
@@ -100,7 +102,8 @@ impl Plan {
         let mut rest = vec![prepare(&goal.work, None, inputs.full, inputs.incrementals.is_empty(), &inputs, config)];
         for (index, member) in inputs.incrementals.iter().enumerate() {
             let last = index + 1 == inputs.incrementals.len();
-            rest.push(copy(member, own(&member.id), config));
+            // The tool prepares on one core, mostly, and a copy or a download waits for other things.
+            rest.push(Step { is_early: inputs.has_room_ahead, ..copy(member, own(&member.id), config) });
             rest.push(prepare(&goal.work, Some(own(&member.id)), member, last, &inputs, config));
         }
         let mut first = copy(inputs.full, goal.work.clone(), config);
@@ -147,15 +150,15 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
             (Phase::Copy, Invocation::own(["copy".to_owned(), from, into, threads]).into())
         }
         Stored::Stream(stream) => {
-            (Phase::Extract, extract(vec![format!("--from={}", stream.path.display())], stream).into())
+            let mut from = vec![format!("--from={}", stream.path.display())];
+            // What is damaged here need not be damaged there.
+            let copy = stream.copy.as_ref().filter(|_| stream.manifest.is_some());
+            from.extend(copy.map(|there| remote(there, config)).into_iter().flatten());
+            let extract = extract(from, stream);
+            (Phase::Extract, if copy.is_some() { extract.inheriting(&REACHING) } else { extract }.into())
         }
         Stored::Remote(stream, there) => {
-            let repository = config.repository.as_ref();
-            let remote =
-                repository.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
-            let mut from = vec![format!("--key={}", there.key)];
-            from.extend(remote.args());
-            (Phase::Fetch, extract(from, stream).inheriting(&REACHING).into())
+            (Phase::Fetch, extract(remote(there, config), stream).inheriting(&REACHING).into())
         }
         Stored::Forwarded(stream) => {
             let environment = backup_environment(&member.id, member.base.as_ref());
@@ -170,7 +173,23 @@ fn copy(member: &Member, own: PathBuf, config: &Config) -> Step {
     let is_known = phase == Phase::Copy || (phase == Phase::Extract && !is_compressed);
     let expected = if is_known { Expected::Like(member.clone()) } else { Expected::Unknown };
     let progress = Progress::Below(own.clone(), expected);
-    Step { pipeline, phase, progress, stays: None, proof: Proof::Copied { copy: own, member, is_incremental } }
+    Step {
+        pipeline,
+        phase,
+        progress,
+        stays: None,
+        is_early: false,
+        proof: Proof::Copied { copy: own, member, is_incremental },
+    }
+}
+
+/// The arguments that say where a stream lies in a repository.
+fn remote(there: &RemoteStream, config: &Config) -> Vec<String> {
+    let own = config.repository.as_ref();
+    let repository = own.map_or_else(|| there.repository.clone(), |own| own.remote.reaching(&there.repository));
+    let mut args = vec![format!("--key={}", there.key)];
+    args.extend(repository.args());
+    args
 }
 
 fn prepare(
@@ -194,6 +213,7 @@ fn prepare(
         phase: if applied.is_some() { Phase::Apply } else { Phase::Prepare },
         progress: Progress::Said,
         stays: None,
+        is_early: false,
         proof: Proof::Prepared { work: work.to_owned(), applied, member: member.stored.path().clone(), last },
     }
 }
@@ -217,6 +237,7 @@ fn fill(work: &Path, data_dir: &Path, way: &Way, inputs: &RestoreInputs<'_>, con
             .clone()
             .map_or(Progress::Unknown, |dir| Progress::Below(dir, Expected::Like(work.to_owned()))),
         stays: written,
+        is_early: false,
         proof: Proof::Filled,
     }
 }

@@ -121,6 +121,7 @@ fn the_plans_are_the_recorded_commands() {
                 incrementals: &chain[1..],
                 destination: &destination(restore.target, &config, Way::Copy),
                 memory: None,
+                has_room_ahead: true,
                 bin: &bin,
                 version: Version::parse(server.split('-').nth(1).unwrap()),
                 names: Flavour::MariaDb.option_names(""),
@@ -209,6 +210,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
         path: Path::new("/b").join(name),
         name: name.to_owned(),
         manifest: manifest.map(Into::into),
+        copy: None,
     };
     let mut chain = members(&restore, &config);
     chain[1].stored = Stored::Stream(stream("backup-b.xbstream.gz", None));
@@ -226,6 +228,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
             Way::Rename { staging: Some("/d/.dbcalm-restore-t".into()) },
         ),
         memory: Some(1 << 30),
+        has_room_ahead: true,
         timestamp: None,
         marks: &[],
         server: None,

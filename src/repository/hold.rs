@@ -81,7 +81,12 @@ mod tests {
     fn a_backup_is_its_folder_or_a_predecessors_stream() {
         let (dir, id) = (std::path::Path::new("/b"), "a".parse().unwrap());
         let stream = |path: &str| {
-            Stored::Stream(Stream { path: path.into(), name: "backup-a.xbstream".to_owned(), manifest: None })
+            Stored::Stream(Stream {
+                path: path.into(),
+                name: "backup-a.xbstream".to_owned(),
+                manifest: None,
+                copy: None,
+            })
         };
         for (stored, wanted) in [
             (Stored::Directory("/b/a".into()), "/b/a"),

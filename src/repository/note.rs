@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::links::is_own;
+use crate::disk::links::is_daemons;
 use crate::model::{Moment, Remote};
 
 /// Its name in a backup's folder.
@@ -52,7 +52,8 @@ impl Note {
             Ok(file) => file,
             Err(Errno::NOENT | _) => return None,
         };
-        if !(is_own(&dir).ok()? && is_own(&file).ok()?) {
+        let above = openat(&dir, "..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        if !(is_daemons(&dir, &above).ok()? && is_daemons(&file, &above).ok()?) {
             return None;
         }
         let file = File::from(file);
@@ -115,6 +116,28 @@ mod tests {
         assert_eq!((read.repository.ca, read.repository.credentials), (None, None));
         let text = fs::read_to_string(dir.path().join(NAME)).unwrap();
         assert!(!text.contains("secret"), "{text}");
+    }
+
+    /// An operator who is root asks for what the daemon's user has written.
+    #[test]
+    fn root_reads_the_notes_of_the_daemons_user_and_of_nobody_else() {
+        use std::os::unix::fs::chown;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("full-1");
+        fs::create_dir(&folder).unwrap();
+        note().write(&folder).unwrap();
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: not root");
+            return;
+        }
+        let owned = |above, inside| {
+            chown(dir.path(), Some(above), None).unwrap();
+            chown(&folder, Some(inside), None).unwrap();
+            chown(folder.join(NAME), Some(inside), None).unwrap();
+            Note::read(&folder).is_some()
+        };
+        assert!(owned(107, 107) && owned(107, 0));
+        assert!(!owned(107, 1000) && !owned(0, 1000));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
     let names = Packed::ALL.map(|packed| stream_name(id, packed));
     if !is_directory(&folder) {
         // Where the Go daemon put its streams.
-        let beside = names.into_iter().map(|name| Stream { path: backup_dir.join(&name), name, manifest: None });
+        let beside =
+            names.into_iter().map(|name| Stream { path: backup_dir.join(&name), name, manifest: None, copy: None });
         return Ok(beside.into_iter().find(|stream| is_file(&stream.path)).map(Stored::Stream));
     }
     let sealed = folder.join(manifest::NAME);
@@ -26,8 +27,15 @@ pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
         path: folder.join(name),
         name: name.clone(),
         manifest: Some(sealed.clone()).filter(|sealed| is_file(sealed)),
+        copy: None,
     };
-    if let Some(stream) = names.iter().map(inside).find(|stream| is_file(&stream.path)) {
+    let sent = |stream: &Stream| {
+        let Note { repository, uuid, size, .. } = Note::read(&folder)?;
+        let key = repository.file(id, &uuid, &stream.name);
+        Some(Box::new(RemoteStream { repository, key, size }))
+    };
+    if let Some(mut stream) = names.iter().map(inside).find(|stream| is_file(&stream.path)) {
+        stream.copy = sent(&stream);
         return Ok(Some(Stored::Stream(stream)));
     }
     // What the manifest names and is not there was forwarded, or is in the repository.
@@ -35,12 +43,9 @@ pub fn look(backup_dir: &Path, id: &BackupId) -> io::Result<Option<Stored>> {
     let Some(elsewhere) = names.iter().find(|name| listed.contains(Path::new(name))).map(inside) else {
         return Ok(Some(Stored::Directory(folder)));
     };
-    Ok(Some(match Note::read(&folder) {
+    Ok(Some(match sent(&elsewhere) {
         None => Stored::Forwarded(elsewhere),
-        Some(Note { repository, uuid, size, .. }) => {
-            let key = repository.file(id, &uuid, &elsewhere.name);
-            Stored::Remote(elsewhere, Box::new(RemoteStream { repository, key, size }))
-        }
+        Some(there) => Stored::Remote(elsewhere, there),
     }))
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::age::Identity;
-use crate::copying::source::{Source, Tree};
+use crate::copying::source::{Files, Source, Tree};
 use crate::copying::{CopyError, widow};
 use crate::disk::workers;
 use crate::model::{BackupId, Flavour, Lsn, Remote, Stored, Stream, at};
@@ -117,11 +117,12 @@ impl Verifier<'_> {
     pub fn look(&self, id: &BackupId, is_incremental: bool, from: Option<Lsn>) -> io::Result<Option<Found>> {
         let wanted = Wanted { is_incremental, from: if is_incremental { from } else { Some(0) } };
         let Some(stored) = stored::look(self.backup_dir, id)? else { return Ok(None) };
-        let copy = match &stored {
-            Stored::Stream(stream) if self.remotely == Remotely::Copies => self.copy_of(id, stream),
-            Stored::Directory(_) | Stored::Stream(_) | Stored::Remote(..) | Stored::Forwarded(_) => None,
+        let stored = match stored {
+            Stored::Stream(Stream { copy: Some(there), path, name, manifest }) if self.remotely == Remotely::Copies => {
+                Stored::Remote(Stream { copy: None, path, name, manifest }, there)
+            }
+            Stored::Stream(_) | Stored::Directory(_) | Stored::Remote(..) | Stored::Forwarded(_) => stored,
         };
-        let stored = copy.unwrap_or(stored);
         let mut found = Found::default();
         match &stored {
             Stored::Directory(dir) => self.folder(dir, None, wanted, &mut found)?,
@@ -233,10 +234,10 @@ impl Verifier<'_> {
         if self.depth == Depth::Quick {
             return Ok(());
         }
-        // The longest first: what is begun last is soon done.
-        there.sort_by_key(|(path, _)| std::cmp::Reverse(sizes.get(path)));
-        found.bytes += there.iter().filter_map(|(path, _)| sizes.get(path)).sum::<u64>();
-        let mut changed = self.changed(source, &there)?;
+        let length = |path: &PathBuf| sizes.get(path).copied().unwrap_or_default();
+        found.bytes += there.iter().map(|(path, _)| length(path)).sum::<u64>();
+        let batches = workers::batches(&mut there, |(path, _)| (path, length(path)));
+        let mut changed = self.changed(source, &batches)?;
         changed.sort();
         found.problems.extend(changed);
         Ok(())
@@ -319,17 +320,22 @@ impl Verifier<'_> {
     }
 
     /// Hashes files on several threads; says which are not what they were.
-    fn changed(&self, source: &Source, named: &[(&PathBuf, &Hash)]) -> io::Result<Vec<String>> {
+    fn changed(&self, source: &Source, batches: &[&[(&PathBuf, &Hash)]]) -> io::Result<Vec<String>> {
         let stop = CancellationToken::new();
-        let look = |(path, wanted): &(&PathBuf, &Hash)| {
-            Ok(match source.file(path).and_then(|file| manifest::hash_of(self.counted(file), &stop)) {
+        let look = |files: &mut Files<'_>, (path, wanted): &(&PathBuf, &Hash)| {
+            let hash = files.open(path).and_then(|(file, _)| manifest::hash_of(self.counted(file), &stop));
+            Ok(match hash {
                 Ok(hash) if hash == **wanted => None,
                 Ok(_) => Some(CopyError::Damaged((*path).clone()).to_string()),
                 Err(why) if is_denied(&why) => return Err(at(&source.whole(path))(why)),
                 Err(why) => Some(format!("'{}' cannot be read: {why}", path.display())),
             })
         };
-        Ok(workers::each(self.threads, named, look)?.into_iter().flatten().collect())
+        let all = |files: &mut Files<'_>, batch: &&[(&PathBuf, &Hash)]| {
+            let each = batch.iter().filter_map(|file| look(files, file).transpose());
+            each.collect::<io::Result<Vec<_>>>()
+        };
+        Ok(workers::each_with(self.threads, batches, || source.files(), all)?.concat())
     }
 
     fn counted<R: Read>(&self, input: R) -> Counted<'_, R> {

@@ -6,20 +6,11 @@ use std::path::Path;
 
 use super::{Depth, Found, Verifier, Wanted};
 use crate::bucket::{Bucket, BucketError, Class, Download, Patience};
-use crate::model::{BackupId, Remote, RemoteStream, Stored, Stream};
+use crate::model::{BackupId, Remote, RemoteStream, Stream};
 use crate::repository::card::{self, Card, Form};
-use crate::repository::note::Note;
 use crate::stream::StreamError;
 
 impl Verifier<'_> {
-    /// A stream that is here too, as it is in the repository. None if it was not sent.
-    pub(super) fn copy_of(&self, id: &BackupId, stream: &Stream) -> Option<Stored> {
-        let note = Note::read(&self.backup_dir.join(id.as_str()))?;
-        let key = note.repository.file(id, &note.uuid, &stream.name);
-        let there = RemoteStream { key, size: note.size, repository: note.repository };
-        Some(Stored::Remote(stream.clone(), Box::new(there)))
-    }
-
     /// A stream of a repository, and what of the backup is here.
     pub(super) fn remote(
         &self,

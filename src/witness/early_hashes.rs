@@ -3,16 +3,22 @@
 //! A hash needs a processor, and a tool that copies waits for the disk more than half of its time. What has not changed between two looks
 //! is taken to be finished, and hashed; and its hash is good for the manifest if at the end the file is still what it was then, by its
 //! inode, its size and the times of its last change. A change within the clock tick of the one before it keeps the time (some 4 ms, up to
-//! Linux 6.12), so the two looks are farther apart than that. A file that was taken for finished and was not is hashed again at the end.
+//! Linux 6.12), so the two looks are farther apart than that. A file that was taken for finished and was not is hashed again at the end; so
+//! that no long one is hashed twice, the tool must have closed it.
+//!
+//! The threads that hash are the nicest there are: where the tool has work for all processors, it is the tool that the backup waits for.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use rustix::process::setpriority_process;
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::hashed::{Hash, Hashed, Stamp};
@@ -23,51 +29,69 @@ use crate::disk::workers;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many times as long as a look takes: with many tables a look costs something too.
 const REST: u32 = 10;
+/// How long a file is that takes its time to hash, in bytes: one is not begun while the tool has it open.
+const LONG: u64 = 1 << 20;
+/// What a thread is set to that takes only what others leave (setpriority(2): of threads, on Linux).
+const NICEST: i32 = 19;
 
 /// Hashes until it is ended, or dropped.
 #[derive(Debug)]
 pub struct HashingAhead {
     until_dropped: Sender<()>,
-    thread: JoinHandle<Hashed>,
+    hashed: oneshot::Receiver<Hashed>,
     _breaks_off: DropGuard,
 }
 
 impl HashingAhead {
-    /// Begins, with whatever is or will be in the backup's folder; on a runtime of tokio. `shutdown` breaks it off.
-    pub fn begin(dir: PathBuf, shutdown: &CancellationToken) -> Self {
+    /// Begins, with whatever is or will be in the backup's folder, where this process writes. `shutdown` breaks it off.
+    pub fn begin(dir: PathBuf, tool: u32, shutdown: &CancellationToken) -> Self {
         let (until_dropped, over) = mpsc::channel::<()>();
+        let (tell, hashed) = oneshot::channel();
         let stop = shutdown.child_token();
         let breaks_off = stop.clone().drop_guard();
-        let thread = spawn_blocking(move || {
+        // One of its own, which nobody has to make less nice again: only root may. Where there is none, all is hashed at the end.
+        let _none = thread::Builder::new().spawn(move || {
+            // What it starts is as nice.
+            let _as_it_was = setpriority_process(None, NICEST);
             let (mut seen, mut hashed) = (HashMap::new(), Hashed::default());
             let mut pause = PAUSE;
             while over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let begun = Instant::now();
-                let finished = look(&dir, &mut seen, &hashed);
+                let finished = look(&dir, tool, &mut seen, &hashed);
                 pause = PAUSE.max(begun.elapsed() * REST);
                 add(&mut hashed, &dir, finished, &stop);
             }
-            hashed
+            let _nobody_waits = tell.send(hashed);
         });
-        Self { until_dropped, thread, _breaks_off: breaks_off }
+        Self { until_dropped, hashed, _breaks_off: breaks_off }
     }
 
     /// Ends, with what has been begun.
     pub async fn end(self) -> Hashed {
         drop(self.until_dropped);
-        self.thread.await.unwrap_or_default()
+        self.hashed.await.unwrap_or_default()
     }
 }
 
 /// The files that are as they were at the look before and have no hash yet.
-fn look(dir: &Path, seen: &mut HashMap<PathBuf, Stamp>, hashed: &Hashed) -> Vec<(PathBuf, Stamp)> {
-    // The tool may not have made it yet.
-    let Ok(now) = manifest::stamped(dir) else { return Vec::new() };
+fn look(dir: &Path, tool: u32, seen: &mut HashMap<PathBuf, Stamp>, hashed: &Hashed) -> Vec<(PathBuf, Stamp)> {
+    // The tool may not have made it yet. A short one that has a hash is looked at again in the end: reading it anew takes no time.
+    let Ok(now) = manifest::stamped(dir, |path| !hashed.has_shorter(path, LONG)) else { return Vec::new() };
     let before = std::mem::replace(seen, now);
-    let is_finished = |(path, stamp): &(&PathBuf, &Stamp)| {
-        before.get(*path) == Some(*stamp) && hashed.of(path, **stamp).is_none() && stamp.size() > 0
+    let mut written = None;
+    let mut is_finished = |(path, stamp): &(&PathBuf, &Stamp)| {
+        before.get(*path) == Some(*stamp)
+            && hashed.of(path, **stamp).is_none()
+            && stamp.size() > 0
+            && (stamp.size() < LONG || !written.get_or_insert_with(|| held_by(tool)).contains(&stamp.inode()))
     };
-    seen.iter().filter(is_finished).map(|(path, stamp)| (path.clone(), *stamp)).collect()
+    seen.iter().filter(|file| is_finished(file)).map(|(path, stamp)| (path.clone(), *stamp)).collect()
+}
+
+/// The files that a process has open, by their numbers; none if that cannot be told, or it has ended.
+fn held_by(process: u32) -> HashSet<(u64, u64)> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| fs::metadata(entry.path()).ok()).map(|there| (there.dev(), there.ino())).collect()
 }
 
 /// Hashes these too. What cannot be read, or is gone, is looked at again at the end, and told of then.
@@ -101,7 +125,7 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Hashed, HashingAhead, Stamp, add, hash, look};
+    use super::{Hashed, HashingAhead, LONG, Stamp, add, hash, look};
     use crate::witness::manifest;
 
     fn stamp(path: &Path) -> Stamp {
@@ -113,16 +137,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("orders.ibd");
         let (mut seen, mut hashed) = (std::collections::HashMap::new(), Hashed::default());
-        assert!(look(&dir.path().join("not yet"), &mut seen, &hashed).is_empty());
+        assert!(look(&dir.path().join("not yet"), 0, &mut seen, &hashed).is_empty());
         fs::write(&path, "some").unwrap();
         fs::write(dir.path().join("nothing.frm"), "").unwrap();
-        assert_eq!(look(dir.path(), &mut seen, &hashed), [], "seen once");
+        assert_eq!(look(dir.path(), 0, &mut seen, &hashed), [], "seen once");
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        assert_eq!(look(dir.path(), &mut seen, &hashed), [], "it has grown");
-        let finished = look(dir.path(), &mut seen, &hashed);
+        assert_eq!(look(dir.path(), 0, &mut seen, &hashed), [], "it has grown");
+        let finished = look(dir.path(), 0, &mut seen, &hashed);
         assert_eq!(finished, [(PathBuf::from("orders.ibd"), stamp(&path))]);
         hashed.insert("orders.ibd".into(), stamp(&path), "its hash".to_owned());
-        assert_eq!(look(dir.path(), &mut seen, &hashed), [], "it has its hash");
+        assert_eq!(look(dir.path(), 0, &mut seen, &hashed), [], "it has its hash");
+    }
+
+    #[test]
+    fn a_long_file_is_not_finished_while_the_tool_has_it_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = fs::File::create(dir.path().join("orders.ibd")).unwrap();
+        let short = fs::File::create(dir.path().join("orders.frm")).unwrap();
+        long.set_len(LONG).unwrap();
+        short.set_len(LONG - 1).unwrap();
+        let (mut seen, hashed) = (std::collections::HashMap::new(), Hashed::default());
+        let mut names = |process| {
+            let found = look(dir.path(), process, &mut seen, &hashed);
+            let mut names = found.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
+            names.sort();
+            names
+        };
+        assert_eq!(names(std::process::id()), [""; 0]);
+        assert_eq!(names(std::process::id()), ["orders.frm"]);
+        drop(long);
+        assert_eq!(names(std::process::id()), ["orders.frm", "orders.ibd"]);
+        assert_eq!(names(0), ["orders.frm", "orders.ibd"], "nobody knows who writes");
     }
 
     /// A file that was written again after it was hashed, also one of the same size, is hashed again.
@@ -160,7 +205,7 @@ mod tests {
         fs::write(&path, "abc").unwrap();
         let stop = CancellationToken::new();
         for name in [".", "not yet"] {
-            HashingAhead::begin(dir.path().join(name), &stop).end().await;
+            HashingAhead::begin(dir.path().join(name), 0, &stop).end().await;
         }
         let hash_of = |stop: &CancellationToken| {
             let mut hashed = Hashed::default();

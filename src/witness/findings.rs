@@ -35,6 +35,14 @@ const INDEX: &str = "the stream has\t";
 const SWAPPED: &str = "the stream swaps\t";
 const YOUNG: &str = "the stream ends with\t";
 
+/// What a line of a hidden step begins with that is to be told with the job's success.
+pub const WARNING: &str = "warning: ";
+
+/// What a hidden step warns of in a line.
+pub(crate) fn warning(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(WARNING.as_bytes())
+}
+
 impl Findings {
     /// As the step that stores a stream says it on its stderr.
     pub fn lines(&self) -> String {

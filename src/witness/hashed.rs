@@ -31,6 +31,11 @@ impl Stamp {
         }
     }
 
+    /// Its device's number, and its own.
+    pub(super) fn inode(self) -> (u64, u64) {
+        self.inode
+    }
+
     /// In bytes.
     pub(super) fn size(self) -> u64 {
         self.size
@@ -41,6 +46,11 @@ impl Hashed {
     /// The hash of a file that still is what it was when it was hashed.
     pub(super) fn of(&self, path: &Path, stamp: Stamp) -> Option<&Hash> {
         self.0.get(path).filter(|(then, _)| *then == stamp).map(|(_, hash)| hash)
+    }
+
+    /// Whether a file has been hashed that was shorter than this then, in bytes, whatever it is by now.
+    pub(super) fn has_shorter(&self, path: &Path, length: u64) -> bool {
+        self.0.get(path).is_some_and(|(then, _)| then.size < length)
     }
 
     /// Takes the hash of a file that was this when it was hashed.

@@ -18,7 +18,7 @@ const HELP: [(&[&str], &str); 7] = [
     (
         &["Too many open files"],
         "the tool has each file of InnoDB open at once: write --open-files-limit=N in backup_options and LimitNOFILE=N in the daemon's unit, with \
-         N above the number of these files",
+         N above the number of these files, which dbcalm-db-cmd check tells",
     ),
     (
         &["Unable to obtain lock. Please try again later."],

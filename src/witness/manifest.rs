@@ -39,7 +39,7 @@ const PIECE: usize = 16 * 1024;
 /// The system's, or that it was broken off by `stop`.
 pub fn draft(dir: &Path, hashed: &Hashed, stop: &CancellationToken) -> io::Result<()> {
     let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
-    for (path, stamp) in stamped(dir)? {
+    for (path, stamp) in stamped(dir, |_| true)? {
         match hashed.of(&path, stamp) {
             Some(hash) => {
                 known.insert(path, hash.clone());
@@ -206,14 +206,14 @@ pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Each of them with what it is known by.
-pub(super) fn stamped(dir: &Path) -> io::Result<HashMap<PathBuf, Stamp>> {
+/// Each of them that is wanted, with what it is known by.
+pub(super) fn stamped(dir: &Path, is_wanted: impl Fn(&Path) -> bool) -> io::Result<HashMap<PathBuf, Stamp>> {
     let stamp = |path: PathBuf| {
         let whole = dir.join(&path);
         let there = fs::symlink_metadata(&whole).map_err(at(&whole))?;
         Ok((path, Stamp::of(&there)))
     };
-    files(dir)?.into_iter().map(stamp).collect()
+    files(dir)?.into_iter().filter(|path| is_wanted(path)).map(stamp).collect()
 }
 
 fn hash_all(dir: &Path, paths: &[PathBuf], stop: &CancellationToken) -> io::Result<BTreeMap<PathBuf, Hash>> {

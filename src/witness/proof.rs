@@ -51,7 +51,8 @@ impl Proof {
         match self {
             Self::Prepared { .. } => tool.redo_end.map(Watch::Text),
             Self::Backup { .. } => Some(Watch::Part(findings::kept_line)),
-            Self::Copied { .. } | Self::Filled => None,
+            Self::Copied { .. } => Some(Watch::Part(findings::warning)),
+            Self::Filled => None,
         }
     }
 }

@@ -144,6 +144,11 @@ impl Bucket {
         self.state().retains = true;
     }
 
+    /// Begins a multipart upload, and leaves it.
+    pub(crate) fn begin(&self, key: &str) {
+        self.state().begin(key.to_owned(), shelf::About::default());
+    }
+
     /// The multipart uploads that are left open, the oldest first.
     pub(crate) fn uploads(&self) -> Vec<OpenUpload> {
         let state = self.state();

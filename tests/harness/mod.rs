@@ -17,6 +17,7 @@ pub(crate) mod radosgw;
 mod records;
 pub(crate) mod small_disk;
 pub(crate) mod stand;
+pub(crate) mod tls;
 #[path = "../../fakes/world.rs"]
 pub(crate) mod world;
 

@@ -247,3 +247,48 @@ fn a_daemon_that_is_stopped_while_it_sends_leaves_nothing_that_is_not_recorded()
         nothing_is_on_its_way(&env);
     }
 }
+
+/// A stream that has rotted here, in each way that is told, is taken from the bucket, and that is said.
+#[test]
+fn what_is_damaged_here_is_restored_from_there() {
+    let bucket = Bucket::start();
+    let env = start(&bucket, true);
+    chain(&env);
+    let stream = env.backup("inc-1").join("backup-inc-1.xbstream.zst");
+    let whole = fs::read(&stream).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let another = [&whole[..], &whole[..]].concat();
+    for (what, bytes) in [
+        ("cut", &whole[..whole.len() / 2]),
+        ("flipped", &flipped),
+        ("empty", &[]),
+        ("longer", &another),
+        ("text", b"no stream"),
+    ] {
+        fs::write(&stream, bytes).unwrap();
+        assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n", "{what}");
+        env.expect_log("is damaged, so its copy in s3://dbcalm-backups/db1 is restored");
+        let output = env.newest("output");
+        assert!(output.starts_with("warning: ") && output.matches("so its copy in").count() == 1, "{what}: {output}");
+    }
+    // Both are damaged.
+    let (key, _) = bucket.keys().into_iter().find(|(key, _)| key.ends_with("backup-inc-1.xbstream.zst")).unwrap();
+    bucket.write(&key, &flipped);
+    env.restore(&["full-1", "inc-1"], "folder");
+    env.expect_log("restore failed");
+    env.expect_log("is damaged, so its copy in");
+    assert_eq!(env.newest("status"), "failed");
+    bucket.write(&key, &whole);
+    // With the store away the failure says both.
+    fs::write(&stream, &flipped).unwrap();
+    bucket.remove(&key);
+    env.restore(&["full-1", "inc-1"], "folder");
+    env.expect_log("restore failed");
+    env.expect_log("is damaged, so its copy in");
+    let error = env.newest("error");
+    assert!(error.contains("is damaged, so its copy in") && error.contains("has no 'db1/v1/inc-1/"), "{error}");
+    fs::write(&stream, &whole).unwrap();
+    assert_eq!(restored(&env, &["full-1", "inc-1"]), "order 1\norder 2\n");
+    assert!(!env.newest("output").contains("warning: "));
+}

@@ -3,6 +3,7 @@
 mod data_dir;
 mod database;
 mod encryption;
+mod open_files;
 mod repository;
 mod server;
 
@@ -126,6 +127,7 @@ async fn look(config: &Config, socket: &Path, findings: &mut Findings) {
     if let Some(bin) = admin.filter(|_| readable) {
         server::look_at_server(config, &bin, tool, findings).await;
     }
+    open_files::look_at_open_files(config, socket, findings);
     database::look_at_database(config, findings);
     if let Some(tool) = tool {
         server::look_at_the_base(config, tool, findings);

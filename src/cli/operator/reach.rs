@@ -53,6 +53,12 @@ pub(super) fn look(backup_dir: &Path, socket: &Path) -> Option<Result<(), Troubl
     Some(Ok(()))
 }
 
+/// The process that answers at a socket. None if nobody does, or this user may not ask.
+pub(super) fn daemon(socket: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    Some(socket_peercred(&stream).ok()?.pid.as_raw_nonzero().get())
+}
+
 /// Who holds a lock of `flock` for himself on the file of this number, by /proc/locks (proc(5)): process ids of this namespace.
 fn locks(text: &str, inode: u64) -> Vec<i32> {
     let of = |line: &str| {

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use super::print_error;
 use crate::model::Flavour;
+use crate::witness::findings::WARNING;
 
 fn flavour(name: &str) -> Result<Flavour, String> {
     Flavour::named(name).ok_or_else(|| "mariadb or mysql".to_owned())
@@ -31,6 +32,11 @@ fn say_left(links: usize) {
              into it"
         ));
     }
+}
+
+/// Says what the job's success is to be told with, by its row and in the log.
+fn warn(text: &str) {
+    print_error(&format!("{WARNING}{text}"));
 }
 
 /// Does it, and says how it went.

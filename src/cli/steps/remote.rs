@@ -42,6 +42,11 @@ impl RemoteArgs {
         Bucket::open(&self.remote().ok_or_else(none)?, patience)
     }
 
+    /// Its address, for people.
+    pub(super) fn address(&self) -> String {
+        self.remote().map(|remote| remote.to_string()).unwrap_or_default()
+    }
+
     /// The repository. None if none is named.
     pub(super) fn remote(&self) -> Option<Remote> {
         let (bucket, prefix) = self.repository.clone()?;
