@@ -1,6 +1,7 @@
 //! A daemon with `encrypt_to`: nothing leaves it that can be read, and only whoever has a key gets it back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use insta::assert_snapshot;
@@ -162,6 +163,7 @@ fn a_chain_may_have_members_that_are_encrypted_to_others_or_to_nobody() {
     let both = env.path("both.key");
     let text = [&old.file, &new.file].map(|file| fs::read_to_string(file).unwrap()).concat();
     fs::write(&both, text).unwrap();
+    fs::set_permissions(&both, fs::Permissions::from_mode(0o600)).unwrap();
     for (file, wanted) in [(&old.file, false), (&new.file, false), (&both, true)] {
         env.set("identity_file", &file.display().to_string());
         reload(&env);
