@@ -31,6 +31,15 @@ CORES = len(os.sched_getaffinity(0))
 MEMORY = "1G"  # what the expert gives to a prepare
 
 
+BUCKET = "bench"  # that of start_store in ci/lib.sh
+
+
+def rclone_at(endpoint):
+    """The command of rclone that reaches the store."""
+    login = "RCLONE_S3_PROVIDER=Ceph RCLONE_S3_ACCESS_KEY_ID=BENCH RCLONE_S3_SECRET_ACCESS_KEY=SECRET"
+    return f"env -u AWS_CA_BUNDLE RCLONE_CONFIG=/dev/null {login} RCLONE_S3_ENDPOINT={endpoint} rclone"
+
+
 class Measured:
     """What one run of one contender took."""
 
@@ -118,6 +127,18 @@ class Stage:
         """Writes the settings with these lines beside; a daemon that is started then has them."""
         with open(os.path.join(self.directory, "config.yml"), "w", encoding="utf-8") as settings:
             settings.write(self.settings + "\n".join(lines) + "\n")
+
+    def store_login(self):
+        """The file of the key to the store."""
+        path = os.path.join(self.directory, "store.credentials")
+        with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600), encoding="ascii") as file:
+            file.write("[default]\naws_access_key_id = BENCH\naws_secret_access_key = SECRET\n")
+        return path
+
+    def kept_in(self, endpoint):
+        """The settings for backups that are in the store alone."""
+        own = [f"repository: s3://{BUCKET}/db1", f"repository_endpoint: {endpoint}", f"repository_credentials_file: {self.store_login()}"]
+        return ["stream: true", "compression: zstd", "keep_local: false", *own]
 
     def new(self, prefix):
         """A name that is not taken."""
@@ -416,14 +437,17 @@ def what_a_client_sees(stage, rounds):
     sys.stdout.flush()
 
 
-def take_chains(stage):
-    """Chains of three in directories and in zstd streams, of the same moments; gives their ids."""
+def take_chains(stage, endpoint):
+    """Chains of three in directories, in zstd streams and in the bucket, of the same moments; gives their ids."""
     chains = {"directory": [], "zstd": []}
+    lines_of = {"directory": [], "zstd": ["stream: true", "compression: zstd"]}
+    if endpoint:
+        chains["bucket"], lines_of["bucket"] = [], stage.kept_in(endpoint)
     for number in range(3):
         if number:
             change(stage, number)
         for form, ids in chains.items():
-            lines = ["stream: true", "compression: zstd"] if form == "zstd" else []
+            lines = lines_of[form]
             name = f"{form}-{number}"
             more = {"id": name, "from_backup_id": ids[-1]} if ids else {"id": name}
             kind = "incremental_backup" if ids else "full_backup"
@@ -432,7 +456,7 @@ def take_chains(stage):
     return chains
 
 
-def restores(stage, rounds, chains):
+def restores(stage, rounds, chains, endpoint):
     """Database restores, of the first of a chain and of the whole; the server is down."""
     tmp = os.path.join(stage.directory, "theirs")
 
@@ -440,8 +464,8 @@ def restores(stage, rounds, chains):
         shutil.rmtree(tmp, ignore_errors=True)
         stage.empty_data()
 
-    def ours(ids):
-        return stage.ours([], request("restore_backup", id_list=ids, target="database"), stage.data)
+    def ours(ids, lines=()):
+        return stage.ours(lines, request("restore_backup", id_list=ids, target="database"), stage.data)
 
     def theirs(ids):
         # Their applies consume the stored incremental: they get copies, made before the clock runs.
@@ -477,7 +501,24 @@ def restores(stage, rounds, chains):
         os.makedirs(into)
         return ["sh", "-c", f"zstd -dc '{stored}' | mbstream -x -C '{into}' -p {CORES}"]
 
+    def fetched(name, into):
+        with open(os.path.join(stage.backups, name, "repository.json"), encoding="utf-8") as note:
+            key = f"db1/v1/{name}/{json.load(note)['uuid']}/backup-{name}.xbstream.zst"
+        os.makedirs(into)
+        line = f"{rclone_at(endpoint)} cat ':s3:{BUCKET}/{key}' | zstd -dc | mbstream -x -C '{into}' -p {CORES}"
+        return ["bash", "-o", "pipefail", "-c", line]
+
     for count, title in ((1, "full"), (3, "chain of 3")):
+        if endpoint:
+            yield f"restore bucket {title}", lambda count=count, title=title: compare(
+                f"database restore, {title}, from a bucket on this machine, zstd",
+                rounds,
+                {
+                    "ours": lambda: ours(chains["bucket"][:count], stage.kept_in(endpoint)),
+                    "the expert's lines": lambda: experts(chains["bucket"][:count], fetched),
+                },
+                clean,
+            )
         yield f"restore {title}", lambda count=count, title=title: compare(
             f"database restore, {title}, backups and data on one file system",
             rounds,
@@ -509,6 +550,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", default="")
     parser.add_argument("--steps", action="store_true", help="say how long each step of ours took")
+    parser.add_argument("--endpoint", help="the store's address; none for nothing of a bucket")
     parser.add_argument("--server-pid", type=int, required=True)
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -522,10 +564,10 @@ def main():
             run()
     if given.only in "client":
         what_a_client_sees(stage, given.rounds)
-    chains = take_chains(stage)
+    chains = take_chains(stage, given.endpoint)
     stage.stop_server()
     stage.empty_data()
-    for name, run in restores(stage, given.rounds, chains):
+    for name, run in restores(stage, given.rounds, chains, given.endpoint):
         if given.only in name:
             run()
 

@@ -14,9 +14,7 @@ import sys
 import uuid
 
 import bench
-from bench_backups import CORES, TOOL, Stage, compare, fill, size_of
-
-BUCKET = "bench-streams"
+from bench_backups import BUCKET, CORES, TOOL, Stage, compare, fill, rclone_at, size_of
 
 
 class Streams:
@@ -31,10 +29,7 @@ class Streams:
             subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
         told = [subprocess.run(["age-keygen", "-y", key], check=True, capture_output=True, text=True) for key in self.keys]
         self.recipients = [each.stdout.strip() for each in told]
-        credentials = os.path.join(stage.directory, "store.credentials")
-        with open(credentials, "w", opener=lambda path, flags: os.open(path, flags, 0o600), encoding="ascii") as file:
-            file.write("[default]\naws_access_key_id = BENCH\naws_secret_access_key = SECRET\n")
-        self.remote = f"--repository=s3://{BUCKET}/db1 --endpoint={endpoint} --path-style --credentials-file={credentials}"
+        self.remote = f"--repository=s3://{BUCKET}/db1 --endpoint={endpoint} --path-style --credentials-file={stage.store_login()}"
 
     def take(self):
         """A full backup's stream."""
@@ -121,10 +116,7 @@ def comparisons(streams, rounds):
 
 def of_bucket(streams, go, plain, zstd, mbstream):
     """To a bucket, and from there."""
-    rclone = (
-        "env -u AWS_CA_BUNDLE RCLONE_CONFIG=/dev/null RCLONE_S3_PROVIDER=Ceph RCLONE_S3_ACCESS_KEY_ID=BENCH RCLONE_S3_SECRET_ACCESS_KEY=SECRET "
-        f"RCLONE_S3_ENDPOINT={streams.endpoint} rclone"
-    )
+    rclone = rclone_at(streams.endpoint)
 
     def send(name):
         own = f"{streams.remote} --uuid={uuid.uuid4()} --like={streams.stage.data}"

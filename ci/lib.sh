@@ -269,6 +269,22 @@ build() {
     [ -x "$BINARY" ] || die "the build left no '$BINARY'"
 }
 
+# start_store BUCKET: Ceph's gateway in a container, at ENDPOINT, for the key BENCH with the secret SECRET; false where it cannot be. It lives
+# as long as this script: it ends when nobody has its FIFO open for writing.
+start_store() {
+    have docker && have rclone && "$ROOT/ci/setup" containers >/dev/null 2>&1 && "$ROOT/ci/images" radosgw >"$T/images.log" 2>&1 || return 1
+    local container line
+    mkdir "$T/life"
+    mkfifo "$T/life/line"
+    # shellcheck disable=SC2034 # it is only to be open
+    exec {line}<>"$T/life/line"
+    container=$(docker run --detach --rm --publish 127.0.0.1::8080 --volume "$T/life:/life" --tmpfs /var/lib/ceph \
+        --env "USERS=owner:BENCH:SECRET keeper:K:S reader:R:S" dbcalm-test-radosgw)
+    timeout 120 sh -c "until docker logs $container 2>/dev/null | grep -q 'store ready'; do sleep 0.1; done" || die "the store does not answer"
+    docker exec "$container" bucket "$1" BENCH:SECRET >"$T/bucket.log" 2>&1 || { LOGS+=("$T/bucket.log") && die "the bucket"; }
+    ENDPOINT=http://$(docker port "$container" 8080 | head -n 1)
+}
+
 # The image of ci/images with the oldest of the suites in it: what is linked against its C library runs on all.
 BUILD_IMAGE=dbcalm-test-build
 
