@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_in_a_repository_is_told_where_there_is_one() {
-        let held = Held { backups: 3, unsent: 1, bytes: 4096, newest: Some(1_795_596_533.5) };
+        let held = Held { backups: 3, unsent: 1, bytes: 4096, objects: 15, newest: Some(1_795_596_533.5) };
         let told = InRepository { held: Some(held), retries: 7, failures: [("denied", 2)].into() };
         let mut text = String::new();
         super::repository::render(&mut text, &told);
@@ -284,6 +284,7 @@ mod tests {
         assert_snapshot!(samples.join("\n"), @r#"
         dbcalm_repository_backups 3
         dbcalm_repository_bytes 4096
+        dbcalm_repository_objects 15
         dbcalm_repository_unsent_backups 1
         dbcalm_repository_newest_backup_timestamp_seconds 1795596533.5
         dbcalm_repository_retries_total 7

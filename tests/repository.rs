@@ -358,4 +358,5 @@ fn a_monitor_is_told_what_is_in_the_bucket_and_what_is_not() {
     says("dbcalm_repository_backups 2");
     let sent = bucket.keys().into_iter().filter(|(key, _)| key.contains("xbstream")).map(|(_, size)| size).sum::<u64>();
     says(&format!("dbcalm_repository_bytes {sent}"));
+    says(&format!("dbcalm_repository_objects {}", bucket.keys().len()));
 }

@@ -20,6 +20,7 @@ use crate::repository::card::{Card, Form};
 use crate::repository::journal::Entry;
 use crate::repository::note::Note;
 use crate::repository::stored;
+use crate::witness::manifest;
 use crate::world::{InRepositoryHeld as Held, Purpose, World};
 
 /// After how long it looks again, where nothing woke it.
@@ -147,9 +148,12 @@ fn held(config: &Config) -> Option<Held> {
     let mut held = Held::default();
     for row in rows {
         let Ok(id) = BackupId::recorded(&row.id) else { continue };
-        if let Some(note) = Note::read(&config.backup_dir.join(id.as_str())) {
+        let folder = config.backup_dir.join(id.as_str());
+        if let Some(note) = Note::read(&folder) {
             held.backups += 1;
             held.bytes += note.size;
+            // What the manifest names, and itself.
+            held.objects += manifest::names(&folder).map_or(0, |names| names.len() as u64 + 1);
             let begun = row.start_time.as_deref().and_then(Moment::read).map(Moment::seconds);
             held.newest = held.newest.into_iter().chain(begun).reduce(f64::max);
         } else if unsent(config, &id, false).is_some() {

@@ -9,6 +9,7 @@ pub(super) fn render(text: &mut String, told: &InRepository) {
     let mut one = |name, kind, help, value: String| metric(text, name, kind, help, &[(String::new(), value)]);
     one("repository_backups", "gauge", "Recorded backups that are whole in the repository.", there.backups.to_string());
     one("repository_bytes", "gauge", "How long their streams are there.", there.bytes.to_string());
+    one("repository_objects", "gauge", "How many objects they are there.", there.objects.to_string());
     one(
         "repository_unsent_backups",
         "gauge",

@@ -27,6 +27,8 @@ pub struct Held {
     pub unsent: u64,
     /// How long the streams are, in bytes.
     pub bytes: u64,
+    /// How many objects they are with all that describes them.
+    pub objects: u64,
     /// When the newest of them was begun, in seconds of Unix. None if there are none.
     pub newest: Option<f64>,
 }
