@@ -48,3 +48,22 @@ impl Raw<'_> {
         Ok(Some(Binlogs { interval: Duration::from_secs(seconds.unsigned_abs()) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    /// What is encrypted would lie beside the same in plain text.
+    #[test]
+    fn an_archive_that_is_not_encrypted_is_refused_beside_what_is() {
+        let least = "db_type: mariadb\nbackup_dir: /b\nstream: true\n";
+        let sealed = format!(
+            "{least}encrypt_to: [age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj]\nbinlog_archive: "
+        );
+        let refused = Config::parse(&format!("{sealed}true\n")).unwrap_err();
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("binlog_archive: true beside encrypt_to"), "{refused}");
+        assert!(Config::parse(&format!("{sealed}false\n")).unwrap().binlogs.is_none());
+        assert!(Config::parse(&format!("{least}binlog_archive: true\n")).unwrap().binlogs.is_some());
+    }
+}

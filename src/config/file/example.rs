@@ -41,14 +41,17 @@ fn with_all_but(without: &[&str]) -> Config {
     Config::parse(&kept.collect::<Vec<_>>().join("\n")).unwrap()
 }
 
-/// In two turns: a stream is kept by `forward` or in a repository.
+/// In two turns: a stream is kept by `forward` or in a repository, and binary logs are not archived beside what is encrypted.
 #[test]
 fn everything_in_it_can_be_set() {
-    let config = with_all_but(&["repository", "keep_local"]);
+    let config = with_all_but(&["repository", "keep_local", "binlog_"]);
+    assert!(config.streaming.as_ref().is_some_and(|streaming| !streaming.recipients.is_empty()));
     assert!(config.streaming.unwrap().forward.is_some_and(|command| command.contains("$DBCALM_BACKUP_ID")));
     assert!(config.fetch.is_some() && config.backup_bin.is_some());
     assert_eq!(config.backup_options, ["--throttle=100"]);
-    let remote = with_all_but(&["forward", "fetch"]).repository.unwrap().remote;
+    let config = with_all_but(&["forward", "fetch", "encrypt_to"]);
+    assert!(config.binlogs.is_some());
+    let remote = config.repository.unwrap().remote;
     assert_eq!(remote.to_string(), "s3://backups/db1");
     assert!(remote.endpoint.is_some() && remote.region.is_some() && remote.path_style);
     assert!(remote.ca.is_some() && remote.credentials.is_some());
