@@ -95,10 +95,12 @@ fn extracted(
 fn either(args: &ExtractArgs, identities: &[Identity]) -> Result<(Extracted, bool), StreamError> {
     let (here, there) = (args.from.as_deref(), args.key.as_deref());
     let Some(from) = here else { return extracted(args, identities, remote(args, there.unwrap_or_default())) };
+    // What was there before is not this step's to take away.
+    let is_new = fs::symlink_metadata(&args.into).is_err();
     match (extracted(args, identities, local(from)), there) {
         // What cannot be written or decrypted here will not be from there.
         (Err(why), Some(key))
-            if !matches!(why, StreamError::Write { .. } | StreamError::Identity(_) | StreamError::Locked) =>
+            if is_new && !matches!(why, StreamError::Write { .. } | StreamError::Identity(_) | StreamError::Locked) =>
         {
             match fs::remove_dir_all(&args.into) {
                 Err(gone) if gone.kind() != io::ErrorKind::NotFound => return Err(why),
