@@ -10,7 +10,6 @@ use std::io;
 
 use super::place::sync_parent;
 use super::{Archive, ArchiveError, at};
-use crate::disk;
 
 /// What was taken out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,13 +28,7 @@ pub fn expire(archive: &Archive, needed: impl Fn(u32) -> Option<u64>) -> Result<
     let mut done = Expired::default();
     let timelines = archive.timelines()?;
     let Some(newest) = timelines.last().copied() else { return Ok(done) };
-    let _lock = disk::lock(archive.dir()).map_err(|why| {
-        if why.kind() == io::ErrorKind::WouldBlock {
-            ArchiveError::Busy(archive.dir().to_owned())
-        } else {
-            at(archive.dir())(why)
-        }
-    })?;
+    let _lock = archive.lock()?;
     for timeline in timelines {
         let first = needed(timeline);
         if timeline == newest && first.is_none() {

@@ -11,13 +11,12 @@ use super::entry::{Ended, Entry, FORMAT};
 use super::index::{self, Log};
 use super::place::Archive;
 use super::state::{Because, Looked, Timeline};
-use super::{ArchiveError, at, piece};
+use super::{ArchiveError, piece};
 use crate::binlog::event::Format;
 use crate::binlog::gtid::State;
 use crate::binlog::reader::{BinlogError, Reader};
 use crate::binlog::stretch::{Behind, Stretch};
 use crate::binlog::transaction::{Item, Transactions};
-use crate::disk;
 use crate::model::{Moment, causes};
 
 /// How much is archived at once, in bytes: what a pass that dies has done in vain.
@@ -65,13 +64,7 @@ impl Pass<'_> {
     pub fn run(&self) -> Result<Passed, ArchiveError> {
         let archive = Archive::of(self.backup_dir);
         archive.make()?;
-        let _lock = disk::lock(archive.dir()).map_err(|why| {
-            if why.kind() == io::ErrorKind::WouldBlock {
-                ArchiveError::Busy(archive.dir().to_owned())
-            } else {
-                at(archive.dir())(why)
-            }
-        })?;
+        let _lock = archive.lock()?;
         let now = Moment::now().to_string();
         let last = archive.looked()?;
         let mut work = Work { pass: self, archive: &archive, done: Passed::default() };

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::entry::FORMAT;
 use super::{ArchiveError, Entry, Looked, Timeline, at};
+use crate::disk;
 
 /// Its name in `backup_dir`. An id does not begin with a `.`.
 pub const DIR: &str = ".binlogs";
@@ -36,6 +37,20 @@ impl Archive {
     /// Where it is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Holds it against another pass or removal, for as long as what this gives is open.
+    ///
+    /// # Errors
+    /// One is at work, or the system's.
+    pub(super) fn lock(&self) -> Result<File, ArchiveError> {
+        disk::lock(&self.dir).map_err(|why| {
+            if why.kind() == io::ErrorKind::WouldBlock {
+                ArchiveError::Busy(self.dir.clone())
+            } else {
+                at(&self.dir)(why)
+            }
+        })
     }
 
     /// Makes it, if it is not there.
