@@ -216,6 +216,11 @@ impl Chains {
         below.into_iter().filter(|at| at != start).filter_map(|at| self.rows.get(at)).collect()
     }
 
+    /// All backups, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &BackupRow> {
+        self.rows.iter().rev()
+    }
+
     /// The newest backup whose chain is whole.
     pub fn newest_whole(&self) -> Option<&BackupRow> {
         self.rows.iter().rev().find(|row| self.chain(&row.id).is_ok())

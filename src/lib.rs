@@ -19,12 +19,12 @@
 //! - [`plan`]: what will run, as values: each step with its program, what it has to prove and what of it stays.
 //!
 //! What backups are made of:
-//! - [`binlog`]: the binary log read, archived, and proved to be whole.
+//! - [`binlog`]: the binary log read, archived, proved to be whole, and replayed.
 //! - [`stream`], [`copying`]: the work of the hidden steps: a stream stored and extracted, a stored backup copied.
 //! - [`repository`]: finds a backup below `backup_dir`, reads its `backup.json`, and knows which data descend from it.
 //! - [`witness`]: what proves that a program did what it says, whatever its exit status.
 //! - [`disk`]: directories made, synced and removed; the data directory filled and emptied.
-//! - [`server`]: whether one runs and which, what it says of itself, and which process has the data directory.
+//! - [`server`]: whether one runs and which, what it says of itself, and which process has the data directory; what a throw-away one is started with.
 //! - [`bucket`]: objects in a store of S3's kind, for the hidden steps and the operator's commands.
 //! - [`chains`]: which backup was taken from which.
 //!
@@ -59,6 +59,7 @@
 //! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
 //! | how a stream is encrypted, and to whom | `age`; on its way, `stream/pack.rs`; whether a restore has the key, `admit/unlock.rs` |
 //! | a binary log is read, archived, proved whole | `binlog/reader.rs`, `binlog/archive/pass.rs`; when, in `housekeeping/binlogs.rs` |
+//! | a restore ends at a moment | which place that is, `binlog/replay/find.rs`, asked in `admit/moment.rs`; the step, `binlog/replay/run.rs` |
 //! | what may be adopted | `adopt/local.rs`; its base, `adopt/order.rs`; that it is recorded, `housekeeping/adopt.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |
 

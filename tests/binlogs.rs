@@ -2,6 +2,7 @@
 
 mod crash;
 mod real;
+mod replay;
 
 use std::fs;
 use std::io::Read as _;

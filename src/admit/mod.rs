@@ -7,6 +7,7 @@
 mod chain;
 mod in_time;
 mod memory;
+mod moment;
 mod origin;
 #[cfg(test)]
 mod properties;
@@ -131,6 +132,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let reading = reading.map_err(|held| in_the_way(held, Rejection::BackupNotFound))?;
     let (chain, cards) = find_chain(wanted, &known, config, until).await?;
     unlock::check(&chain, &cards, config, until).await?;
+    let replay = moment::replay(wanted, &cards, config, until).await?;
     let marks: Vec<_> = cards.iter().flatten().map(|(card, _)| card.mark()).collect();
     let last = cards.last().and_then(Option::as_ref);
     let server = last.map(|(card, _)| &card.server);
@@ -158,6 +160,11 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
     let measured = within(until, move || space::for_restore(&members, &work, data_dir.as_deref())).await;
     let unknown = Space { staging: Staging::Apart, shortage: None, size: u64::MAX, has_room_ahead: false };
     let Space { staging, shortage, size, has_room_ahead } = measured.unwrap_or(unknown);
+    let beside = if staging == Staging::Inside || size == u64::MAX { 0 } else { size };
+    let shortage = match (&replay, shortage) {
+        (Some(replay), None) => moment::shortage(&parent, replay, beside, until).await,
+        (_, shortage) => shortage,
+    };
     if let Some(shortage) = shortage {
         return Err(Rejection::NoRoomForRestore(shortage));
     }
@@ -193,6 +200,7 @@ async fn restore(wanted: &Restore, world: &World, config: &Config, until: Instan
         timestamp: known.get(wanted.last().as_str()).and_then(|last| last.start_time.as_deref()),
         marks: &marks,
         server,
+        replay: replay.as_ref(),
     };
     let plan = Plan::restore(wanted, inputs, config);
     Ok(Admitted { plan, claim, secrets, origin: Origin::default(), made: Some(made) })

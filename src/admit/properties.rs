@@ -44,7 +44,7 @@ proptest! {
     ) {
         let list = list(&records, youngest, &random, follow);
         let mut ids = list.iter().map(|id| id.parse().unwrap());
-        let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder };
+        let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder, until: None };
         let from = |id: &String| records.get(id).map(|known| known.from.as_deref());
         let is_chain = list.iter().enumerate().all(|(index, id)| {
             from(id) == Some(index.checked_sub(1).map(|before| list[before].as_str()))

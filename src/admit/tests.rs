@@ -32,7 +32,7 @@ fn world(dir: &Path, acts: Vec<Act>) -> World {
 
 fn chain() -> Command {
     let (full, incrementals) = ("f".parse().unwrap(), vec!["a".parse().unwrap()]);
-    Command::Restore(Restore { full, incrementals, target: Target::Folder })
+    Command::Restore(Restore { full, incrementals, target: Target::Folder, until: None })
 }
 
 fn soon() -> Instant {
@@ -100,7 +100,8 @@ fn only_a_real_chain_is_one() {
         .into();
     let check = |ids: &[&str]| {
         let mut ids = ids.iter().map(|id| id.parse().unwrap());
-        let wanted = Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder };
+        let wanted =
+            Restore { full: ids.next().unwrap(), incrementals: ids.collect(), target: Target::Folder, until: None };
         check_chain(&wanted, &known).map_err(|why| format!("{} {why}", why.code()))
     };
     for chain in [&["f"][..], &["f", "a"], &["f", "a", "b"], &["f", "x"], &["g"]] {

@@ -32,7 +32,7 @@ const QUERY_COMPRESSED: u8 = 165;
 const START_ENCRYPTION: u8 = 164;
 
 /// What of a statement is looked at, in bytes; it may be a megabyte of values.
-const STATEMENT: usize = 4096;
+pub(super) const STATEMENT: usize = 4096;
 
 /// An event's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

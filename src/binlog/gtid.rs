@@ -11,63 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// One transaction's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Gtid {
-    /// MariaDB's.
-    MariaDb {
-        /// The domain.
-        domain: u32,
-        /// The server that it was first committed on.
-        server: u32,
-        /// Its number in the domain.
-        number: u64,
-    },
-    /// MySQL's.
-    MySql {
-        /// The server that it was first committed on.
-        server: Uuid,
-        /// Its number.
-        number: u64,
-    },
-}
-
-impl fmt::Display for Gtid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MariaDb { domain, server, number } => write!(f, "{domain}-{server}-{number}"),
-            Self::MySql { server, number } => write!(f, "{server}:{number}"),
-        }
-    }
-}
-
-impl FromStr for Gtid {
-    type Err = NoGtid;
-
-    fn from_str(text: &str) -> Result<Self, NoGtid> {
-        let mariadb = |text: &str| {
-            let mut parts = text.split('-');
-            let (domain, server, number) = (parts.next()?, parts.next()?, parts.next()?);
-            let (domain, server, number) = (digits(domain)?, digits(server)?, digits(number)?);
-            parts.next().is_none().then_some(Self::MariaDb { domain, server, number })
-        };
-        let mysql = |text: &str| {
-            let (server, number) = text.split_once(':')?;
-            Some(Self::MySql { server: Uuid::parse_str(server).ok()?, number: digits(number)? })
-        };
-        mysql(text).or_else(|| mariadb(text)).ok_or(NoGtid)
-    }
-}
-
-fn digits<T: FromStr>(text: &str) -> Option<T> {
-    // No sign.
-    text.starts_with(|c: char| c.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-/// A text that is no GTID, or no state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no GTID")]
-pub struct NoGtid;
+use crate::model::digits;
+pub use crate::model::{Gtid, NoGtid};
 
 /// What a binary log has had at a place. As text it is what `@@gtid_binlog_state` or `@@gtid_executed` would say there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +82,16 @@ impl State {
                 .is_some_and(|ranges| ranges.iter().any(|(from, to)| (*from..*to).contains(&number))),
             (Self::MariaDb(_), Gtid::MySql { .. }) | (Self::MySql(_), Gtid::MariaDb { .. }) => false,
         }
+    }
+
+    /// The last transaction of each of MariaDB's domains, as `@@gtid_slave_pos` has them.
+    pub fn last(&self) -> Vec<Gtid> {
+        let Self::MariaDb(domains) = self else { return Vec::new() };
+        let last = domains.iter().filter_map(|(id, domain)| {
+            let number = *domain.numbers.get(&domain.last)?;
+            Some(Gtid::MariaDb { domain: *id, server: domain.last, number })
+        });
+        last.collect()
     }
 
     /// Whether there was nothing yet.

@@ -58,11 +58,17 @@ pub fn windows(config: &Config, rows: &[BackupRow]) -> Result<Vec<Window>, Archi
                 entries.insert(file, entry);
             }
         }
-        let is_on = |place: &Place| entries.get(&place.binlog.file).is_some_and(|entry| place.is_in(entry));
-        window.backups = placed.iter().filter(|(_, place)| is_on(place)).map(|(id, _)| id.clone()).collect();
-        windows.push(window);
+        windows.push((window, entries));
     }
-    Ok(windows)
+    for (id, place) in placed {
+        // A server that was restored may use names and GTIDs again: the newest timeline that has them is the one.
+        let is_on =
+            |entries: &BTreeMap<String, Entry>| entries.get(&place.binlog.file).is_some_and(|entry| place.is_in(entry));
+        if let Some((window, _)) = windows.iter_mut().rev().find(|(_, entries)| is_on(entries)) {
+            window.backups.push(id);
+        }
+    }
+    Ok(windows.into_iter().map(|(window, _)| window).collect())
 }
 
 impl Window {
@@ -86,19 +92,23 @@ pub(super) struct Place {
     /// In the binary log.
     pub(super) binlog: Binlog,
     /// When it had ended, in seconds since 1970.
-    end: f64,
+    pub(super) end: f64,
 }
 
 /// That of a recorded backup. None if it does not say so, or had none.
 pub(super) fn place(backup_dir: &Path, row: &BackupRow) -> Option<Place> {
     let id = BackupId::recorded(&row.id).ok()?;
-    let card = Card::read(&backup_dir.join(id.as_str())).ok()??;
-    Some(Place { binlog: card.binlog?, end: Moment::read(&card.end)?.seconds() })
+    Place::of(&Card::read(&backup_dir.join(id.as_str())).ok()??)
 }
 
 impl Place {
+    /// Where the backup stands that says this of itself. None if it does not say so, or had none.
+    pub(super) fn of(card: &Card) -> Option<Self> {
+        Some(Self { binlog: card.binlog.clone()?, end: Moment::read(&card.end)?.seconds() })
+    }
+
     /// Whether this file of a timeline has it.
-    fn is_in(&self, entry: &Entry) -> bool {
+    pub(super) fn is_in(&self, entry: &Entry) -> bool {
         let gtids = self.binlog.gtid.as_deref().unwrap_or_default().split(',').map(str::trim);
         let mut gtids = gtids.filter_map(|gtid| gtid.parse::<Gtid>().ok());
         // The clock may have been set back a little meanwhile.
@@ -120,12 +130,14 @@ pub fn expire_unneeded(config: &Config, rows: &[BackupRow]) -> Result<Expired, S
         placed.extend(place(&config.backup_dir, row));
     }
     let mut needed: BTreeMap<u32, u64> = BTreeMap::new();
-    for timeline in archive.timelines().map_err(|why| causes(&why))? {
-        for place in &placed {
-            let entry = archive.entry(timeline, &place.binlog.file).map_err(|why| causes(&why))?;
+    let timelines = archive.timelines().map_err(|why| causes(&why))?;
+    for place in &placed {
+        for timeline in timelines.iter().rev() {
+            let entry = archive.entry(*timeline, &place.binlog.file).map_err(|why| causes(&why))?;
             if let Some(entry) = entry.filter(|entry| place.is_in(entry)) {
-                let first = needed.entry(timeline).or_insert(entry.number);
+                let first = needed.entry(*timeline).or_insert(entry.number);
                 *first = entry.number.min(*first);
+                break;
             }
         }
     }

@@ -11,6 +11,8 @@ pub mod event;
 pub mod gtid;
 pub mod line;
 pub mod reader;
+pub mod replay;
+pub mod scheduled;
 pub mod source;
 pub mod statement;
 pub mod stretch;

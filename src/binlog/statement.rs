@@ -19,7 +19,7 @@ pub struct Statement {
 
 /// A word, a name or a sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     Word(String),
     /// Quoted: never a keyword.
     Name(String),
@@ -233,7 +233,7 @@ const OBJECTS: [&str; 16] = [
 ];
 
 /// Cuts a text into tokens; comments and texts are none.
-struct Tokens<'a>(&'a str);
+pub(super) struct Tokens<'a>(pub(super) &'a str);
 
 impl Iterator for Tokens<'_> {
     type Item = Token;

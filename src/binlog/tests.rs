@@ -10,7 +10,7 @@ use super::stretch::{Behind, Stretch};
 use super::transaction::{Item, Transactions};
 
 #[path = "../../tests/harness/binlog_files.rs"]
-mod files;
+pub(super) mod files;
 
 use files::{commit, event, format, gtid, list, query, rotate, transaction};
 

@@ -67,6 +67,12 @@ enum Subcommands {
     /// A step of a restore
     #[command(hide = true)]
     Copy(steps::CopyArgs),
+    /// A step of a restore to a moment
+    #[command(hide = true)]
+    Replay(steps::ReplayArgs),
+    /// What it runs its server by
+    #[command(hide = true)]
+    Held(steps::HeldArgs),
     /// A step of a backup that is kept in a repository
     #[command(hide = true)]
     Send(steps::SendArgs),
@@ -111,6 +117,8 @@ pub fn run() -> ExitCode {
         Subcommands::Store(args) => return steps::store(&args),
         Subcommands::Extract(args) => return steps::extract(&args),
         Subcommands::Copy(args) => return steps::copy(&args),
+        Subcommands::Replay(args) => return steps::replay(&args),
+        Subcommands::Held(args) => return steps::held(&args),
         Subcommands::Send(args) => return steps::send(&args),
         Subcommands::Erase(args) => return steps::erase(&args),
         Subcommands::Receive(args) => return steps::receive(&args),

@@ -5,7 +5,7 @@
 
 pub mod parse;
 
-use crate::model::{BackupId, Target};
+use crate::model::{BackupId, Target, Until};
 
 /// What one request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,8 @@ pub struct Restore {
     pub incrementals: Vec<BackupId>,
     /// Where to.
     pub target: Target,
+    /// Up to where the archived binary log is replayed on it. None for the backup as it is.
+    pub until: Option<Until>,
 }
 
 impl Restore {

@@ -91,6 +91,16 @@ pub fn for_restore(chain: &[Member], work: &Path, data_dir: Option<&Path>) -> io
     space(&work, Staging::Apart, shortage)
 }
 
+/// Finds out what binary logs of this length lack in `work`'s file system, beside a working copy of this size; 0 if that lies elsewhere.
+///
+/// # Errors
+/// Something cannot be measured.
+pub fn for_replay(work: &Path, logs: u64, copy: u64) -> io::Result<Option<Shortage>> {
+    let work = existing(work);
+    let copy = if shares_blocks(&work)? { 0 } else { copy };
+    lack(&work, logs.saturating_add(copy))
+}
+
 /// What the working copy of a restore takes.
 struct Needs {
     /// That of the full backup, before anything is applied to it, in bytes.

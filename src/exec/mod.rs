@@ -6,6 +6,7 @@
 
 mod ask;
 pub(crate) mod capture;
+mod held;
 mod invocation;
 mod local;
 pub mod orphans;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use ask::{ask, ask_selecting};
 pub use capture::{Capture, Captured, LastLine, Select, Watch};
+pub use held::held;
 pub use invocation::{Invocation, Pipeline};
 pub use local::{LocalExecutor, block_nothing};
 use thiserror::Error;

@@ -171,7 +171,8 @@ impl Keeper {
                 | Because::Apart { .. }
                 | Because::Changed { .. }
                 | Because::Reset { .. }
-                | Because::Server => {
+                | Because::Server
+                | Because::Restored { .. } => {
                     warn!(timeline = number, reason = %because, "a new timeline of the binary log is begun: take a full backup");
                 }
             }

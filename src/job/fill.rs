@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::JobError;
 use super::run::{Job, blocking};
+use crate::binlog::archive::tell_of_restore;
 use crate::disk::data_dir::{self, Inventory};
 use crate::disk::places::{self, Awaited};
 use crate::disk::{PlaceError, links};
@@ -45,11 +46,13 @@ impl Job {
         if !step.fills_data_dir() {
             return Ok(());
         }
-        let tree = work.clone();
+        let (tree, backup_dir, filled) = (work.clone(), self.config.backup_dir.clone(), data_dir.clone());
         // With the data, so that what undoes the one undoes the other.
         blocking(move || {
             history::lay(&tree, &marks)
-                .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be marked: {why}", tree.display())))
+                .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be marked: {why}", tree.display())))?;
+            // Whatever comes of it: a timeline too many loses nothing.
+            tell_of_restore(&backup_dir, &filled).map_err(|why| JobError::with_causes(&why))
         })
         .await?;
         let (tree, own) = (work.clone(), tmp_dir.clone());

@@ -248,7 +248,7 @@ impl Job {
 
     /// Takes up what our own program warns of: the last of a pipeline is.
     fn hear(&mut self, step: &Step, finished: &Finished) {
-        if matches!(step.proof, Proof::Copied { .. }) {
+        if matches!(step.proof, Proof::Copied { .. } | Proof::Replayed) {
             for text in finished.stages().last().into_iter().flat_map(|stage| &stage.stderr.watched) {
                 let text = text.trim_end();
                 warn!("{text}");

@@ -77,7 +77,7 @@ impl Bench {
             Target::Folder => Destination::Folder,
             Target::Database => Destination::DataDir { dir: self.config.data_dir.clone(), outside: Vec::new(), way },
         };
-        let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target };
+        let restore = Restore { full: "full-1".parse().unwrap(), incrementals: Vec::new(), target, until: None };
         let stored = Stored::Directory(self.dir.path().join("backups/full-1"));
         let full = Member { id: "full-1".parse().unwrap(), base: None, stored };
         let inputs = RestoreInputs {
@@ -93,6 +93,7 @@ impl Bench {
             timestamp: None,
             marks: &[],
             server: None,
+            replay: None,
         };
         let plan = Plan::restore(&restore, inputs, &self.config);
         self.run_in(plan, Some(made)).await

@@ -8,6 +8,7 @@ mod causes;
 mod compression;
 mod flavour;
 mod footprint;
+mod gtid;
 pub mod id;
 mod job_kind;
 mod lengths;
@@ -21,6 +22,7 @@ pub mod remote;
 mod size;
 mod stored;
 mod target;
+mod until;
 mod version;
 
 pub use api::Api;
@@ -29,6 +31,8 @@ pub use causes::causes;
 pub use compression::Compression;
 pub use flavour::{Flavour, OptionNames, Tool};
 pub use footprint::Footprint;
+pub(crate) use gtid::digits;
+pub use gtid::{Gtid, NoGtid};
 pub use id::{BackupId, CommandId};
 pub use job_kind::JobKind;
 pub use lengths::Lengths;
@@ -40,6 +44,7 @@ pub use remote::Remote;
 pub use size::{Amount, Shortage};
 pub use stored::{RemoteStream, Stored, Stream, stream_name};
 pub use target::Target;
+pub use until::Until;
 pub use version::Version;
 
 /// A log sequence number of InnoDB: a byte's place in all redo log ever written.

@@ -28,6 +28,11 @@ impl Moment {
         Timestamp::try_from(time).ok().map(Self)
     }
 
+    /// So many seconds after the beginning of 1970. None if that is no moment.
+    pub fn of_seconds(seconds: u32) -> Option<Self> {
+        Timestamp::from_second(seconds.into()).ok().map(Self)
+    }
+
     /// Reads a moment from the records, by whichever program it was written: in a form of `moment::read`, and UTC where it names no zone.
     pub fn read(text: &str) -> Option<Self> {
         read::read(text.trim()).map(Self)
@@ -37,6 +42,11 @@ impl Moment {
     pub fn spelt(text: String) -> String {
         // Most are ours already, and a list reads tens of thousands.
         if read::is_ours(&text) { text } else { Self::read(&text).map_or(text, |at| at.to_string()) }
+    }
+
+    /// As text to the second: `2026-11-30 14:03:05`, UTC.
+    pub fn to_seconds(self) -> String {
+        self.to_string().chars().take(19).collect()
     }
 
     /// How long before `other` it is; nothing, where it is not.

@@ -55,6 +55,9 @@ pub enum Rejection {
         /// Those that could not be restored without it, in words.
         by: String,
     },
+    /// The archived binary log does not lead from the chain to the moment that is wanted; the text says why.
+    #[error("{0}")]
+    NoReplay(String),
     /// A backup to restore whose stream was forwarded, and there is no command that fetches it.
     #[error(
         "Backup with id {0} was forwarded elsewhere and is not here: set 'fetch' to a command that writes its stream to stdout"
@@ -184,6 +187,7 @@ impl Rejection {
             | Self::Malformed(_)
             | Self::BrokenBase { .. }
             | Self::NotAdoptable { .. }
+            | Self::NoReplay(_)
             | Self::OtherHistory { .. } => 400,
             Self::Forbidden(_) => 403,
             Self::BaseNotFound(_) | Self::BackupNotFound(_) | Self::Forwarded(_) => 404,

@@ -96,7 +96,9 @@ impl Step {
     pub(crate) fn sealed_later(&self) -> Option<&Path> {
         match &self.proof {
             Proof::Backup { dir, stream: None, .. } => Some(dir),
-            Proof::Backup { .. } | Proof::Copied { .. } | Proof::Prepared { .. } | Proof::Filled => None,
+            Proof::Backup { .. } | Proof::Copied { .. } | Proof::Prepared { .. } | Proof::Replayed | Proof::Filled => {
+                None
+            }
         }
     }
 

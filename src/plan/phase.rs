@@ -15,6 +15,8 @@ pub enum Phase {
     Prepare,
     /// An incremental is applied to it.
     Apply,
+    /// The archived binary log is applied to the working copy.
+    Replay,
     /// The working copy becomes the data directory.
     MoveBack,
     /// The working copy is copied to the data directory.
@@ -34,6 +36,7 @@ impl Phase {
             Self::Fetch => "fetching",
             Self::Prepare => "preparing",
             Self::Apply => "applying",
+            Self::Replay => "replaying the binary log",
             Self::MoveBack => "moving back",
             Self::CopyBack => "copying back",
             Self::Seal => "verifying and syncing",

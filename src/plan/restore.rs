@@ -1,4 +1,5 @@
-//! The plan of a restore: copy, prepare, for each incremental copy and apply, and for a database fill the data directory.
+//! The plan of a restore: copy, prepare, for each incremental copy and apply, for a moment replay the binary log, and for a database fill the
+//! data directory.
 //!
 //! A stored backup is never an argument of a tool that writes: the full backup's pages are rewritten by a prepare, and an
 //! incremental is consumed by its apply (its `*.delta` files are unlinked, seen with mariadb-backup 10.11.19). So each of them
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use super::arguments::{REACHING, backup_environment, parallel};
 use super::{Destination, Expected, Goal, Phase, Plan, Progress, Restored, Step, Way};
+use crate::binlog::replay::Replay;
 use crate::command::Restore;
 use crate::config::Config;
 use crate::exec::{Invocation, Pipeline};
@@ -54,6 +56,8 @@ pub struct RestoreInputs<'a> {
     pub marks: &'a [Mark],
     /// The server that was backed up last. None if that is not known.
     pub server: Option<&'a Server>,
+    /// What of the binary log is replayed on the chain.
+    pub replay: Option<&'a Replay>,
 }
 
 /// A backup of a chain.
@@ -73,6 +77,8 @@ struct Args<'a> {
     id_list: Vec<&'a BackupId>,
     target: Target,
     tmp_dir: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<String>,
 }
 
 impl Target {
@@ -110,6 +116,7 @@ impl Plan {
         // What is copied once more need not outlast anything.
         let is_copied_again = matches!(goal.destination, Destination::DataDir { way: Way::Copy, .. });
         first.stays = (!is_copied_again).then(|| goal.work.clone());
+        rest.extend(inputs.replay.map(|replay| replaying(&goal.work, replay, &inputs, config)));
         if let Destination::DataDir { dir, way, .. } = &goal.destination {
             rest.push(fill(&goal.work, dir, way, &inputs, config));
         }
@@ -117,6 +124,7 @@ impl Plan {
             id_list: restore.chain().collect(),
             target: restore.target,
             tmp_dir: &inputs.tmp_dir.display().to_string(),
+            replay: inputs.replay.map(|replay| format!("{} to {}", replay.begin(), replay.end())),
         };
         Self { args: json::python(&recorded), first, rest, goal: Goal::Restore(goal) }
     }
@@ -215,6 +223,30 @@ fn prepare(
         stays: None,
         is_early: false,
         proof: Proof::Prepared { work: work.to_owned(), applied, member: member.stored.path().clone(), last },
+    }
+}
+
+/// The binary log, applied by our own program and a server of its own.
+fn replaying(work: &Path, replay: &Replay, inputs: &RestoreInputs<'_>, config: &Config) -> Step {
+    let mut args = vec![
+        "replay".to_owned(),
+        format!("--work={}", work.display()),
+        format!("--own={}", inputs.tmp_dir.display()),
+        format!("--backup-dir={}", config.backup_dir.display()),
+        format!("--timeline={}", replay.timeline),
+        format!("--from={}", replay.begin()),
+        format!("--to={}", replay.end()),
+    ];
+    args.extend(replay.before.as_ref().map(|gtids| format!("--gtids-before={gtids}")));
+    args.push(format!("--gtids={}", replay.after));
+    args.extend(inputs.memory.map(|bytes| format!("--memory={bytes}")));
+    Step {
+        pipeline: Invocation::own(args).into(),
+        phase: Phase::Replay,
+        progress: Progress::Said,
+        stays: None,
+        is_early: false,
+        proof: Proof::Replayed,
     }
 }
 

@@ -114,7 +114,7 @@ fn the_plans_are_the_recorded_commands() {
             let wanted = &case[kind];
             let mut chain = texts(&wanted["id_list"]).into_iter().map(|text| id(&text));
             let target = if kind.ends_with("folder") { Target::Folder } else { Target::Database };
-            let restore = Restore { full: chain.next().unwrap(), incrementals: chain.collect(), target };
+            let restore = Restore { full: chain.next().unwrap(), incrementals: chain.collect(), target, until: None };
             let chain = members(&restore, &config);
             let inputs = RestoreInputs {
                 full: &chain[0],
@@ -129,6 +129,7 @@ fn the_plans_are_the_recorded_commands() {
                 timestamp: None,
                 marks: &[],
                 server: None,
+                replay: None,
             };
             let plan = Plan::restore(&restore, inputs, &config);
             assert_eq!(argvs(&plan), expected(wanted, &config), "{kind} of {server}");
@@ -205,7 +206,8 @@ fn a_streamed_backup_is_one_pipeline() {
 #[test]
 fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
     let config = settings("fetch: get it\n");
-    let restore = Restore { full: id("a"), incrementals: vec![id("b"), id("c")], target: Target::Database };
+    let restore =
+        Restore { full: id("a"), incrementals: vec![id("b"), id("c")], target: Target::Database, until: None };
     let stream = |name: &str, manifest: Option<&str>| Stream {
         path: Path::new("/b").join(name),
         name: name.to_owned(),
@@ -232,6 +234,7 @@ fn a_chain_of_a_directory_a_stream_and_a_forwarded_one_is_moved_into_place() {
         timestamp: None,
         marks: &[],
         server: None,
+        replay: None,
     };
     let own = "/d/.dbcalm-restore-t";
     assert_eq!(

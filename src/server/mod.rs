@@ -9,6 +9,7 @@ pub mod login;
 mod mounts;
 pub mod probe;
 pub mod tenant;
+pub(crate) mod throwaway;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

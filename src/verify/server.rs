@@ -5,12 +5,11 @@
 //! a directory of its own. It opens no file outside these two: the links to a table's `DATA DIRECTORY` are removed before it starts.
 
 mod asking;
-mod options;
 mod tables;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 use self::asking::{Asking, Said};
 use self::tables::{Found, Verdict};
 use crate::disk::below;
-use crate::exec::{CommandExecutor, Finished, Invocation, Outcome, Terms, Watch, ask};
+use crate::exec::{CommandExecutor, Invocation, Outcome, Terms, Watch, ask};
 use crate::model::{CommandId, Flavour};
 use crate::server::probe;
+use crate::server::throwaway::{self, Owner, Scratch, last_words, programs};
 
 /// How long it may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -32,9 +32,6 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 const CHECK_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// What the server writes behind a file's name where a page of it cannot be decrypted, and where one is damaged that is encrypted (10.11.19).
 const ENCRYPTED: &str = "Table is compressed or encrypted but uncompress or decrypt failed";
-/// How long a server's socket's path may be, in bytes: unix(7), without the zero at its end.
-const SOCKET: usize = 107;
-
 /// Why nothing can be said of the tables.
 #[derive(Debug, Error)]
 pub enum NotChecked {
@@ -103,47 +100,9 @@ impl Checked {
     }
 }
 
-fn programs(flavour: Flavour) -> (&'static [&'static str], &'static [&'static str]) {
-    match flavour {
-        Flavour::MariaDb => (
-            &["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/sbin/mysqld"],
-            &["/usr/bin/mariadb", "/usr/bin/mysql"],
-        ),
-        Flavour::MySql => (&["/usr/sbin/mysqld", "/usr/libexec/mysqld"], &["/usr/bin/mysql"]),
-    }
-}
-
-/// A directory that goes when it is done with.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Scratch {
-    /// A new one, for this user alone.
-    fn make(id: CommandId, uid: u32, gid: u32) -> io::Result<Self> {
-        let path = scratch(id);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        let scratch = Self(path);
-        if rustix::process::getuid().is_root() {
-            chown(&scratch.0, Some(uid), Some(gid))?;
-        }
-        Ok(scratch)
-    }
-}
-
 /// The directory of the server that is started as `id`: below TMPDIR, but where the socket's path would be too long there.
 pub fn scratch(id: CommandId) -> PathBuf {
-    directory(&std::env::temp_dir(), id)
-}
-
-fn directory(temporary: &Path, id: CommandId) -> PathBuf {
-    let name = format!("dbcalm-verify-{id}");
-    let path = temporary.join(&name);
-    if path.join("sock").as_os_str().len() > SOCKET { Path::new("/tmp").join(name) } else { path }
+    throwaway::directory(&std::env::temp_dir(), &format!("dbcalm-verify-{id}"))
 }
 
 /// Starts a server on `data`, checks all its tables, and stops it; at `stop` it does so at once. It is known by `id`, in its
@@ -161,21 +120,23 @@ pub async fn check(
     let temporary = |why| NotChecked::Scratch(scratch(id), why);
     let place = data.parent().unwrap_or(Path::new("/"));
     below::close(place, data).map_err(|why| NotChecked::LeadsOut(data.to_owned(), why))?;
-    let owner = fs::metadata(data).map_err(temporary)?;
-    let scratch = Scratch::make(id, owner.uid(), owner.gid()).map_err(temporary)?;
+    let owner = Owner::of(data).map_err(temporary)?;
+    let scratch = Scratch::make(scratch(id), owner).map_err(temporary)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(scratch.0.join(options::FILE))
+        .open(scratch.path().join(throwaway::FILE))
         .map_err(temporary)?;
-    file.write_all(options::file(data, flavour).as_bytes()).map_err(temporary)?;
+    file.write_all(throwaway::file(data, flavour).as_bytes()).map_err(temporary)?;
     let cancel = CancellationToken::new();
     let watch = Some(Watch::Text(ENCRYPTED));
     let terms = Terms { command_id: Some(id), cancel, grace: END_WITHIN, watch, last_line: None, select: None };
-    let invocation = Invocation::new(server, options::arguments(data, &scratch.0, owner.uid(), flavour));
+    let mut args = throwaway::arguments(data, scratch.path(), owner, flavour);
+    args.push("--skip-grant-tables".to_owned());
+    let invocation = Invocation::new(server, args);
     let mut running = executor.start(&invocation.into(), terms)?;
-    let asking = Asking { client, socket: scratch.0.join("sock"), executor };
+    let asking = Asking { client, socket: scratch.socket(), executor };
     let said = tokio::select! {
         said = asking.all(&mut running) => said,
         () = stop.cancelled() => Err(NotChecked::Interrupted),
@@ -235,25 +196,12 @@ fn is_crash(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Signaled(signal) if signal != Signal::KILL.as_raw() && signal != Signal::TERM.as_raw())
 }
 
-/// The server's own words on why it ended: what it calls errors, but for the last of them, which says no more than that it ends.
-fn last_words(ended: &Finished) -> String {
-    const ERRORS: usize = 3;
-    let said = ended.stderr();
-    let errors = said.lines().filter_map(|line| line.split_once("[ERROR] ")).map(|(_, error)| error.trim());
-    let errors: Vec<_> = errors.filter(|error| *error != "Aborting").take(ERRORS).collect();
-    if !errors.is_empty() {
-        return errors.join("; ");
-    }
-    said.lines().next_back().map_or_else(|| ended.outcome().to_string(), |line| line.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{Checked, NotChecked, Outcome, Verdict, check, directory, encrypted, is_crash, is_encrypted};
+    use super::{Checked, NotChecked, Outcome, Verdict, check, encrypted, is_crash, is_encrypted};
     use crate::exec::scripted::{End, ScriptedExecutor};
     use crate::model::{CommandId, Flavour};
 
@@ -288,14 +236,6 @@ mod tests {
             assert_eq!(ended.warnings, ["not checked: shop.b: no check", "the check broke off"]);
         }
         assert!(!Checked::of(&found, None, false).is_open, "nobody could check that table");
-    }
-
-    #[test]
-    fn a_long_tmpdir_leaves_room_for_the_socket() {
-        let id = CommandId::random();
-        let name = format!("dbcalm-verify-{id}");
-        assert_eq!(directory(Path::new("/var/tmp"), id), Path::new("/var/tmp").join(&name));
-        assert_eq!(directory(Path::new(&format!("/{}", "x".repeat(60))), id), Path::new("/tmp").join(&name));
     }
 
     #[test]

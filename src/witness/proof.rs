@@ -41,6 +41,8 @@ pub enum Proof {
         /// Whether nothing is to be applied after it.
         last: bool,
     },
+    /// `completed OK!`: the binary log was applied, to the transaction that it had to come to.
+    Replayed,
     /// `completed OK!`: the data directory has been filled.
     Filled,
 }
@@ -51,7 +53,7 @@ impl Proof {
         match self {
             Self::Prepared { .. } => tool.redo_end.map(Watch::Text),
             Self::Backup { .. } => Some(Watch::Part(findings::kept_line)),
-            Self::Copied { .. } => Some(Watch::Part(findings::warning)),
+            Self::Copied { .. } | Self::Replayed => Some(Watch::Part(findings::warning)),
             Self::Filled => None,
         }
     }

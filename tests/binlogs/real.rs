@@ -11,7 +11,7 @@ use crate::cli::{json, stdout};
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, program, wait_for};
 
-const BINLOG: &str = "log-bin=bin\nserver-id=7\nsync-binlog=0\n";
+pub(super) const BINLOG: &str = "log-bin=bin\nserver-id=7\nsync-binlog=0\n";
 
 /// Some of all that a server writes.
 const WORK: &str = "
@@ -111,7 +111,7 @@ fn archived_until(env: &TestEnv) -> Option<f64> {
 }
 
 /// Waits until all is archived that is committed now.
-fn wait_for_the_archive(env: &TestEnv) {
+pub(super) fn wait_for_the_archive(env: &TestEnv) {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     wait_for("the archive", || archived_until(env).filter(|until| *until > now));
 }

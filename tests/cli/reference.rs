@@ -86,6 +86,7 @@ fn every_field_and_exit_status_is_in_the_reference() {
     let mut add = |value: &Value| keys(value, &mut found);
     add(&json(&env, 0, "backup full monday"));
     add(&json(&env, 0, "restore monday --target folder"));
+    add(&json(&env, 0, "restore monday --target folder --dry-run"));
     let id = json(&env, 0, "backup full tuesday --detach");
     add(&id);
     add(&json(&env, 0, &format!("status --follow {}", id["command_id"].as_str().unwrap())));

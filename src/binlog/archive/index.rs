@@ -45,8 +45,7 @@ fn parse(text: &str, data_dir: &Path) -> Option<Vec<Log>> {
         let name = path.file_name()?.to_str()?.to_owned();
         // It becomes a name in the archive.
         let is_plain = name.chars().all(|c| !c.is_control()) && !name.starts_with('.');
-        let digits = name.rsplit_once('.').filter(|_| is_plain)?.1;
-        let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+        let number = number(&name).filter(|_| is_plain)?;
         Some(Log { name, number, path })
     });
     logs.collect()
@@ -70,6 +69,12 @@ impl Log {
 /// A file's name without its number.
 pub(super) fn base(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(base, _)| base)
+}
+
+/// The number at its end. None if there is none.
+pub(super) fn number(name: &str) -> Option<u64> {
+    let digits = name.rsplit_once('.')?.1;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! .binlogs/state.json                    the last look at the server's files
+//! .binlogs/restored.json                 the last restore of the server's data
 //! .binlogs/0001/timeline.json            why this timeline was begun, and of which server it is
 //! .binlogs/0001/mysql-bin.000042.json    what the archive has of a file: the only word for it
 //! .binlogs/0001/mysql-bin.000042.zst     its bytes, frame after frame: zstd -d gives them
@@ -19,6 +20,7 @@ mod pass;
 mod piece;
 mod place;
 mod read;
+mod restored;
 mod state;
 
 pub use entry::{Ended, Entry, Piece};
@@ -26,6 +28,7 @@ pub use expire::{Expired, expire};
 pub use pass::{Pass, Passed};
 pub use place::{Archive, DIR};
 pub use read::{Archived, ArchivedReader};
+pub use restored::tell_of_restore;
 pub use state::{Because, Looked, Timeline};
 
 use std::io;

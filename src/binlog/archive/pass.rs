@@ -119,10 +119,17 @@ enum Start {
 
 impl Work<'_> {
     fn go(&mut self) -> Result<(), ArchiveError> {
-        let logs = index::read(self.pass.index, self.pass.data_dir)?;
-        let (mut timeline, start) = match self.newest()? {
-            None => (self.begin(Because::First)?, Start::At(0, None, None)),
-            Some(timeline) => (timeline.number, self.start(&timeline, &logs)?),
+        let mut logs = index::read(self.pass.index, self.pass.data_dir)?;
+        let restored = self.archive.restored()?;
+        if let Some(restored) = &restored {
+            restored.forget(&mut logs, |log| head(log).map(|(format, _)| format.time))?;
+        }
+        let (mut timeline, start) = match (self.newest()?, restored) {
+            (Some(timeline), Some(restored)) if restored.is_after(&timeline.begun) => {
+                (timeline.number, Start::Anew(Because::Restored { at: restored.at }))
+            }
+            (None, _) => (self.begin(Because::First)?, Start::At(0, None, None)),
+            (Some(timeline), _) => (timeline.number, self.start(&timeline, &logs)?),
         };
         let (first, mut known, mut previous) = match start {
             Start::At(first, known, previous) => (first, known, previous),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::entry::FORMAT;
+use super::restored::Restored;
 use super::{ArchiveError, Entry, Looked, Timeline, at};
 use crate::disk;
 
@@ -16,6 +17,7 @@ use crate::disk;
 pub const DIR: &str = ".binlogs";
 
 const STATE: &str = "state.json";
+const RESTORED: &str = "restored.json";
 const TIMELINE: &str = "timeline.json";
 const NEW: &str = ".new";
 
@@ -68,6 +70,15 @@ impl Archive {
 
     pub(super) fn set_looked(&self, looked: &Looked) -> Result<(), ArchiveError> {
         write(&self.dir.join(STATE), looked)
+    }
+
+    /// The last restore of the server's data. None if there was none.
+    pub(super) fn restored(&self) -> Result<Option<Restored>, ArchiveError> {
+        read(&self.dir.join(RESTORED))
+    }
+
+    pub(super) fn set_restored(&self, restored: &Restored) -> Result<(), ArchiveError> {
+        write(&self.dir.join(RESTORED), restored)
     }
 
     /// The numbers of the timelines, the oldest first.

@@ -53,6 +53,11 @@ pub enum Because {
     },
     /// The server calls itself otherwise.
     Server,
+    /// The server's data were restored: what it had written is undone, in whole or in part.
+    Restored {
+        /// When: UTC, as in the records.
+        at: String,
+    },
 }
 
 impl Because {
@@ -84,6 +89,9 @@ impl fmt::Display for Because {
             }
             Self::Reset { after } => write!(f, "the server's binary logs begin anew, where '{after}' was the last"),
             Self::Server => write!(f, "the server is another one"),
+            Self::Restored { at } => {
+                write!(f, "the server was restored at {} UTC", at.split('.').next().unwrap_or_default())
+            }
         }
     }
 }

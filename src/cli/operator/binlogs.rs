@@ -16,9 +16,6 @@ use crate::binlog::transaction::{Item, Transaction, Transactions};
 use crate::config::Config;
 use crate::model::{Amount, Moment};
 
-/// Where seconds begin to be counted.
-const EPOCH: &str = "1970-01-01 00:00:00";
-
 /// How many transactions are shown at the most, where nothing else is said.
 const SHOWN: usize = 200;
 
@@ -44,7 +41,7 @@ pub(in crate::cli) struct BinlogArgs {
     output: Output,
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
     Moment::read(text)
         .ok_or_else(|| "must be a date and a time: '2026-11-30 14:03:00', UTC or with an offset".to_owned())
 }
@@ -79,13 +76,9 @@ struct Listed<'a> {
     backups: &'a [String],
 }
 
-fn seconds(at: u32) -> Option<Moment> {
-    Moment::read(EPOCH).map(|epoch| epoch.shifted(i64::from(at)))
-}
-
 /// To the second, which is what events tell.
 fn text(at: u32) -> Option<String> {
-    seconds(at).map(|at| at.to_string().chars().take(19).collect())
+    Moment::of_seconds(at).map(Moment::to_seconds)
 }
 
 fn unreadable(why: &ArchiveError) -> Failure {

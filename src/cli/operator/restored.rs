@@ -77,7 +77,7 @@ impl<'a> Restored<'a> {
         let ids: Vec<_> = chain.iter().map(|row| row.id.as_str()).collect();
         let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
         let begun = Begun::now();
-        let command_id = order_restore(socket, &ids, "folder")?;
+        let command_id = order_restore(socket, &ids, "folder", None)?;
         let id = CommandId::random();
         // Where it cannot be set, what a KILL leaves is not found again; that is no reason to verify nothing.
         let _mark = Mark::set(config, id, &command_id, begun).ok();

@@ -5,12 +5,14 @@ mod binlogs;
 mod copy;
 mod extract;
 mod remote;
+mod replay;
 mod send;
 mod store;
 
 pub(super) use binlogs::{BinlogArgs, archive_binlogs};
 pub(super) use copy::{CopyArgs, copy};
 pub(super) use extract::{ExtractArgs, extract};
+pub(super) use replay::{HeldArgs, ReplayArgs, held, replay};
 pub(super) use send::{EraseArgs, ReceiveArgs, SendArgs, erase, receive, send};
 pub(super) use store::{StoreArgs, store};
 

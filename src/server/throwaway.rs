@@ -1,15 +1,23 @@
-//! What the throw-away server is started with: options of its own, and those of the server that was backed up that its files depend on.
+//! A throw-away server over what was restored: its programs, a directory of its own, and what it is started with: options of its own, and those
+//! of the server that was backed up that its files depend on.
 //!
 //! The latter are in `backup-my.cnf`, which mariadb-backup writes into each backup: the pages' size, and the plugins of encryption and
 //! compression with their options (seen with 10.11.19). They are handed on in an option file, since a key may be among them. Who may write to
 //! a backup says nothing else by them: no other option, no file outside, and no library that this machine's server would not load itself.
 
-use std::path::Path;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::path::{Path, PathBuf};
 
+use crate::exec::Finished;
 use crate::model::Flavour;
 
+/// How long a server's socket's path may be, in bytes: unix(7), without the zero at its end.
+const SOCKET: usize = 107;
+
 /// The option file's name, in the server's own directory.
-pub(super) const FILE: &str = "my.cnf";
+pub(crate) const FILE: &str = "my.cnf";
 
 /// Options of the server that what was restored depends on, as the backup tool wrote them down.
 const DEPENDED_ON: [&str; 3] = ["innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespaces"];
@@ -37,7 +45,7 @@ const PLUGINS: [&str; 4] =
     ["/usr/lib/mysql/plugin", "/usr/lib64/mysql/plugin", "/usr/lib64/mariadb/plugin", "/usr/lib/mariadb/plugin"];
 
 /// The text of the option file, for what was restored to `data`.
-pub(super) fn file(data: &Path, flavour: Flavour) -> String {
+pub(crate) fn file(data: &Path, flavour: Flavour) -> String {
     let written = std::fs::read_to_string(data.join("backup-my.cnf")).unwrap_or_default();
     let is_installed = |name: &str| PLUGINS.iter().any(|dir| Path::new(dir).join(format!("{name}.so")).exists());
     let rocksdb = data.join(ROCKSDB.1).is_dir().then_some(ROCKSDB.0);
@@ -78,31 +86,110 @@ fn plugins(list: &str) -> impl Iterator<Item = (&str, &str)> {
     all.filter(|(name, library)| KEYS_AND_PROVIDERS.iter().any(|kind| name.contains(kind)) && !library.contains('/'))
 }
 
-/// The arguments of the server, whose own directory is `scratch` and whose files are this user's.
-pub(super) fn arguments(data: &Path, scratch: &Path, uid: u32, flavour: Flavour) -> Vec<String> {
+/// Who owns what was restored, and so whom the server runs as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    /// That of this directory.
+    pub(crate) fn of(data: &Path) -> io::Result<Self> {
+        let owner = fs::metadata(data)?;
+        Ok(Self { uid: owner.uid(), gid: owner.gid() })
+    }
+
+    /// Gives it a file, which root has made.
+    pub(crate) fn give(self, path: &Path) -> io::Result<()> {
+        if rustix::process::getuid().is_root() { chown(path, Some(self.uid), Some(self.gid)) } else { Ok(()) }
+    }
+}
+
+/// A directory for this owner alone, which goes when it is done with.
+pub(crate) struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Scratch {
+    /// Makes it.
+    pub(crate) fn make(path: PathBuf, owner: Owner) -> io::Result<Self> {
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let scratch = Self(path);
+        owner.give(&scratch.0)?;
+        Ok(scratch)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The server's socket in it.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("sock")
+    }
+}
+
+/// A directory of this name in this one; in `/tmp` where the socket's path would be too long.
+pub(crate) fn directory(parent: &Path, name: &str) -> PathBuf {
+    let path = parent.join(name);
+    if path.join("sock").as_os_str().len() > SOCKET { Path::new("/tmp").join(name) } else { path }
+}
+
+/// Where the server's program may be, and the client's.
+pub(crate) fn programs(flavour: Flavour) -> (&'static [&'static str], &'static [&'static str]) {
+    match flavour {
+        Flavour::MariaDb => (
+            &["/usr/sbin/mariadbd", "/usr/libexec/mariadbd", "/usr/sbin/mysqld"],
+            &["/usr/bin/mariadb", "/usr/bin/mysql"],
+        ),
+        Flavour::MySql => (&["/usr/sbin/mysqld", "/usr/libexec/mysqld"], &["/usr/bin/mysql"]),
+    }
+}
+
+/// The arguments of the server, whose own directory is `scratch`: no network, no binary log and no replication of its own accord.
+pub(crate) fn arguments(data: &Path, scratch: &Path, owner: Owner, flavour: Flavour) -> Vec<String> {
     let mut args = vec![format!("--defaults-file={}", scratch.join(FILE).display())];
     args.push(format!("--datadir={}", data.display()));
     for (name, file) in [("socket", "sock"), ("pid-file", "pid"), ("tmpdir", "")] {
         args.push(format!("--{name}={}", scratch.join(file).display()));
     }
-    args.extend(
-        ["--skip-networking", "--skip-grant-tables", "--skip-slave-start", "--skip-log-bin"].map(str::to_owned),
-    );
+    args.extend(["--skip-networking", "--skip-slave-start", "--skip-log-bin"].map(str::to_owned));
     if flavour == Flavour::MySql {
         args.push("--loose-mysqlx=OFF".to_owned());
     }
     // As root it would refuse; what was restored is its owner's.
     if rustix::process::getuid().is_root() {
+        let uid = owner.uid;
         args.push(if uid == 0 { "--user=root".to_owned() } else { format!("--user={uid}") });
     }
     args
 }
 
+/// The server's own words on why it ended: what it calls errors, but for the last of them, which says no more than that it ends.
+pub(crate) fn last_words(ended: &Finished) -> String {
+    const ERRORS: usize = 3;
+    let said = ended.stderr();
+    let errors = said.lines().filter_map(|line| line.split_once("[ERROR] ")).map(|(_, error)| error.trim());
+    let errors: Vec<_> = errors.filter(|error| *error != "Aborting").take(ERRORS).collect();
+    if !errors.is_empty() {
+        return errors.join("; ");
+    }
+    said.lines().next_back().map_or_else(|| ended.outcome().to_string(), |line| line.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use insta::assert_snapshot;
 
-    use super::text;
+    use super::{directory, text};
     use crate::model::Flavour;
 
     /// As mariadb-backup 10.11.19 writes it.
@@ -134,5 +221,12 @@ mod tests {
             !text(WRITTEN, Flavour::MySql, &["ha_archive"]).contains("plugin"),
             "MariaDB's plugins are not MySQL's"
         );
+    }
+
+    #[test]
+    fn a_long_path_leaves_room_for_the_socket() {
+        let name = "dbcalm-verify-7e0b1b5c-6c1b-4c3e-9a53-0a3f0f4b6a11";
+        assert_eq!(directory(Path::new("/var/tmp"), name), Path::new("/var/tmp").join(name));
+        assert_eq!(directory(Path::new(&format!("/{}", "x".repeat(60))), name), Path::new("/tmp").join(name));
     }
 }

@@ -1,0 +1,40 @@
+//! A restore to a moment: whether the archived binary log leads there from the chain, told before anything is done.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::in_time::within;
+use super::on_disk;
+use crate::binlog::replay::{NoReplay, Replay, Standing, find};
+use crate::command::Restore;
+use crate::config::Config;
+use crate::disk::space;
+use crate::model::{Flavour, Rejection, Shortage, causes};
+use crate::repository::card::Card;
+
+/// What has to be replayed on a chain, whose backups say this of themselves. None if it is to be as it was backed up.
+pub(super) async fn replay(
+    wanted: &Restore,
+    cards: &[Option<(Card, bool)>],
+    config: &Config,
+    until: Instant,
+) -> Result<Option<Replay>, Rejection> {
+    let Some(moment) = wanted.until else { return Ok(None) };
+    if config.flavour == Flavour::MySql {
+        return Err(Rejection::NoReplay("the binary log of MySQL is archived, but not replayed".to_owned()));
+    }
+    let (dir, id) = (config.backup_dir.clone(), wanted.last().to_string());
+    let card = cards.last().and_then(Option::as_ref).map(|(card, _)| card.clone());
+    let look = move || {
+        let standing = Standing::of(&dir, &id, card.as_ref())?;
+        find(&standing, moment)
+    };
+    let found: Result<Replay, NoReplay> = on_disk(&config.backup_dir, until, look).await?;
+    found.map(Some).map_err(|why| Rejection::NoReplay(causes(&why)))
+}
+
+/// What the binary logs lack where they are put, beside a working copy of this size.
+pub(super) async fn shortage(work: &Path, replay: &Replay, copy: u64, until: Instant) -> Option<Shortage> {
+    let (work, logs) = (work.to_owned(), replay.room);
+    within(until, move || space::for_replay(&work, logs, copy)).await.flatten()
+}
