@@ -1,6 +1,7 @@
 //! The archive of the binary log: the step that fills it over made files, whatever befalls server, disk and step; and the daemon with a real server.
 
 mod crash;
+mod encrypted;
 mod real;
 
 use std::fs;
@@ -25,6 +26,10 @@ use files::{Writer, gtid, query};
 struct Stage {
     root: tempfile::TempDir,
     server: Writer,
+    /// To whom the archive is encrypted.
+    recipients: Vec<String>,
+    /// The file with the secret key.
+    identity: Option<PathBuf>,
 }
 
 impl Stage {
@@ -35,7 +40,7 @@ impl Stage {
         }
         let mut server = Writer::new(&root.path().join("data"), 7);
         server.begin();
-        Self { root, server }
+        Self { root, server, recipients: Vec::new(), identity: None }
     }
 
     fn backups(&self) -> PathBuf {
@@ -43,7 +48,7 @@ impl Stage {
     }
 
     fn archive(&self) -> Archive {
-        Archive::of(&self.backups())
+        Archive::of(&self.backups()).with_identity(self.identity.clone())
     }
 
     /// The step as the daemon runs it.
@@ -53,6 +58,7 @@ impl Stage {
         command.arg(format!("--backup-dir={}", self.backups().display()));
         command.arg(format!("--index={}", self.server.index().display()));
         command.arg(format!("--data-dir={}", self.server.dir.display()));
+        command.args(self.recipients.iter().map(|recipient| format!("--recipient={recipient}")));
         command.stdin(Stdio::null());
         command
     }
@@ -104,6 +110,9 @@ impl Stage {
 
     /// The bytes of a file of the archive, by hand.
     fn by_hand(&self, timeline: u32, file: u64) -> Vec<u8> {
+        if let Some(identity) = &self.identity {
+            return encrypted::by_hand(&self.archive().timeline_dir(timeline), &Writer::name(file), identity);
+        }
         let path = self.archive().data(timeline, &Writer::name(file));
         let said = program("zstd").args(["-dc"]).arg(path).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
@@ -118,7 +127,9 @@ pub(crate) fn archive_timelines(env: &TestEnv) {
     let mut server = Writer::new(&dir, 7);
     let pass = |server: &Writer| {
         let (backup_dir, index) = (env.path("backups"), server.index());
-        Pass { backup_dir: &backup_dir, index: &index, data_dir: &server.dir, server_uid: None }.run().unwrap();
+        Pass { backup_dir: &backup_dir, index: &index, data_dir: &server.dir, server_uid: None, recipients: &[] }
+            .run()
+            .unwrap();
     };
     server.begin();
     server.commit(1);

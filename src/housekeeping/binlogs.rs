@@ -221,6 +221,8 @@ fn archiving(config: &Config, source: &Source) -> Invocation {
         format!("--index={}", source.index.display()),
         format!("--data-dir={}", source.data_dir.display()),
     ];
+    let recipients = config.streaming.iter().flat_map(|streaming| &streaming.recipients);
+    args.extend(recipients.map(|recipient| format!("--recipient={recipient}")));
     args.extend(source.server_uid.as_ref().map(|uid| format!("--server-uid={uid}")));
     Invocation::own(args)
 }

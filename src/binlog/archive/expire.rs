@@ -5,11 +5,7 @@
 //! backup is on it: one that is being taken now may be. What describes a file goes first, so what dies in between leaves bytes that nobody counts,
 //! and the next time takes these.
 
-use std::fs;
-use std::io;
-
-use super::place::sync_parent;
-use super::{Archive, ArchiveError, at};
+use super::{Archive, ArchiveError};
 
 /// What was taken out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,14 +37,10 @@ pub fn expire(archive: &Archive, needed: impl Fn(u32) -> Option<u64>) -> Result<
         }
         for (number, file) in files {
             if first.is_none_or(|first| number < first) {
+                let Some(entry) = archive.entry(timeline, &file)? else { continue };
                 done.files += 1;
-                done.bytes += archive.entry(timeline, &file)?.map_or(0, |entry| entry.stored);
-                let (said, data) = (archive.said(timeline, &file), archive.data(timeline, &file));
-                fs::remove_file(&said).and_then(|()| sync_parent(&said)).map_err(at(&said))?;
-                match fs::remove_file(&data) {
-                    Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&data)(why)),
-                    Ok(()) | Err(_) => {}
-                }
+                done.bytes += entry.stored;
+                archive.remove(timeline, &entry)?;
             }
         }
         archive.sweep(timeline)?;

@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
+use super::ArchiveError;
 use super::entry::{Ended, Entry, FORMAT};
 use super::index::{self, Log};
+use super::piece::{self, Target};
 use super::place::Archive;
 use super::state::{Because, Looked, Timeline};
-use super::{ArchiveError, piece};
+use crate::age::Recipient;
 use crate::binlog::event::Format;
 use crate::binlog::gtid::State;
 use crate::binlog::reader::{BinlogError, Reader};
@@ -39,6 +41,8 @@ pub struct Pass<'a> {
     pub data_dir: &'a Path,
     /// What it calls itself.
     pub server_uid: Option<&'a str>,
+    /// To whom what is archived is encrypted; to nobody, if it is not.
+    pub recipients: &'a [Recipient],
 }
 
 /// What a pass has done.
@@ -52,7 +56,7 @@ pub struct Passed {
     pub transactions: u64,
     /// How many bytes of the server's files these and what is between them are.
     pub bytes: u64,
-    /// What they take, compressed.
+    /// What they take, compressed and maybe encrypted.
     pub stored: u64,
 }
 
@@ -98,6 +102,7 @@ fn is_removed(why: &ArchiveError) -> bool {
         | ArchiveError::Index { .. }
         | ArchiveError::Busy(_)
         | ArchiveError::Broken { .. }
+        | ArchiveError::Locked { .. }
         | ArchiveError::Changed(_) => return false,
     };
     source.kind() == io::ErrorKind::NotFound
@@ -231,13 +236,17 @@ impl Work<'_> {
                 Behind::More | Behind::Torn(_) | Behind::Damaged { .. } => None,
             };
             if length > 0 {
-                let path = self.archive.data(timeline, &log.name);
-                let part = (length, stretch.crc);
-                let piece = piece::append((&mut file, &log.path), entry.length, part, &path, entry.stored)?;
+                let recipients = self.pass.recipients;
+                let path = self.archive.path(timeline, &log.name, (!recipients.is_empty()).then_some(entry.length));
+                let target = match recipients {
+                    [] => Target::Behind(&path, entry.plain()),
+                    recipients => Target::Sealed(&path, recipients),
+                };
+                let piece = piece::append((&mut file, &log.path), entry.length, (length, stretch.crc), target)?;
                 self.done.transactions += stretch.transactions;
                 self.done.bytes += piece.length;
                 self.done.stored += piece.stored;
-                entry = Entry { ended, ..entry.with(&stretch, piece) };
+                entry = Entry { ended, ..entry.with(&stretch, piece, recipients) };
                 self.archive.set_entry(timeline, &entry)?;
             }
             match stretch.behind {

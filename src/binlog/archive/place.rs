@@ -1,5 +1,6 @@
 //! Where things lie in the archive, and how they come there: a document is there as it was or as it is now, never in part.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,6 +19,10 @@ pub const DIR: &str = ".binlogs";
 const STATE: &str = "state.json";
 const TIMELINE: &str = "timeline.json";
 const NEW: &str = ".new";
+/// What the name of a file's bytes ends in.
+const PLAIN: &str = ".zst";
+/// What that of an encrypted piece does, behind where it begins in the file, so that the pieces stand in their order in any listing.
+const SEALED: &str = ".zst.age";
 
 /// A document is smaller than this, in bytes: one of a file that was archived in 200,000 pieces.
 const MAX_SIZE: u64 = 64 << 20;
@@ -26,12 +31,20 @@ const MAX_SIZE: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Archive {
     dir: PathBuf,
+    /// The file with the secret key by which encrypted pieces are read.
+    pub(super) identity_file: Option<PathBuf>,
 }
 
 impl Archive {
     /// The one of this `backup_dir`, whether it is there or not.
     pub fn of(backup_dir: &Path) -> Self {
-        Self { dir: backup_dir.join(DIR) }
+        Self { dir: backup_dir.join(DIR), identity_file: None }
+    }
+
+    /// The same, whose encrypted pieces are read with the secret key in this file.
+    #[must_use]
+    pub fn with_identity(self, identity_file: Option<PathBuf>) -> Self {
+        Self { identity_file, ..self }
     }
 
     /// Where it is.
@@ -133,19 +146,51 @@ impl Archive {
 
     /// Takes away bytes that nothing counts: of a removal that was broken off, or a first piece. No pass may be at work.
     pub(super) fn sweep(&self, timeline: u32) -> Result<(), ArchiveError> {
-        let all = names(&self.timeline_dir(timeline))?;
-        for file in all.iter().filter_map(|name| name.strip_suffix(".zst")) {
-            if !all.iter().any(|name| name.strip_suffix(".json") == Some(file)) {
-                let path = self.data(timeline, file);
+        let dir = self.timeline_dir(timeline);
+        let all: BTreeSet<String> = names(&dir)?.into_iter().collect();
+        for (name, file) in all.iter().filter_map(|name| Some((name, file_of(name)?))) {
+            if !all.contains(&format!("{file}.json")) {
+                let path = dir.join(name);
                 fs::remove_file(&path).map_err(at(&path))?;
             }
         }
         Ok(())
     }
 
-    /// Where the bytes of a file are.
+    /// Takes away what is archived of a file: what describes it first, so that what dies in between leaves bytes that nobody counts.
+    pub(super) fn remove(&self, timeline: u32, entry: &Entry) -> Result<(), ArchiveError> {
+        let said = self.said(timeline, &entry.file);
+        fs::remove_file(&said).and_then(|()| sync_parent(&said)).map_err(at(&said))?;
+        let sealed = entry.placed().filter(|(_, piece)| piece.to.is_some()).map(|(begin, _)| Some(begin));
+        for path in sealed.chain([None]).map(|begin| self.path(timeline, &entry.file, begin)) {
+            match fs::remove_file(&path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&path)(why)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the bytes of a file are that are not encrypted.
     pub fn data(&self, timeline: u32, file: &str) -> PathBuf {
-        self.timeline_dir(timeline).join(format!("{file}.zst"))
+        self.path(timeline, file, None)
+    }
+
+    /// The same, or where the encrypted piece is that begins there.
+    pub(super) fn path(&self, timeline: u32, file: &str, sealed: Option<u64>) -> PathBuf {
+        let name = match sealed {
+            None => format!("{file}{PLAIN}"),
+            Some(begin) => format!("{file}.{begin:012}{SEALED}"),
+        };
+        self.timeline_dir(timeline).join(name)
+    }
+}
+
+/// The file whose bytes have this name. None if it is no such name.
+fn file_of(name: &str) -> Option<&str> {
+    match name.strip_suffix(SEALED) {
+        Some(sealed) => sealed.rsplit_once('.').map(|(file, _)| file),
+        None => name.strip_suffix(PLAIN),
     }
 }
 

@@ -89,6 +89,9 @@ fn text(at: u32) -> Option<String> {
 }
 
 fn unreadable(why: &ArchiveError) -> Failure {
+    if matches!(why, ArchiveError::Locked { .. }) {
+        return Failure::new(why, "a machine that has such a key may look: docs/any-moment.md");
+    }
     Failure::new(why, "run this as root or as the daemon's user; dbcalm-db-cmd check says more")
 }
 
@@ -143,7 +146,7 @@ impl<'a> Listed<'a> {
 }
 
 pub(in crate::cli) fn binlog(args: &BinlogArgs, config: &Config) -> Result<Exit, Failure> {
-    let archive = Archive::of(&config.backup_dir);
+    let archive = Archive::of(&config.backup_dir).with_identity(config.identity_file.clone());
     let mut found = Vec::new();
     for timeline in archive.timelines().map_err(|why| unreadable(&why))? {
         for (_, file) in archive.files(timeline).map_err(|why| unreadable(&why))? {

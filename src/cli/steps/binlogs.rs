@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::send::end_with_parent;
 use super::{print_error, run};
+use crate::age::Recipient;
 use crate::binlog::archive::{ArchiveError, Pass};
 
 /// Archive the server's binary log
@@ -24,6 +25,9 @@ pub(in crate::cli) struct BinlogArgs {
     /// What it calls itself
     #[arg(long)]
     server_uid: Option<String>,
+    /// To whom what is archived is encrypted
+    #[arg(long = "recipient", value_name = "PUBLIC KEY")]
+    recipients: Vec<Recipient>,
 }
 
 pub(in crate::cli) fn archive_binlogs(args: &BinlogArgs) -> ExitCode {
@@ -33,7 +37,8 @@ pub(in crate::cli) fn archive_binlogs(args: &BinlogArgs) -> ExitCode {
     }
     run("archive-binlogs", || {
         let (backup_dir, server_uid) = (&args.backup_dir, args.server_uid.as_deref());
-        let pass = Pass { backup_dir, index: &args.index, data_dir: &args.data_dir, server_uid }.run()?;
+        let (index, data_dir, recipients) = (&args.index, &args.data_dir, &args.recipients);
+        let pass = Pass { backup_dir, index, data_dir, server_uid, recipients }.run()?;
         for (timeline, because) in &pass.begun {
             print_error(&format!("archive-binlogs: timeline {timeline} is begun: {because}"));
         }
