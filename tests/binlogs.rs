@@ -2,7 +2,9 @@
 
 mod crash;
 mod encrypted;
+mod lost;
 mod real;
+mod repository;
 
 use std::fs;
 use std::io::Read as _;
@@ -88,24 +90,7 @@ impl Stage {
 
     /// All that the archive says it has of a timeline: the number of each transaction, in order.
     fn numbers(&self, timeline: u32) -> Vec<u64> {
-        let archive = self.archive();
-        let mut numbers = Vec::new();
-        for (_, file) in archive.files(timeline).unwrap() {
-            let entry = archive.entry(timeline, &file).unwrap().unwrap();
-            let (mut count, state) = (0, entry.after.to_string());
-            let input = Archived { timeline, entry: entry.clone() }.open(&archive).unwrap();
-            let mut all = Transactions::new(Reader::begin(input).unwrap(), false);
-            while let Some(item) = all.item().unwrap() {
-                if let Item::Transaction(transaction) = item {
-                    let gtid = transaction.gtid.unwrap().to_string();
-                    numbers.push(gtid.rsplit_once('-').unwrap().1.parse().unwrap());
-                    count += 1;
-                }
-            }
-            assert_eq!((all.reader().torn(), count), (0, entry.transactions), "{file}");
-            assert!(numbers.is_empty() || state.ends_with(&format!("-{}", numbers.last().unwrap())), "{state}");
-        }
-        numbers
+        numbers_in(&self.archive(), timeline)
     }
 
     /// The bytes of a file of the archive, by hand.
@@ -118,6 +103,27 @@ impl Stage {
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         said.stdout
     }
+}
+
+/// All that an archive says it has of a timeline: the number of each transaction, in order.
+fn numbers_in(archive: &Archive, timeline: u32) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    for (_, file) in archive.files(timeline).unwrap() {
+        let entry = archive.entry(timeline, &file).unwrap().unwrap();
+        let (mut count, state) = (0, entry.after.to_string());
+        let input = Archived { timeline, entry: entry.clone() }.open(archive).unwrap();
+        let mut all = Transactions::new(Reader::begin(input).unwrap(), false);
+        while let Some(item) = all.item().unwrap() {
+            if let Item::Transaction(transaction) = item {
+                let gtid = transaction.gtid.unwrap().to_string();
+                numbers.push(gtid.rsplit_once('-').unwrap().1.parse().unwrap());
+                count += 1;
+            }
+        }
+        assert_eq!((all.reader().torn(), count), (0, entry.transactions), "{file}");
+        assert!(numbers.is_empty() || state.ends_with(&format!("-{}", numbers.last().unwrap())), "{state}");
+    }
+    numbers
 }
 
 /// Archives what a server has written, which begins anew and removes files too early.

@@ -11,7 +11,7 @@ use crate::cli::{json, stdout};
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, program, wait_for};
 
-const BINLOG: &str = "log-bin=bin\nserver-id=7\nsync-binlog=0\n";
+pub(super) const BINLOG: &str = "log-bin=bin\nserver-id=7\nsync-binlog=0\n";
 
 /// Some of all that a server writes.
 const WORK: &str = "

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::Sent;
+use super::index::base;
 use crate::age::Recipient;
 use crate::binlog::event::Format;
 use crate::binlog::gtid::State;
@@ -107,6 +109,11 @@ impl Entry {
         }
     }
 
+    /// What the pieces take that come behind what was sent.
+    pub(in crate::binlog) fn unsent(&self, sent: Sent) -> u64 {
+        self.placed().filter(|(begin, _)| *begin >= sent.length).map(|(_, piece)| piece.stored).sum()
+    }
+
     /// Whether it describes a file that begins like this.
     pub(super) fn is_of(&self, format: &Format) -> bool {
         let Format { server, server_id, time, checksums } = format;
@@ -151,6 +158,12 @@ impl Entry {
         self.stored += piece.stored;
         self.pieces.push(piece);
         self
+    }
+
+    /// Whether it is shown that the file goes on in this one, with nothing between them.
+    pub(super) fn leads_to(&self, next: &Self) -> bool {
+        let is_whole = self.ended.is_some() || self.is_proven();
+        is_whole && base(&self.file) == base(&next.file) && self.goes_on_in(next.number, &next.before)
     }
 
     /// Whether the file goes on in one that begins like this and has this number.

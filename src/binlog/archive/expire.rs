@@ -23,16 +23,20 @@ pub struct Expired {
 pub fn expire(archive: &Archive, needed: impl Fn(u32) -> Option<u64>) -> Result<Expired, ArchiveError> {
     let mut done = Expired::default();
     let timelines = archive.timelines()?;
-    let Some(newest) = timelines.last().copied() else { return Ok(done) };
+    let newest = archive.written()?.map(|timeline| timeline.number);
+    if timelines.is_empty() {
+        return Ok(done);
+    }
     let _lock = archive.lock()?;
     for timeline in timelines {
         let first = needed(timeline);
-        if timeline == newest && first.is_none() {
+        let is_newest = newest == Some(timeline);
+        if is_newest && first.is_none() {
             continue;
         }
         let mut files = archive.files(timeline)?;
         // The pass goes on from the last one.
-        if timeline == newest {
+        if is_newest {
             files.pop();
         }
         for (number, file) in files {

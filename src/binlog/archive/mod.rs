@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! .binlogs/state.json                    the last look at the server's files
+//! .binlogs/repository.json               what of the archive is in the repository
 //! .binlogs/0001/timeline.json            why this timeline was begun, and of which server it is
 //! .binlogs/0001/mysql-bin.000042.json    what the archive has of a file: the only word for it
 //! .binlogs/0001/mysql-bin.000042.zst     its bytes, frame after frame: zstd -d gives them
@@ -17,6 +18,8 @@
 //! written anew. The pieces of a file, decrypted one after the other, are what its `.zst` would be. Passes read none of them: what they go on from is
 //! in the `.json`, which has no name of a table and no value.
 
+mod document;
+mod elsewhere;
 mod entry;
 mod expire;
 mod index;
@@ -24,14 +27,19 @@ mod pass;
 mod piece;
 mod place;
 mod read;
+mod receive;
 mod sealed;
+mod send;
 mod state;
 
+pub use elsewhere::{Elsewhere, Sent, There};
 pub use entry::{Ended, Entry, Piece};
 pub use expire::{Expired, expire};
 pub use pass::{Pass, Passed};
 pub use place::{Archive, DIR};
 pub use read::{Archived, ArchivedReader};
+pub use receive::{Received, receive};
+pub use send::{SentNow, erase, send};
 pub use state::{Because, Looked, Timeline};
 
 use std::io;
@@ -40,6 +48,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::reader::BinlogError;
+use crate::bucket::BucketError;
 
 /// Why a pass was broken off. What it had archived until then stays.
 #[derive(Debug, Error)]
@@ -80,6 +89,17 @@ pub enum ArchiveError {
         path: PathBuf,
         /// Why.
         what: String,
+    },
+    /// The repository's store.
+    #[error(transparent)]
+    Store(#[from] BucketError),
+    /// Something of what was to be erased in the repository is there.
+    #[error("{why}{}", if *.count > 1 { format!("; and {} more", .count - 1) } else { String::new() })]
+    Left {
+        /// How much.
+        count: usize,
+        /// Why the first is.
+        why: String,
     },
     /// What is encrypted cannot be read here.
     #[error("what is archived of '{file}' is encrypted to {to}: {why}")]

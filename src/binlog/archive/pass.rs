@@ -83,7 +83,7 @@ impl Pass<'_> {
             format: FORMAT,
             at: now.clone(),
             complete: if made.is_ok() { Some(now) } else { last.and_then(|last| last.complete) },
-            timeline: archive.timelines()?.pop(),
+            timeline: archive.written()?.map(|timeline| timeline.number),
             index: self.index.to_owned(),
             server_uid: self.server_uid.map(str::to_owned),
             trouble: made.as_ref().err().map(|why| causes(why)),
@@ -103,6 +103,8 @@ fn is_removed(why: &ArchiveError) -> bool {
         | ArchiveError::Busy(_)
         | ArchiveError::Broken { .. }
         | ArchiveError::Locked { .. }
+        | ArchiveError::Store(_)
+        | ArchiveError::Left { .. }
         | ArchiveError::Changed(_) => return false,
     };
     source.kind() == io::ErrorKind::NotFound
@@ -125,7 +127,7 @@ enum Start {
 impl Work<'_> {
     fn go(&mut self) -> Result<(), ArchiveError> {
         let logs = index::read(self.pass.index, self.pass.data_dir)?;
-        let (mut timeline, start) = match self.newest()? {
+        let (mut timeline, start) = match self.archive.written()? {
             None => (self.begin(Because::First)?, Start::At(0, None, None)),
             Some(timeline) => (timeline.number, self.start(&timeline, &logs)?),
         };
@@ -161,24 +163,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The timeline that is written to. None if there is none.
-    fn newest(&self) -> Result<Option<Timeline>, ArchiveError> {
-        for number in self.archive.timelines()?.into_iter().rev() {
-            if let Some(timeline) = self.archive.timeline(number)? {
-                return Ok(Some(timeline));
-            }
-        }
-        Ok(None)
-    }
-
     fn begin(&mut self, because: Because) -> Result<u32, ArchiveError> {
-        let number = self.newest()?.map_or(0, |timeline| timeline.number) + 1;
+        let number = self.archive.next_number()?;
         self.archive.begin_timeline(&Timeline {
             format: FORMAT,
             number,
             begun: Moment::now().to_string(),
             because: because.clone(),
             server_uid: self.pass.server_uid.map(str::to_owned),
+            received: false,
         })?;
         self.done.timeline = number;
         self.done.begun.push((number, because));

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::document::sync_parent;
 use super::entry::Piece;
-use super::place::sync_parent;
 use super::sealed::Sealer;
 use super::{ArchiveError, at};
 use crate::age::Recipient;

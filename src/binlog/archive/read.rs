@@ -1,10 +1,11 @@
 //! What the archive has, read again: the bytes of a file as far as they are counted, each piece held to its hash, and decrypted if it is encrypted.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 
 use sha2::{Digest as _, Sha256};
 
+use super::elsewhere::Place;
 use super::entry::{Entry, Piece};
 use super::sealed::Opener;
 use super::{Archive, ArchiveError, at};
@@ -30,20 +31,23 @@ impl Archived {
     /// The system's; or a piece is encrypted, and there is no key for it.
     pub fn open(&self, archive: &Archive) -> Result<ArchivedReader, ArchiveError> {
         let identities = self.entry.unlocked(archive)?;
-        let plain = self.entry.pieces.iter().any(|piece| piece.to.is_none()).then(|| {
-            let path = archive.data(self.timeline, &self.entry.file);
-            File::open(&path).map_err(at(&path))
-        });
         let pieces: Vec<_> = self.entry.placed().map(|(begin, piece)| (begin, piece.clone())).collect();
-        Ok(ArchivedReader {
+        let mut reader = ArchivedReader {
             archive: archive.clone(),
             timeline: self.timeline,
             file: self.entry.file.clone(),
-            plain: plain.transpose()?,
+            there: None,
             identities,
             pieces: pieces.into_iter(),
+            plain: 0,
             current: None,
-        })
+        };
+        // That nothing is there is told before anything is read.
+        reader.current = match reader.pieces.next() {
+            Some((begin, piece)) => Some(reader.begin(begin, piece)?),
+            None => None,
+        };
+        Ok(reader)
     }
 }
 
@@ -80,10 +84,12 @@ pub struct ArchivedReader {
     archive: Archive,
     timeline: u32,
     file: String,
-    /// The pieces that are not encrypted. None if there are none.
-    plain: Option<File>,
+    /// Where the repository has it. None as long as that was not asked.
+    there: Option<Place>,
     identities: Vec<Identity>,
     pieces: std::vec::IntoIter<(u64, Piece)>,
+    /// What the pieces take that are not encrypted and were begun until now.
+    plain: u64,
     current: Option<Current>,
 }
 
@@ -103,7 +109,7 @@ enum Layer {
 
 /// The stored bytes of a piece.
 struct Hashing {
-    input: io::Take<File>,
+    input: io::Take<Box<dyn Read + Send>>,
     hash: Sha256,
 }
 
@@ -134,12 +140,36 @@ impl Layer {
 }
 
 impl ArchivedReader {
-    fn begin(&self, begin: u64, piece: Piece) -> io::Result<Current> {
-        let input = match (&self.plain, piece.to) {
-            (Some(plain), None) => plain.try_clone()?,
-            (None, None) => return Err(io::ErrorKind::NotFound.into()),
-            (_, Some(_)) => File::open(self.archive.path(self.timeline, &self.file, Some(begin)))?,
+    fn begin(&mut self, begin: u64, piece: Piece) -> Result<Current, ArchiveError> {
+        let input = self.input(begin, &piece)?;
+        if piece.to.is_none() {
+            self.plain += piece.stored;
+        }
+        let path = self.archive.path(self.timeline, &self.file, piece.to.map(|_| begin));
+        self.layered(input, piece).map_err(at(&path))
+    }
+
+    /// The stored bytes of a piece: here, or in the repository.
+    fn input(&mut self, begin: u64, piece: &Piece) -> Result<Box<dyn Read + Send>, ArchiveError> {
+        let path = self.archive.path(self.timeline, &self.file, piece.to.map(|_| begin));
+        let from = if piece.to.is_none() { self.plain } else { 0 };
+        let why = match File::open(&path) {
+            Ok(mut file) => {
+                file.seek(SeekFrom::Start(from)).map_err(at(&path))?;
+                return Ok(Box::new(file));
+            }
+            Err(why) => at(&path)(why),
         };
+        if self.there.is_none() {
+            self.there = Place::of(&self.archive, self.timeline)?;
+        }
+        match &self.there {
+            Some(there) => Ok(Box::new(there.open(&self.file, begin, piece)?)),
+            None => Err(why),
+        }
+    }
+
+    fn layered(&self, input: Box<dyn Read + Send>, piece: Piece) -> io::Result<Current> {
         let hashing = Hashing { input: input.take(piece.stored), hash: Sha256::new() };
         let layer = match piece.to {
             None => Layer::Plain(hashing),
@@ -155,7 +185,7 @@ impl Read for ArchivedReader {
         loop {
             let Some(current) = &mut self.current else {
                 let Some((begin, piece)) = self.pieces.next() else { return Ok(0) };
-                self.current = Some(self.begin(begin, piece)?);
+                self.current = Some(self.begin(begin, piece).map_err(io::Error::other)?);
                 continue;
             };
             let count = current.decoder.read(to)?;

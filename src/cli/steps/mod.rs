@@ -8,7 +8,7 @@ mod remote;
 mod send;
 mod store;
 
-pub(super) use binlogs::{BinlogArgs, archive_binlogs};
+pub(super) use binlogs::{BinlogArgs, SendBinlogsArgs, archive_binlogs, send_binlogs};
 pub(super) use copy::{CopyArgs, copy};
 pub(super) use extract::{ExtractArgs, extract};
 pub(super) use send::{EraseArgs, ReceiveArgs, SendArgs, erase, receive, send};
