@@ -53,12 +53,15 @@ pub fn windows(config: &Config, rows: &[BackupRow]) -> Result<Vec<Window>, Archi
     let archive = Archive::of(&config.backup_dir);
     let placed: Vec<_> =
         rows.iter().filter_map(|row| Some((row.id.clone(), place(&config.backup_dir, row)?))).collect();
-    let there = config.repository.as_ref().map(|_| archive.elsewhere()).transpose()?;
+    let place = config.repository.as_ref().map(|repository| &repository.remote);
+    let there = place.map(|_| archive.elsewhere()).transpose()?;
     let mut windows = Vec::new();
     for number in archive.timelines()? {
         let Some(timeline) = archive.timeline(number)? else { continue };
         let (mut window, mut entries) = (Window::new(timeline), BTreeMap::new());
         let sent = there.as_ref().map(|all| all.as_ref().and_then(|all| all.timelines.get(&number)));
+        let is_there = |there: &&There| place.is_some_and(|place| place.is_same_place(&there.repository));
+        let sent = sent.map(|there| there.filter(is_there));
         for (_, file) in archive.files(number)? {
             let Some(entry) = archive.entry(number, &file)? else { continue };
             window.add(&entry);

@@ -13,11 +13,13 @@ use dbcalm_db_cmd::model::{Remote, causes};
 use insta::assert_snapshot;
 
 use super::files::{self, Writer};
-use super::{Stage, numbers_in};
+use super::{Stage, archive_timelines, numbers_in};
+use crate::cli::{json, run, stdout};
 use crate::harness::bucket::{Bucket, Login};
-use crate::harness::program;
 use crate::harness::proxy::{Fault, Proxy, Rule};
 use crate::harness::radosgw::Radosgw;
+use crate::harness::{TestEnv, program};
+use crate::repository::keeping_in;
 
 /// One who does not wait.
 const SHORT: Patience = Patience { until: Duration::from_millis(300), pause: Duration::from_millis(10) };
@@ -403,4 +405,78 @@ fn another_repository_gets_all_of_it() {
     assert_eq!(objects(&first), before);
     let (_root, archive) = stage.another(second.login());
     assert_eq!(numbers_in(&archive, 1), [1, 2, 3]);
+}
+
+/// What is received once more has what came since, and what was taken out here and is needed again.
+#[test]
+fn what_is_received_again_has_what_came_since_and_what_went() {
+    let bucket = Bucket::start();
+    let mut stage = Stage::new();
+    for _file in 0..3 {
+        stage.server.commit(1);
+        stage.server.flush();
+    }
+    stage.pass();
+    stage.send(bucket.login()).unwrap();
+    let (_root, archive) = stage.another(bucket.login());
+    expire(&archive, |_| Some(3)).unwrap();
+    let names = |archive: &Archive| archive.files(1).unwrap().into_iter().map(|(number, _)| number).collect::<Vec<_>>();
+    assert_eq!(names(&archive), [3, 4]);
+    stage.server.commit(2);
+    stage.server.flush();
+    stage.server.commit(1);
+    stage.pass();
+    stage.send(bucket.login()).unwrap();
+    assert_eq!(receive(&archive, &stage.store(bucket.login())).unwrap().timelines, 0);
+    assert_eq!((names(&archive), numbers_in(&archive, 1)), (vec![1, 2, 3, 4, 5], (1..=6).collect::<Vec<_>>()));
+    expire(&archive, |_| None).unwrap();
+    assert_eq!(names(&archive), [0_u64; 0]);
+    assert_eq!(receive(&archive, &stage.store(bucket.login())).unwrap().timelines, 0);
+    assert_eq!((archive.timelines().unwrap(), numbers_in(&archive, 1).len()), (vec![1], 6));
+    // Who sent it receives nothing of it.
+    assert_eq!(receive(&stage.archive(), &stage.store(bucket.login())).unwrap().timelines, 0);
+    assert_eq!(stage.archive().timelines().unwrap(), [1]);
+}
+
+#[test]
+fn check_and_list_say_how_far_the_repository_is() {
+    let bucket = Bucket::start();
+    let mut env = TestEnv::new();
+    keeping_in(&mut env, bucket.login(), true);
+    env.start_daemon();
+    // The daemon was not told of it, so it sends nothing by itself.
+    env.set("binlog_archive", "true");
+    archive_timelines(&env);
+    let told = |env: &TestEnv| {
+        let said = run(env, "check").stdout;
+        let lines = said.lines().filter(|line| line.contains("of the binary log in s3://")).collect::<Vec<_>>();
+        lines.join("; ")
+    };
+    let unsent = |env: &TestEnv| {
+        let listed = json(env, 0, "list binlogs");
+        let rows = listed["binlogs"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["unsent"].as_u64().unwrap()).sum::<u64>()
+    };
+    let place = "the archive of the binary log in s3://dbcalm-backups/db1";
+    assert_eq!(told(&env), "");
+    let said = run(&env, "check").stdout;
+    let not_yet = "warning  the archive of the binary log is not in s3://dbcalm-backups/db1 yet\n";
+    assert!(said.contains(not_yet), "{said}");
+    assert!(unsent(&env) > 0);
+    assert!(stdout(&env, 0, "list binlogs").contains("not in the repository yet"));
+    let archive = Archive::of(&env.path("backups"));
+    let store = Store::open(&remote(bucket.login(), &env.path("repository.credentials")), SHORT).unwrap();
+    send(&archive, &store).unwrap();
+    assert_eq!(told(&env), format!("ok       {place} is up to date"));
+    assert_eq!(unsent(&env), 0);
+    // It came no further since, and the last try says why.
+    let path = archive.dir().join("repository.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let complete = archive.elsewhere().unwrap().unwrap().complete.unwrap();
+    let said = format!("\"complete\": \"{complete}\"");
+    let late = "\"complete\": \"2026-01-01 00:00:00.000000\", \"trouble\": \"the store answered 503\"";
+    fs::write(&path, text.replace(&said, late)).unwrap();
+    let told = told(&env);
+    assert!(told.starts_with(&format!("warning  {place} is ")), "{told}");
+    assert!(told.ends_with(" behind: the store answered 503"), "{told}");
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 
 use super::document::{MAX_SIZE, parse};
-use super::elsewhere::{SAID, Sent, TIMELINE, There, WHOLE};
+use super::elsewhere::{Elsewhere, SAID, Sent, TIMELINE, There, WHOLE};
 use super::entry::{Ended, Entry};
 use super::send::known;
 use super::state::{Because, Timeline};
@@ -30,75 +30,136 @@ pub struct Received {
     pub refused: Vec<String>,
 }
 
-/// Describes here what is not described yet.
+/// Describes here what is not described yet, or not any more.
 ///
 /// # Errors
 /// The store's; or the archive cannot be read or written.
 pub fn receive(archive: &Archive, bucket: &Bucket) -> Result<Received, ArchiveError> {
-    let (remote, mut done) = (bucket.remote().clone(), Received::default());
-    let uuids = bucket.names(&remote.binlogs())?;
+    let uuids = bucket.names(&bucket.remote().binlogs())?;
     if uuids.is_empty() {
-        return Ok(done);
+        return Ok(Received::default());
     }
     archive.make()?;
-    let _elsewhere = archive.lock_elsewhere()?;
-    let mut all = known(archive)?;
+    let _lock = archive.lock_elsewhere()?;
+    let all = known(archive)?;
+    let mut receiving = Receiving { archive, bucket, all, done: Received::default() };
     for uuid in uuids.into_iter().filter(|uuid| uuid.parse::<uuid::Uuid>().is_ok()) {
-        let is_same = |there: &There| there.uuid == uuid && there.repository.is_same_place(&remote);
-        let known = all.timelines.iter().filter(|(_, there)| is_same(there)).map(|(number, _)| *number);
-        let (known, lost): (Vec<_>, Vec<_>) =
-            known.partition(|number| matches!(archive.timeline(*number), Ok(Some(_)) | Err(_)));
-        if !known.is_empty() && lost.is_empty() {
-            continue;
-        }
-        // Who received it before died before all of it was here.
-        all.timelines.retain(|number, _| !lost.contains(number));
-        let is_here = |run: &Run| {
-            let mut files = known.iter().filter_map(|number| Some(&all.timelines.get(number)?.files));
-            files.any(|files| run.entries.first().is_some_and(|first| files.contains_key(&first.file)))
-        };
-        let there = There { repository: remote.clone(), uuid: uuid.clone(), files: BTreeMap::new() };
-        let key = format!("{}{TIMELINE}", there.root(&remote));
-        // The one who sends it may only have begun.
-        let Some(text) = bucket.read(&key, MAX_SIZE)? else { continue };
-        let timeline: Timeline = match understood(&key, &text) {
-            Ok(timeline) => timeline,
-            Err(why) => {
-                done.refused.push(why);
-                continue;
+        receiving.one(uuid)?;
+    }
+    Ok(receiving.done)
+}
+
+struct Receiving<'a> {
+    archive: &'a Archive,
+    bucket: &'a Bucket,
+    all: Elsewhere,
+    done: Received,
+}
+
+impl Receiving<'_> {
+    /// Receives what is below this uuid.
+    fn one(&mut self, uuid: String) -> Result<(), ArchiveError> {
+        let remote = self.bucket.remote();
+        let (mut numbers, mut here) = (Vec::new(), BTreeMap::new());
+        let is_same = |there: &There| there.uuid == uuid && there.repository.is_same_place(remote);
+        let known: Vec<u32> =
+            self.all.timelines.iter().filter(|(_, there)| is_same(there)).map(|(number, _)| *number).collect();
+        for number in known {
+            match self.archive.timeline(number)? {
+                // It was sent from here.
+                Some(timeline) if !timeline.received => return Ok(()),
+                Some(_) => numbers.push(number),
+                // Who received it before died before it was here.
+                None => drop(self.all.timelines.remove(&number)),
             }
-        };
-        let mut runs = runs(files(bucket, &there, &mut done.refused)?);
-        runs.retain(|run| !is_here(run));
-        // A pass begins none meanwhile.
-        let _lock = archive.lock_soon()?;
-        let first = archive.next_number()?;
-        let mut received = Vec::new();
-        for (number, run) in (first..).zip(runs) {
-            let (timeline, entries) = run.into_timeline(number, &timeline);
-            let sent = |entry: &Entry| Sent { length: entry.length, begun: entry.begun, closed: true };
-            let files = entries.iter().map(|entry| (entry.file.clone(), sent(entry))).collect();
-            all.timelines.insert(number, There { files, ..there.clone() });
-            received.push((timeline, entries));
         }
-        // What is noted and not here is received anew by the next; what is here and not noted would be taken for our own.
-        archive.set_elsewhere(&all)?;
-        for (timeline, entries) in received {
-            archive.put_timeline(&timeline, &entries)?;
-            done.timelines += 1;
+        for number in &numbers {
+            for (_, file) in self.archive.files(*number)? {
+                // What has ended is the same there.
+                here.extend(
+                    self.archive.entry(*number, &file)?.filter(|entry| entry.ended.is_some()).map(|it| (file, it)),
+                );
+            }
+        }
+        let there = There { repository: remote.clone(), uuid, files: BTreeMap::new() };
+        let key = format!("{}{TIMELINE}", there.root(remote));
+        // The one who sends it may only have begun.
+        let Some(text) = self.bucket.read(&key, MAX_SIZE)? else { return Ok(()) };
+        match understood(&key, &text) {
+            Ok(timeline) => {
+                let runs = runs(files(self.bucket, &there, &here, &mut self.done.refused)?);
+                self.put(&timeline, &there, &numbers, runs)
+            }
+            Err(why) => {
+                self.done.refused.push(why);
+                Ok(())
+            }
         }
     }
-    Ok(done)
+
+    /// Puts what was received into the archive: into the timelines of these numbers, as far as it belongs to them, or into new ones.
+    fn put(&mut self, timeline: &Timeline, there: &There, numbers: &[u32], runs: Vec<Run>) -> Result<(), ArchiveError> {
+        // A pass begins none meanwhile.
+        let _lock = self.archive.lock_soon()?;
+        let mut next = self.archive.next_number()?;
+        let mut received = Vec::new();
+        for run in runs {
+            let has_some = |number: &&u32| {
+                let files = self.all.timelines.get(number).map(|there| &there.files);
+                files.is_some_and(|files| run.entries.iter().any(|entry| files.contains_key(&entry.file)))
+            };
+            let known = numbers.iter().find(has_some).copied();
+            let number = known.unwrap_or(next);
+            next += u32::from(known.is_none());
+            let (timeline, entries) = run.into_timeline(number, timeline);
+            let sent = |entry: &Entry| Sent { length: entry.length, begun: entry.begun, closed: true };
+            let files = entries.iter().map(|entry| (entry.file.clone(), sent(entry)));
+            self.all.timelines.entry(number).or_insert_with(|| there.clone()).files.extend(files);
+            received.push((timeline, entries, known.is_some()));
+        }
+        // What is noted and not here is received by the next; what is here and not noted would be taken for our own.
+        self.archive.set_elsewhere(&self.all)?;
+        for (timeline, entries, is_known) in received {
+            if is_known {
+                self.add(timeline.number, &entries)?;
+            } else {
+                self.archive.put_timeline(&timeline, &entries)?;
+                self.done.timelines += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to a timeline that is here what it does not have: at each moment its files go on from each other.
+    fn add(&self, number: u32, entries: &[Entry]) -> Result<(), ArchiveError> {
+        let first = self.archive.files(number)?.first().map(|(first, _)| *first);
+        let (before, behind): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| first.is_some_and(|first| entry.number < first));
+        for entry in before.into_iter().rev().chain(behind) {
+            if self.archive.entry(number, &entry.file)?.as_ref() != Some(entry) {
+                self.archive.set_entry(number, entry)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn understood<T: DeserializeOwned>(key: &str, text: &[u8]) -> Result<T, String> {
     parse(text).map_err(|what| ArchiveError::Broken { path: PathBuf::from(key), what }.to_string())
 }
 
-/// What the repository has of each file of a timeline.
-fn files(bucket: &Bucket, there: &There, refused: &mut Vec<String>) -> Result<Vec<Entry>, BucketError> {
+/// What the repository has of each file of a timeline: of those that are described here already it is not asked.
+fn files(
+    bucket: &Bucket,
+    there: &There,
+    here: &BTreeMap<String, Entry>,
+    refused: &mut Vec<String>,
+) -> Result<Vec<Entry>, BucketError> {
     let names = bucket.names(&there.root(bucket.remote()))?;
-    let read = |name: &String| Ok::<_, std::io::Error>(file(bucket, &there.below(bucket.remote(), name), name));
+    let read = |name: &String| {
+        let known = here.get(name).map(|entry| Ok(Ok(Some(entry.clone()))));
+        Ok::<_, std::io::Error>(known.unwrap_or_else(|| file(bucket, &there.below(bucket.remote(), name), name)))
+    };
     let mut found = Vec::new();
     for read in workers::each(AT_ONCE, &names, read).unwrap_or_default() {
         match read? {
