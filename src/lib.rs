@@ -58,7 +58,7 @@
 //! | a hidden step is ordered, entered, done | `plan/restore.rs`, `cli/steps`, `stream` and `copying` |
 //! | a backup is sent to the repository, or erased there | `repository/sending.rs`; when, in `job/publish.rs` and `housekeeping/reconcile.rs` |
 //! | how a stream is encrypted, and to whom | `age`; on its way, `stream/pack.rs`; whether a restore has the key, `admit/unlock.rs` |
-//! | a binary log is read, archived, proved whole | `binlog/reader.rs`, `binlog/archive/pass.rs`; when, in `housekeeping/binlogs.rs` |
+//! | a binary log is read, archived, proved whole | `binlog/reader.rs`, `binlog/archive/pass.rs`; sent, erased there and received, `binlog/archive/send.rs` and `receive.rs`; when, in `housekeeping/binlogs.rs` |
 //! | a restore ends at a moment | which place that is, `binlog/replay/find.rs`, asked in `admit/moment.rs`; the step, `binlog/replay/run.rs` |
 //! | what may be adopted | `adopt/local.rs`; its base, `adopt/order.rs`; that it is recorded, `housekeeping/adopt.rs` |
 //! | what a stored backup is, and where | `model/stored.rs`, `repository/stored.rs`; written by `plan/backup.rs` |

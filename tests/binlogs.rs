@@ -1,8 +1,11 @@
 //! The archive of the binary log: the step that fills it over made files, whatever befalls server, disk and step; and the daemon with a real server.
 
 mod crash;
+mod encrypted;
+mod lost;
 mod real;
 mod replay;
+mod repository;
 
 use std::fs;
 use std::io::Read as _;
@@ -26,6 +29,10 @@ use files::{Writer, gtid, query};
 struct Stage {
     root: tempfile::TempDir,
     server: Writer,
+    /// To whom the archive is encrypted.
+    recipients: Vec<String>,
+    /// The file with the secret key.
+    identity: Option<PathBuf>,
 }
 
 impl Stage {
@@ -36,7 +43,7 @@ impl Stage {
         }
         let mut server = Writer::new(&root.path().join("data"), 7);
         server.begin();
-        Self { root, server }
+        Self { root, server, recipients: Vec::new(), identity: None }
     }
 
     fn backups(&self) -> PathBuf {
@@ -44,7 +51,7 @@ impl Stage {
     }
 
     fn archive(&self) -> Archive {
-        Archive::of(&self.backups())
+        Archive::of(&self.backups()).with_identity(self.identity.clone())
     }
 
     /// The step as the daemon runs it.
@@ -54,6 +61,7 @@ impl Stage {
         command.arg(format!("--backup-dir={}", self.backups().display()));
         command.arg(format!("--index={}", self.server.index().display()));
         command.arg(format!("--data-dir={}", self.server.dir.display()));
+        command.args(self.recipients.iter().map(|recipient| format!("--recipient={recipient}")));
         command.stdin(Stdio::null());
         command
     }
@@ -83,33 +91,40 @@ impl Stage {
 
     /// All that the archive says it has of a timeline: the number of each transaction, in order.
     fn numbers(&self, timeline: u32) -> Vec<u64> {
-        let archive = self.archive();
-        let mut numbers = Vec::new();
-        for (_, file) in archive.files(timeline).unwrap() {
-            let entry = archive.entry(timeline, &file).unwrap().unwrap();
-            let (mut count, state) = (0, entry.after.to_string());
-            let input = Archived { timeline, entry: entry.clone() }.open(&archive).unwrap();
-            let mut all = Transactions::new(Reader::begin(input).unwrap(), false);
-            while let Some(item) = all.item().unwrap() {
-                if let Item::Transaction(transaction) = item {
-                    let gtid = transaction.gtid.unwrap().to_string();
-                    numbers.push(gtid.rsplit_once('-').unwrap().1.parse().unwrap());
-                    count += 1;
-                }
-            }
-            assert_eq!((all.reader().torn(), count), (0, entry.transactions), "{file}");
-            assert!(numbers.is_empty() || state.ends_with(&format!("-{}", numbers.last().unwrap())), "{state}");
-        }
-        numbers
+        numbers_in(&self.archive(), timeline)
     }
 
     /// The bytes of a file of the archive, by hand.
     fn by_hand(&self, timeline: u32, file: u64) -> Vec<u8> {
+        if let Some(identity) = &self.identity {
+            return encrypted::by_hand(&self.archive().timeline_dir(timeline), &Writer::name(file), identity);
+        }
         let path = self.archive().data(timeline, &Writer::name(file));
         let said = program("zstd").args(["-dc"]).arg(path).output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         said.stdout
     }
+}
+
+/// All that an archive says it has of a timeline: the number of each transaction, in order.
+fn numbers_in(archive: &Archive, timeline: u32) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    for (_, file) in archive.files(timeline).unwrap() {
+        let entry = archive.entry(timeline, &file).unwrap().unwrap();
+        let (mut count, state) = (0, entry.after.to_string());
+        let input = Archived { timeline, entry: entry.clone() }.open(archive).unwrap();
+        let mut all = Transactions::new(Reader::begin(input).unwrap(), false);
+        while let Some(item) = all.item().unwrap() {
+            if let Item::Transaction(transaction) = item {
+                let gtid = transaction.gtid.unwrap().to_string();
+                numbers.push(gtid.rsplit_once('-').unwrap().1.parse().unwrap());
+                count += 1;
+            }
+        }
+        assert_eq!((all.reader().torn(), count), (0, entry.transactions), "{file}");
+        assert!(numbers.is_empty() || state.ends_with(&format!("-{}", numbers.last().unwrap())), "{state}");
+    }
+    numbers
 }
 
 /// Archives what a server has written, which begins anew and removes files too early.
@@ -119,7 +134,9 @@ pub(crate) fn archive_timelines(env: &TestEnv) {
     let mut server = Writer::new(&dir, 7);
     let pass = |server: &Writer| {
         let (backup_dir, index) = (env.path("backups"), server.index());
-        Pass { backup_dir: &backup_dir, index: &index, data_dir: &server.dir, server_uid: None }.run().unwrap();
+        Pass { backup_dir: &backup_dir, index: &index, data_dir: &server.dir, server_uid: None, recipients: &[] }
+            .run()
+            .unwrap();
     };
     server.begin();
     server.commit(1);

@@ -7,17 +7,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::archive::{Archive, ArchiveError, Entry, Expired, Timeline, expire};
+use super::archive::{Archive, ArchiveError, Entry, Expired, Sent, There, Timeline, erase, expire};
 use super::gtid::Gtid;
+use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::model::{BackupId, Moment, causes};
 use crate::records::reader::{BackupRow, Reader};
 use crate::repository::card::Card;
+use crate::repository::catalog;
 use crate::witness::Binlog;
 use crate::world::InArchive;
 
 /// How many backups are looked at for one that the newest timeline goes on from, the newest first.
 const LOOKED_AT: usize = 50;
+
+/// By how much the clock may have been set back meanwhile, in seconds.
+const CLOCK: f64 = 60.0;
 
 /// A timeline, from its first file to its last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Window {
     pub times: Option<(u32, u32)>,
     /// What they take, in bytes.
     pub stored: u64,
+    /// How much of that the repository does not have. None without a repository.
+    pub unsent: Option<u64>,
     /// The backups that are on it, in the order in which they were recorded.
     pub backups: Vec<String>,
 }
@@ -46,13 +53,22 @@ pub fn windows(config: &Config, rows: &[BackupRow]) -> Result<Vec<Window>, Archi
     let archive = Archive::of(&config.backup_dir);
     let placed: Vec<_> =
         rows.iter().filter_map(|row| Some((row.id.clone(), place(&config.backup_dir, row)?))).collect();
+    let place = config.repository.as_ref().map(|repository| &repository.remote);
+    let there = place.map(|_| archive.elsewhere()).transpose()?;
     let mut windows = Vec::new();
     for number in archive.timelines()? {
         let Some(timeline) = archive.timeline(number)? else { continue };
         let (mut window, mut entries) = (Window::new(timeline), BTreeMap::new());
+        let sent = there.as_ref().map(|all| all.as_ref().and_then(|all| all.timelines.get(&number)));
+        let is_there = |there: &&There| place.is_some_and(|place| place.is_same_place(&there.repository));
+        let sent = sent.map(|there| there.filter(is_there));
         for (_, file) in archive.files(number)? {
             let Some(entry) = archive.entry(number, &file)? else { continue };
             window.add(&entry);
+            if let Some(there) = sent {
+                let sent = there.and_then(|there| there.files.get(&file)).copied().unwrap_or_default();
+                window.unsent = Some(window.unsent.unwrap_or(0) + entry.unsent(sent));
+            }
             // Of a long archive no more is kept than backups stand in.
             if placed.iter().any(|(_, place)| place.binlog.file == file) {
                 entries.insert(file, entry);
@@ -73,7 +89,16 @@ pub fn windows(config: &Config, rows: &[BackupRow]) -> Result<Vec<Window>, Archi
 
 impl Window {
     fn new(timeline: Timeline) -> Self {
-        Self { timeline, files: None, count: 0, transactions: 0, times: None, stored: 0, backups: Vec::new() }
+        Self {
+            timeline,
+            files: None,
+            count: 0,
+            transactions: 0,
+            times: None,
+            stored: 0,
+            unsent: None,
+            backups: Vec::new(),
+        }
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -112,7 +137,7 @@ impl Place {
         let gtids = self.binlog.gtid.as_deref().unwrap_or_default().split(',').map(str::trim);
         let mut gtids = gtids.filter_map(|gtid| gtid.parse::<Gtid>().ok());
         // The clock may have been set back a little meanwhile.
-        let is_before = f64::from(entry.begun) <= self.end + 60.0;
+        let is_before = f64::from(entry.begun) <= self.end + CLOCK;
         is_before && self.binlog.position <= entry.length && gtids.all(|gtid| entry.after.has(gtid))
     }
 }
@@ -144,6 +169,34 @@ pub fn expire_unneeded(config: &Config, rows: &[BackupRow]) -> Result<Expired, S
     expire(&archive, |timeline| needed.get(&timeline).copied()).map_err(|why| causes(&why))
 }
 
+/// Erases in the repository what is not in the archive any more and what no backup that the repository has needs. Gives what is left there and why.
+///
+/// # Errors
+/// The store's; or the archive cannot be read.
+pub fn erase_unneeded(archive: &Archive, bucket: &Bucket) -> Result<Vec<String>, ArchiveError> {
+    let mut listed = None;
+    erase(archive, bucket, |there| {
+        let listed = match &mut listed {
+            Some(listed) => listed,
+            none => none.insert(catalog::list(bucket)?),
+        };
+        let needed = listed.iter().filter_map(|listed| match &listed.card {
+            Ok(card) => first_needed(card, there),
+            // It may stand anywhere.
+            Err(_) => Some(0),
+        });
+        Ok(needed.min())
+    })
+}
+
+/// The number of the first file of a timeline that a backup needs, as far as the repository tells. None if it is not on it.
+fn first_needed(card: &Card, there: &There) -> Option<u64> {
+    let (binlog, end) = (card.binlog.as_ref()?, Moment::read(&card.end)?.seconds());
+    let Sent { length, begun, .. } = there.files.get(&binlog.file)?;
+    let is_on_it = binlog.position <= *length && f64::from(*begun) <= end + CLOCK;
+    binlog.file.rsplit_once('.').filter(|_| is_on_it)?.1.parse().ok()
+}
+
 /// What a monitor is told. None if the archive cannot be read.
 pub fn summary(config: &Config) -> Option<InArchive> {
     let archive = Archive::of(&config.backup_dir);
@@ -152,7 +205,8 @@ pub fn summary(config: &Config) -> Option<InArchive> {
     let known = timelines.iter().filter_map(|number| archive.timeline(*number).ok()?);
     let known: Vec<_> = known.collect();
     let gaps = known.iter().filter(|timeline| timeline.because.is_gap()).count() as u64;
-    let timeline = known.last().map(|timeline| timeline.number);
+    let timeline = known.iter().rfind(|timeline| !timeline.received).map(|timeline| timeline.number);
+    let there = config.repository.as_ref().and_then(|_| archive.elsewhere().ok()?);
     let archived_until = looked.complete.as_deref().and_then(Moment::read).map(Moment::seconds);
     let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false)).unwrap_or_default();
     let mut newest_end: Option<f64> = None;
@@ -172,6 +226,7 @@ pub fn summary(config: &Config) -> Option<InArchive> {
         complete: looked.complete,
         archived_until,
         recoverable_until: if is_on_it { archived_until } else { newest_end },
+        sent_until: there.and_then(|there| Moment::read(&there.complete?)).map(Moment::seconds),
         gaps,
         failures: 0,
     })

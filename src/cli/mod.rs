@@ -85,6 +85,9 @@ enum Subcommands {
     /// What is done every so often for the archive of the binary log
     #[command(hide = true)]
     ArchiveBinlogs(steps::BinlogArgs),
+    /// The same for the repository
+    #[command(hide = true)]
+    SendBinlogs(steps::SendBinlogsArgs),
 }
 
 /// The whole command line as a value: man pages, completions and the reference are made from it.
@@ -123,6 +126,7 @@ pub fn run() -> ExitCode {
         Subcommands::Erase(args) => return steps::erase(&args),
         Subcommands::Receive(args) => return steps::receive(&args),
         Subcommands::ArchiveBinlogs(args) => return steps::archive_binlogs(&args),
+        Subcommands::SendBinlogs(args) => return steps::send_binlogs(&args),
     };
     done.map_or_else(Failure::report, ExitCode::from)
 }

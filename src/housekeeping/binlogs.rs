@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::steps::refused;
+use super::steps::{refused, run, sending_binlogs};
 use crate::binlog::archive::{Archive, Because, Expired};
 use crate::binlog::line;
 use crate::binlog::source::Source;
@@ -35,6 +35,7 @@ const ASLEEP: Duration = Duration::from_secs(60);
 /// Archives until `stop`.
 pub async fn keep(world: Arc<World>, stop: CancellationToken) {
     let mut keeper = Keeper { world, source: None, said: None, timeline: None };
+    let mut sender = Sender::default();
     loop {
         let config = keeper.world.config();
         let pause = match &config.binlogs {
@@ -46,6 +47,7 @@ pub async fn keep(world: Arc<World>, stop: CancellationToken) {
             }
             Some(binlogs) => {
                 keeper.round(&config).await;
+                sender.round(&keeper.world, &config).await;
                 binlogs.interval
             }
         };
@@ -54,6 +56,51 @@ pub async fn keep(world: Arc<World>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = sleep(pause) => {}
         }
+    }
+}
+
+/// Sends the archive to the repository, beside the passes: a store that is away holds up none of them.
+#[derive(Default)]
+struct Sender {
+    /// The step under way. Gives why not everything was sent.
+    step: Option<JoinHandle<Option<String>>>,
+    /// Why that was so last. None if everything was.
+    said: Option<String>,
+}
+
+impl Sender {
+    /// Begins to send what there is, unless that is under way.
+    async fn round(&mut self, world: &Arc<World>, config: &Arc<Config>) {
+        if self.step.as_ref().is_some_and(|step| !step.is_finished()) {
+            return;
+        }
+        if let Some(step) = self.step.take() {
+            self.tell(step.await.unwrap_or_else(|why| Some(why.to_string())));
+        }
+        let Some(repository) = &config.repository else { return };
+        let (step, world) = (sending_binlogs(&config.backup_dir, &repository.remote, false), Arc::clone(world));
+        let config = Arc::clone(config);
+        self.step = Some(tokio::spawn(async move {
+            let trouble = run(&world, step, None).await;
+            let known = spawn_blocking(move || line::summary(&config)).await.ok().flatten();
+            let known = known.map(|known| InArchive { failures: world.archive.failures(false), ..known });
+            if known.is_some() && world.archive.tell(known) {
+                world.jobs.look_again();
+            }
+            // What the daemon ended itself is no failure.
+            trouble.filter(|_| !world.shutdown.is_cancelled())
+        }));
+    }
+
+    fn tell(&mut self, trouble: Option<String>) {
+        match (&trouble, &self.said) {
+            (Some(why), said) if said.as_ref() != Some(why) => {
+                warn!(reason = why, "the archived binary log is not sent to the repository, it is tried again");
+            }
+            (None, Some(_)) => info!("the archived binary log is sent to the repository again"),
+            (Some(_), _) | (None, None) => {}
+        }
+        self.said = trouble;
     }
 }
 
@@ -164,6 +211,9 @@ impl Keeper {
             let archive = archive.clone();
             let read = spawn_blocking(move || archive.timeline(number).map_err(|why| causes(&why))).await;
             let Ok(Ok(Some(timeline))) = read else { continue };
+            if timeline.received {
+                continue;
+            }
             let because = timeline.because;
             match because {
                 Because::First => info!("the archive of the binary log is begun"),
@@ -197,14 +247,22 @@ pub(super) async fn expire(world: &Arc<World>) -> Option<String> {
     if world.jobs.running(JobKind::Backup) > 0 {
         return None;
     }
+    let settings = Arc::clone(&config);
     let look = move || {
-        let rows = Reader::open(&config.database_path).and_then(|reader| reader.backups(false));
-        rows.map_err(|why| causes(&why)).and_then(|rows| line::expire_unneeded(&config, &rows))
+        let rows = Reader::open(&settings.database_path).and_then(|reader| reader.backups(false));
+        rows.map_err(|why| causes(&why)).and_then(|rows| line::expire_unneeded(&settings, &rows))
     };
     match spawn_blocking(look).await {
-        Ok(Ok(Expired { files: 0, .. })) | Err(_) => None,
+        Err(_) => None,
         Ok(Ok(Expired { files, bytes })) => {
-            Some(format!("; and {files} archived binary logs that no backup needs, {}", Amount(bytes)))
+            let here = format!("; and {files} archived binary logs that no backup needs, {}", Amount(bytes));
+            let here = (files > 0).then_some(here);
+            let Some(repository) = &config.repository else { return here };
+            // What could not be erased before is tried again.
+            let step = sending_binlogs(&config.backup_dir, &repository.remote, true);
+            let left = run(world, step, None).await;
+            let left = left.map(|why| format!("; of what {} has of them something is left: {why}", repository.remote));
+            here.into_iter().chain(left).reduce(|said, more| said + &more)
         }
         // The next removal does it.
         Ok(Err(reason)) => {
@@ -222,6 +280,8 @@ fn archiving(config: &Config, source: &Source) -> Invocation {
         format!("--index={}", source.index.display()),
         format!("--data-dir={}", source.data_dir.display()),
     ];
+    let recipients = config.streaming.iter().flat_map(|streaming| &streaming.recipients);
+    args.extend(recipients.map(|recipient| format!("--recipient={recipient}")));
     args.extend(source.server_uid.as_ref().map(|uid| format!("--server-uid={uid}")));
     Invocation::own(args)
 }

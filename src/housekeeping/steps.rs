@@ -37,6 +37,14 @@ pub(crate) fn erasing(entry: &Entry, remote: &Remote) -> Invocation {
     Invocation::own(args).inheriting(&REACHING)
 }
 
+/// The step that brings `remote` in step with the archive of the binary log: it sends what is not there, or erases what is not here any more.
+pub(crate) fn sending_binlogs(backup_dir: &Path, remote: &Remote, erases: bool) -> Invocation {
+    let mut args = vec!["send-binlogs".to_owned(), format!("--backup-dir={}", backup_dir.display())];
+    args.extend(erases.then(|| "--erase".to_owned()));
+    args.extend(remote.args());
+    Invocation::own(args).inheriting(&REACHING)
+}
+
 /// Why one of these steps did not do it. None if it did.
 pub(super) fn refused(finished: &Finished) -> Option<String> {
     if finished.outcome() == Outcome::Exited(0) {

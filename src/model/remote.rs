@@ -92,6 +92,11 @@ impl Remote {
         if self.prefix.is_empty() { format!("{LAYOUT}/") } else { format!("{}/{LAYOUT}/", self.prefix) }
     }
 
+    /// The key below which archived binary logs are, with a `/` at its end; no backup's id begins with `.`.
+    pub fn binlogs(&self) -> String {
+        format!("{}.binlogs/", self.root())
+    }
+
     /// The key below which everything of a backup is, with a `/` at its end.
     pub fn of(&self, id: &BackupId) -> String {
         format!("{}{id}/", self.root())

@@ -23,6 +23,8 @@ pub struct InArchive {
     pub archived_until: Option<f64>,
     /// Up to when a backup and the archive together reach. None if no backup does.
     pub recoverable_until: Option<f64>,
+    /// Up to when everything is in the repository that was committed. None without one, or if nothing is.
+    pub sent_until: Option<f64>,
     /// How many timelines were begun because transactions may be missing before them.
     pub gaps: u64,
     /// How many passes since the daemon began did not archive everything.

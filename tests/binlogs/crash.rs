@@ -1,4 +1,5 @@
-//! The step killed at random moments, while the server writes: what the archive says it has is there, each transaction once and in order.
+//! The step killed at random moments, while the server writes: what the archive says it has is there, each transaction once and in order, whether it
+//! is encrypted or not.
 
 use std::time::Duration;
 
@@ -9,7 +10,17 @@ const KILLS: u32 = 60;
 
 #[test]
 fn a_step_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
+    killed_anywhere(Stage::new());
+}
+
+#[test]
+fn one_that_encrypts_and_is_killed_anywhere_does_neither() {
     let mut stage = Stage::new();
+    stage.encrypt();
+    killed_anywhere(stage);
+}
+
+fn killed_anywhere(mut stage: Stage) {
     let mut random = fastrand::Rng::with_seed(18);
     let (mut archived, mut killed) = (0, 0);
     for _round in 0..KILLS {

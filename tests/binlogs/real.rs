@@ -71,8 +71,11 @@ fn what_a_real_server_writes_is_read_as_its_own_tool_reads_it() {
         let mut server = MariaDb::with(|_root| format!("{BINLOG}{options}"));
         let backups = tempfile::tempdir().unwrap();
         let (index, data_dir) = (server.data_dir().join("bin.index"), server.data_dir());
-        let pass =
-            || Pass { backup_dir: backups.path(), index: &index, data_dir: &data_dir, server_uid: None }.run().unwrap();
+        let pass = || {
+            Pass { backup_dir: backups.path(), index: &index, data_dir: &data_dir, server_uid: None, recipients: &[] }
+                .run()
+                .unwrap()
+        };
         pass();
         server.sql(WORK);
         pass();

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::elsewhere::Sent;
+use super::index::base;
+use crate::age::Recipient;
 use crate::binlog::event::Format;
 use crate::binlog::gtid::State;
 use crate::binlog::stretch::Stretch;
@@ -42,11 +45,14 @@ pub struct Entry {
     pub times: Option<(u32, u32)>,
     /// How many of its bytes are archived, from its beginning on.
     pub length: u64,
-    /// What they take, compressed.
+    /// What they take, compressed and maybe encrypted.
     pub stored: u64,
     /// How it ended. None as long as the server may still write to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+    /// To whom encrypted pieces are encrypted: the public keys, each set of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<Vec<String>>,
     /// The pieces that were put into the archive, in their order; together they are all of it.
     pub pieces: Vec<Piece>,
 }
@@ -70,10 +76,13 @@ pub struct Piece {
     pub length: u64,
     /// The CRC-32 of these.
     pub crc32: u32,
-    /// What it takes, compressed, in bytes.
+    /// What it takes, compressed and maybe encrypted, in bytes.
     pub stored: u64,
     /// The SHA-256 of these, in hexadecimal digits.
     pub sha256: String,
+    /// To whom it is encrypted: which of the sets of [`Entry::recipients`]. None if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<usize>,
 }
 
 impl Entry {
@@ -95,8 +104,14 @@ impl Entry {
             length: 0,
             stored: 0,
             ended: None,
+            recipients: Vec::new(),
             pieces: Vec::new(),
         }
+    }
+
+    /// What the pieces take that come behind what was sent.
+    pub(in crate::binlog) fn unsent(&self, sent: Sent) -> u64 {
+        self.placed().filter(|(begin, _)| *begin >= sent.length).map(|(_, piece)| piece.stored).sum()
     }
 
     /// Whether it describes a file that begins like this.
@@ -110,8 +125,30 @@ impl Entry {
         Format { server: self.server.clone(), server_id: self.server_id, time: self.begun, checksums: self.checksums }
     }
 
-    /// The same with one more piece.
-    pub(super) fn with(mut self, stretch: &Stretch, piece: Piece) -> Self {
+    /// What the pieces take that are not encrypted, and so stand one behind the other.
+    pub(super) fn plain(&self) -> u64 {
+        self.pieces.iter().filter(|piece| piece.to.is_none()).map(|piece| piece.stored).sum()
+    }
+
+    /// Each piece with where in the file it begins.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (u64, &Piece)> {
+        self.pieces.iter().scan(0, |end, piece| {
+            let begin = *end;
+            *end += piece.length;
+            Some((begin, piece))
+        })
+    }
+
+    /// The same with one more piece, which is encrypted to these, if it is.
+    pub(super) fn with(mut self, stretch: &Stretch, mut piece: Piece, recipients: &[Recipient]) -> Self {
+        if !recipients.is_empty() {
+            let set: Vec<_> = recipients.iter().map(ToString::to_string).collect();
+            let known = self.recipients.iter().position(|known| *known == set);
+            piece.to = known.or_else(|| {
+                self.recipients.push(set);
+                self.recipients.len().checked_sub(1)
+            });
+        }
         self.after.clone_from(&stretch.after);
         self.touched.extend(&stretch.touched);
         self.transactions += stretch.transactions;
@@ -121,6 +158,12 @@ impl Entry {
         self.stored += piece.stored;
         self.pieces.push(piece);
         self
+    }
+
+    /// Whether it is shown that the file goes on in this one, with nothing between them.
+    pub(super) fn leads_to(&self, next: &Self) -> bool {
+        let is_whole = self.ended.is_some() || self.is_proven();
+        is_whole && base(&self.file) == base(&next.file) && self.goes_on_in(next.number, &next.before)
     }
 
     /// Whether the file goes on in one that begins like this and has this number.

@@ -5,11 +5,7 @@
 //! backup is on it: one that is being taken now may be. What describes a file goes first, so what dies in between leaves bytes that nobody counts,
 //! and the next time takes these.
 
-use std::fs;
-use std::io;
-
-use super::place::sync_parent;
-use super::{Archive, ArchiveError, at};
+use super::{Archive, ArchiveError};
 
 /// What was taken out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,28 +23,28 @@ pub struct Expired {
 pub fn expire(archive: &Archive, needed: impl Fn(u32) -> Option<u64>) -> Result<Expired, ArchiveError> {
     let mut done = Expired::default();
     let timelines = archive.timelines()?;
-    let Some(newest) = timelines.last().copied() else { return Ok(done) };
+    let newest = archive.written()?.map(|timeline| timeline.number);
+    if timelines.is_empty() {
+        return Ok(done);
+    }
     let _lock = archive.lock()?;
     for timeline in timelines {
         let first = needed(timeline);
-        if timeline == newest && first.is_none() {
+        let is_newest = newest == Some(timeline);
+        if is_newest && first.is_none() {
             continue;
         }
         let mut files = archive.files(timeline)?;
         // The pass goes on from the last one.
-        if timeline == newest {
+        if is_newest {
             files.pop();
         }
         for (number, file) in files {
             if first.is_none_or(|first| number < first) {
+                let Some(entry) = archive.entry(timeline, &file)? else { continue };
                 done.files += 1;
-                done.bytes += archive.entry(timeline, &file)?.map_or(0, |entry| entry.stored);
-                let (said, data) = (archive.said(timeline, &file), archive.data(timeline, &file));
-                fs::remove_file(&said).and_then(|()| sync_parent(&said)).map_err(at(&said))?;
-                match fs::remove_file(&data) {
-                    Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&data)(why)),
-                    Ok(()) | Err(_) => {}
-                }
+                done.bytes += entry.stored;
+                archive.remove(timeline, &entry)?;
             }
         }
         archive.sweep(timeline)?;

@@ -7,11 +7,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
+use super::ArchiveError;
 use super::entry::{Ended, Entry, FORMAT};
 use super::index::{self, Log};
+use super::piece::{self, Target};
 use super::place::Archive;
 use super::state::{Because, Looked, Timeline};
-use super::{ArchiveError, piece};
+use crate::age::Recipient;
 use crate::binlog::event::Format;
 use crate::binlog::gtid::State;
 use crate::binlog::reader::{BinlogError, Reader};
@@ -39,6 +41,8 @@ pub struct Pass<'a> {
     pub data_dir: &'a Path,
     /// What it calls itself.
     pub server_uid: Option<&'a str>,
+    /// To whom what is archived is encrypted; to nobody, if it is not.
+    pub recipients: &'a [Recipient],
 }
 
 /// What a pass has done.
@@ -52,7 +56,7 @@ pub struct Passed {
     pub transactions: u64,
     /// How many bytes of the server's files these and what is between them are.
     pub bytes: u64,
-    /// What they take, compressed.
+    /// What they take, compressed and maybe encrypted.
     pub stored: u64,
 }
 
@@ -79,7 +83,7 @@ impl Pass<'_> {
             format: FORMAT,
             at: now.clone(),
             complete: if made.is_ok() { Some(now) } else { last.and_then(|last| last.complete) },
-            timeline: archive.timelines()?.pop(),
+            timeline: archive.written()?.map(|timeline| timeline.number),
             index: self.index.to_owned(),
             server_uid: self.server_uid.map(str::to_owned),
             trouble: made.as_ref().err().map(|why| causes(why)),
@@ -98,6 +102,9 @@ fn is_removed(why: &ArchiveError) -> bool {
         | ArchiveError::Index { .. }
         | ArchiveError::Busy(_)
         | ArchiveError::Broken { .. }
+        | ArchiveError::Locked { .. }
+        | ArchiveError::Store(_)
+        | ArchiveError::Left { .. }
         | ArchiveError::Changed(_) => return false,
     };
     source.kind() == io::ErrorKind::NotFound
@@ -124,7 +131,7 @@ impl Work<'_> {
         if let Some(restored) = &restored {
             restored.forget(&mut logs, |log| head(log).map(|(format, _)| format.time))?;
         }
-        let (mut timeline, start) = match (self.newest()?, restored) {
+        let (mut timeline, start) = match (self.archive.written()?, restored) {
             (Some(timeline), Some(restored)) if restored.is_after(&timeline.begun) => {
                 (timeline.number, Start::Anew(Because::Restored { at: restored.at }))
             }
@@ -163,24 +170,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The timeline that is written to. None if there is none.
-    fn newest(&self) -> Result<Option<Timeline>, ArchiveError> {
-        for number in self.archive.timelines()?.into_iter().rev() {
-            if let Some(timeline) = self.archive.timeline(number)? {
-                return Ok(Some(timeline));
-            }
-        }
-        Ok(None)
-    }
-
     fn begin(&mut self, because: Because) -> Result<u32, ArchiveError> {
-        let number = self.newest()?.map_or(0, |timeline| timeline.number) + 1;
+        let number = self.archive.next_number()?;
         self.archive.begin_timeline(&Timeline {
             format: FORMAT,
             number,
             begun: Moment::now().to_string(),
             because: because.clone(),
             server_uid: self.pass.server_uid.map(str::to_owned),
+            received: false,
         })?;
         self.done.timeline = number;
         self.done.begun.push((number, because));
@@ -238,13 +236,17 @@ impl Work<'_> {
                 Behind::More | Behind::Torn(_) | Behind::Damaged { .. } => None,
             };
             if length > 0 {
-                let path = self.archive.data(timeline, &log.name);
-                let part = (length, stretch.crc);
-                let piece = piece::append((&mut file, &log.path), entry.length, part, &path, entry.stored)?;
+                let recipients = self.pass.recipients;
+                let path = self.archive.path(timeline, &log.name, (!recipients.is_empty()).then_some(entry.length));
+                let target = match recipients {
+                    [] => Target::Behind(&path, entry.plain()),
+                    recipients => Target::Sealed(&path, recipients),
+                };
+                let piece = piece::append((&mut file, &log.path), entry.length, (length, stretch.crc), target)?;
                 self.done.transactions += stretch.transactions;
                 self.done.bytes += piece.length;
                 self.done.stored += piece.stored;
-                entry = Entry { ended, ..entry.with(&stretch, piece) };
+                entry = Entry { ended, ..entry.with(&stretch, piece, recipients) };
                 self.archive.set_entry(timeline, &entry)?;
             }
             match stretch.behind {

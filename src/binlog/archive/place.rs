@@ -1,17 +1,19 @@
 //! Where things lie in the archive, and how they come there: a document is there as it was or as it is now, never in part.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::entry::FORMAT;
+use super::document::{read, sync_parent, write};
+use super::elsewhere::Elsewhere;
 use super::restored::Restored;
 use super::{ArchiveError, Entry, Looked, Timeline, at};
 use crate::disk;
+use crate::model::Remote;
 
 /// Its name in `backup_dir`. An id does not begin with a `.`.
 pub const DIR: &str = ".binlogs";
@@ -19,21 +21,46 @@ pub const DIR: &str = ".binlogs";
 const STATE: &str = "state.json";
 const RESTORED: &str = "restored.json";
 const TIMELINE: &str = "timeline.json";
-const NEW: &str = ".new";
+const ELSEWHERE: &str = "repository.json";
+/// The name of a timeline that is being received.
+const RECEIVING: &str = "receiving";
+const LOCK: &str = "repository.lock";
+/// What the name of a file's bytes ends in.
+pub(super) const PLAIN: &str = ".zst";
+/// What that of an encrypted piece does, behind where it begins in the file, so that the pieces stand in their order in any listing.
+pub(super) const SEALED: &str = ".zst.age";
 
-/// A document is smaller than this, in bytes: one of a file that was archived in 200,000 pieces.
-const MAX_SIZE: u64 = 64 << 20;
+/// For how long somebody else at work is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// After how long it is looked again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The archive of a `backup_dir`.
 #[derive(Debug, Clone)]
 pub struct Archive {
     dir: PathBuf,
+    /// The file with the secret key by which encrypted pieces are read.
+    pub(super) identity_file: Option<PathBuf>,
+    /// The repository of the settings, where bytes are read that are not here.
+    pub(super) repository: Option<Remote>,
 }
 
 impl Archive {
     /// The one of this `backup_dir`, whether it is there or not.
     pub fn of(backup_dir: &Path) -> Self {
-        Self { dir: backup_dir.join(DIR) }
+        Self { dir: backup_dir.join(DIR), identity_file: None, repository: None }
+    }
+
+    /// The same, whose encrypted pieces are read with the secret key in this file.
+    #[must_use]
+    pub fn with_identity(self, identity_file: Option<PathBuf>) -> Self {
+        Self { identity_file, ..self }
+    }
+
+    /// The same, of which what is not here is read from this repository: not in the daemon, which speaks to no store.
+    #[must_use]
+    pub fn with_repository(self, repository: Option<Remote>) -> Self {
+        Self { repository, ..self }
     }
 
     /// Where it is.
@@ -46,13 +73,12 @@ impl Archive {
     /// # Errors
     /// One is at work, or the system's.
     pub(super) fn lock(&self) -> Result<File, ArchiveError> {
-        disk::lock(&self.dir).map_err(|why| {
-            if why.kind() == io::ErrorKind::WouldBlock {
-                ArchiveError::Busy(self.dir.clone())
-            } else {
-                at(&self.dir)(why)
-            }
-        })
+        lock(&self.dir)
+    }
+
+    /// The same, and waits for that one a while.
+    pub(super) fn lock_soon(&self) -> Result<File, ArchiveError> {
+        locked(&self.dir)
     }
 
     /// Makes it, if it is not there.
@@ -91,6 +117,49 @@ impl Archive {
         Ok(numbers)
     }
 
+    /// The timeline that is written to. None if there is none.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn written(&self) -> Result<Option<Timeline>, ArchiveError> {
+        for number in self.timelines()?.into_iter().rev() {
+            if let Some(timeline) = self.timeline(number)?.filter(|timeline| !timeline.received) {
+                return Ok(Some(timeline));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The number of the next timeline. One that was only about to be begun is none.
+    pub(super) fn next_number(&self) -> Result<u32, ArchiveError> {
+        for number in self.timelines()?.into_iter().rev() {
+            if self.timeline(number)?.is_some() {
+                return Ok(number + 1);
+            }
+        }
+        Ok(1)
+    }
+
+    /// What of the archive is in the repository. None if nothing ever was.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn elsewhere(&self) -> Result<Option<Elsewhere>, ArchiveError> {
+        read(&self.dir.join(ELSEWHERE))
+    }
+
+    pub(super) fn set_elsewhere(&self, elsewhere: &Elsewhere) -> Result<(), ArchiveError> {
+        write(&self.dir.join(ELSEWHERE), elsewhere)
+    }
+
+    /// Holds what is said of the repository against another who sends, erases or receives; waits for that one a while.
+    pub(super) fn lock_elsewhere(&self) -> Result<File, ArchiveError> {
+        let path = self.dir.join(LOCK);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(&path);
+        opened.map_err(at(&path))?;
+        locked(&path)
+    }
+
     /// Where a timeline lies.
     pub fn timeline_dir(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{number:04}"))
@@ -108,6 +177,20 @@ impl Archive {
         let dir = self.timeline_dir(timeline.number);
         make_dir(&dir)?;
         write(&dir.join(TIMELINE), timeline)
+    }
+
+    /// Puts a whole timeline into the archive: it has its name only when all of it is there.
+    pub(super) fn put_timeline(&self, timeline: &Timeline, entries: &[Entry]) -> Result<(), ArchiveError> {
+        let (new, dir) = (self.dir.join(RECEIVING), self.timeline_dir(timeline.number));
+        remove_all(&new)?;
+        make_dir(&new)?;
+        for entry in entries {
+            write(&new.join(format!("{}.json", entry.file)), entry)?;
+        }
+        write(&new.join(TIMELINE), timeline)?;
+        // One that was only about to be begun has nothing that counts.
+        remove_all(&dir)?;
+        fs::rename(&new, &dir).and_then(|()| sync_parent(&dir)).map_err(at(&dir))
     }
 
     /// The files of which a timeline has something, the oldest first.
@@ -144,19 +227,68 @@ impl Archive {
 
     /// Takes away bytes that nothing counts: of a removal that was broken off, or a first piece. No pass may be at work.
     pub(super) fn sweep(&self, timeline: u32) -> Result<(), ArchiveError> {
-        let all = names(&self.timeline_dir(timeline))?;
-        for file in all.iter().filter_map(|name| name.strip_suffix(".zst")) {
-            if !all.iter().any(|name| name.strip_suffix(".json") == Some(file)) {
-                let path = self.data(timeline, file);
+        let dir = self.timeline_dir(timeline);
+        let all: BTreeSet<String> = names(&dir)?.into_iter().collect();
+        for (name, file) in all.iter().filter_map(|name| Some((name, file_of(name)?))) {
+            if !all.contains(&format!("{file}.json")) {
+                let path = dir.join(name);
                 fs::remove_file(&path).map_err(at(&path))?;
             }
         }
         Ok(())
     }
 
-    /// Where the bytes of a file are.
+    /// Takes away what is archived of a file: what describes it first, so that what dies in between leaves bytes that nobody counts.
+    pub(super) fn remove(&self, timeline: u32, entry: &Entry) -> Result<(), ArchiveError> {
+        let said = self.said(timeline, &entry.file);
+        fs::remove_file(&said).and_then(|()| sync_parent(&said)).map_err(at(&said))?;
+        let sealed = entry.placed().filter(|(_, piece)| piece.to.is_some()).map(|(begin, _)| Some(begin));
+        for path in sealed.chain([None]).map(|begin| self.path(timeline, &entry.file, begin)) {
+            match fs::remove_file(&path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(at(&path)(why)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the bytes of a file are that are not encrypted.
     pub fn data(&self, timeline: u32, file: &str) -> PathBuf {
-        self.timeline_dir(timeline).join(format!("{file}.zst"))
+        self.path(timeline, file, None)
+    }
+
+    /// The same, or where the encrypted piece is that begins there.
+    pub(super) fn path(&self, timeline: u32, file: &str, sealed: Option<u64>) -> PathBuf {
+        let name = match sealed {
+            None => format!("{file}{PLAIN}"),
+            Some(begin) => format!("{file}.{begin:012}{SEALED}"),
+        };
+        self.timeline_dir(timeline).join(name)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, ArchiveError> {
+    disk::lock(path).map_err(|why| {
+        if why.kind() == io::ErrorKind::WouldBlock { ArchiveError::Busy(path.to_owned()) } else { at(path)(why) }
+    })
+}
+
+/// Tries to lock until it works, or [`PATIENCE`] is over.
+fn locked(path: &Path) -> Result<File, ArchiveError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match lock(path) {
+            Err(ArchiveError::Busy(_)) if Instant::now() < until => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+}
+
+/// The file whose bytes have this name. None if it is no such name.
+fn file_of(name: &str) -> Option<&str> {
+    match name.strip_suffix(SEALED) {
+        Some(sealed) => sealed.rsplit_once('.').map(|(file, _)| file),
+        None => name.strip_suffix(PLAIN),
     }
 }
 
@@ -172,63 +304,16 @@ fn names(dir: &Path) -> Result<Vec<String>, ArchiveError> {
     }
 }
 
+fn remove_all(dir: &Path) -> Result<(), ArchiveError> {
+    match fs::remove_dir_all(dir) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(at(dir)(why)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn make_dir(dir: &Path) -> Result<(), ArchiveError> {
     match DirBuilder::new().mode(0o750).create(dir) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         made => made.and_then(|()| sync_parent(dir)).map_err(at(dir)),
     }
-}
-
-/// Syncs the directory that a file or directory is in.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ArchiveError> {
-    let mut text = Vec::new();
-    let file = match File::open(path) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(at(path))?,
-    };
-    file.take(MAX_SIZE).read_to_end(&mut text).map_err(at(path))?;
-    parse(&text).map(Some).map_err(|what| ArchiveError::Broken { path: path.to_owned(), what })
-}
-
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        format: u32,
-    }
-    let head: Head = serde_json::from_slice(text).map_err(|why| format!("cannot be understood: {why}"))?;
-    if head.format > FORMAT {
-        let format = head.format;
-        return Err(format!(
-            "has format {format}, but this program knows only up to {FORMAT}: use a newer dbcalm-db-cmd"
-        ));
-    }
-    serde_json::from_slice(text).map_err(|why| format!("cannot be understood: {why}"))
-}
-
-/// Puts a document where it belongs, on the disk.
-fn write(path: &Path, document: &impl Serialize) -> Result<(), ArchiveError> {
-    let mut text = serde_json::to_vec_pretty(document).map_err(|why| at(path)(why.into()))?;
-    text.push(b'\n');
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
-    let new = PathBuf::from(new);
-    let written = || -> io::Result<()> {
-        match fs::remove_file(&new) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        sync_parent(path)
-    };
-    written().map_err(|why| {
-        let _gone = fs::remove_file(&new);
-        at(path)(why)
-    })
 }

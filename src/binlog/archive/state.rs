@@ -19,6 +19,9 @@ pub struct Timeline {
     /// What the server calls itself. None if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_uid: Option<String>,
+    /// Whether it came from the repository: nothing is added to it here, and its bytes are there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub received: bool,
 }
 
 /// Why a timeline was begun.

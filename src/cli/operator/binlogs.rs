@@ -73,6 +73,8 @@ struct Listed<'a> {
     from: Option<String>,
     until: Option<String>,
     size: u64,
+    unsent: Option<u64>,
+    received: bool,
     backups: &'a [String],
 }
 
@@ -82,6 +84,9 @@ fn text(at: u32) -> Option<String> {
 }
 
 fn unreadable(why: &ArchiveError) -> Failure {
+    if matches!(why, ArchiveError::Locked { .. }) {
+        return Failure::new(why, "a machine that has such a key may look: docs/any-moment.md");
+    }
     Failure::new(why, "run this as root or as the daemon's user; dbcalm-db-cmd check says more")
 }
 
@@ -106,13 +111,22 @@ pub(super) fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
                     [one] => one.clone(),
                     [first, .., last] => format!("{} from {first} to {last}", row.backups.len()),
                 },
-                if *row.because == Because::First { String::new() } else { format!("begun because {}", row.reason) },
+                notes(row),
             ]
         };
         let head = ["TIMELINE", "FROM (UTC)", "UNTIL (UTC)", "FILES", "TRANSACTIONS", "SIZE", "BACKUPS ON IT", ""];
         table(&head, &[0, 3, 4, 5], &listed.iter().map(line).collect::<Vec<_>>())
     });
     Ok(Exit::Done)
+}
+
+/// What else there is to say of a timeline.
+fn notes(row: &Listed<'_>) -> String {
+    let begun = (*row.because != Because::First).then(|| format!("begun because {}", row.reason));
+    let received = row.received.then(|| "in the repository".to_owned());
+    let unsent = row.unsent.filter(|unsent| *unsent > 0);
+    let unsent = unsent.map(|unsent| format!("{} not in the repository yet", Amount(unsent)));
+    begun.into_iter().chain(received).chain(unsent).collect::<Vec<_>>().join("; ")
 }
 
 impl<'a> Listed<'a> {
@@ -130,13 +144,17 @@ impl<'a> Listed<'a> {
             from: window.times.and_then(|times| text(times.0)),
             until: window.times.and_then(|times| text(times.1)),
             size: window.stored,
+            unsent: window.unsent,
+            received: window.timeline.received,
             backups: &window.backups,
         }
     }
 }
 
 pub(in crate::cli) fn binlog(args: &BinlogArgs, config: &Config) -> Result<Exit, Failure> {
-    let archive = Archive::of(&config.backup_dir);
+    let archive = Archive::of(&config.backup_dir)
+        .with_identity(config.identity_file.clone())
+        .with_repository(config.repository.as_ref().map(|repository| repository.remote.clone()));
     let mut found = Vec::new();
     for timeline in archive.timelines().map_err(|why| unreadable(&why))? {
         for (_, file) in archive.files(timeline).map_err(|why| unreadable(&why))? {

@@ -9,7 +9,7 @@ mod replay;
 mod send;
 mod store;
 
-pub(super) use binlogs::{BinlogArgs, archive_binlogs};
+pub(super) use binlogs::{BinlogArgs, SendBinlogsArgs, archive_binlogs, send_binlogs};
 pub(super) use copy::{CopyArgs, copy};
 pub(super) use extract::{ExtractArgs, extract};
 pub(super) use replay::{HeldArgs, ReplayArgs, held, replay};

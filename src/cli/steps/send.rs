@@ -6,9 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use thiserror::Error;
 
 use super::remote::RemoteArgs;
-use super::run;
+use super::{print_error, run};
+use crate::binlog;
+use crate::binlog::archive::{Archive, ArchiveError};
 use crate::bucket::{Bucket, BucketError, Class, Patience};
 use crate::model::BackupId;
 use crate::repository::catalog::{self, ReceivingError};
@@ -101,12 +104,28 @@ pub(in crate::cli) fn erase(args: &EraseArgs) -> ExitCode {
     })
 }
 
+/// Why something is not received.
+#[derive(Debug, Error)]
+enum ReceiveError {
+    #[error(transparent)]
+    Backup(#[from] ReceivingError),
+    #[error(transparent)]
+    Binlogs(#[from] ArchiveError),
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
+
 pub(in crate::cli) fn receive(args: &ReceiveArgs) -> ExitCode {
     run("receive", || {
         end_with_parent()?;
         let bucket = args.remote.open(Patience::SHORT)?;
+        // Before the backup, which would not be received again if this failed.
+        let binlogs = binlog::archive::receive(&Archive::of(&args.backup_dir), &bucket)?;
+        for why in binlogs.refused {
+            print_error(&format!("receive: of the archived binary logs {why}"));
+        }
         let card = catalog::receive(&bucket, &args.backup_dir, &args.id)?;
-        Ok::<_, ReceivingError>(format!(
+        Ok::<_, ReceiveError>(format!(
             "'{}' of {}, begun {} UTC, is described here",
             args.id,
             bucket.remote(),

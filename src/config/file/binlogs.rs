@@ -7,7 +7,6 @@ use super::{Binlogs, Problem};
 
 const KEY: &str = "binlog_archive";
 const INTERVAL: &str = "binlog_interval";
-const ENCRYPTION: &str = "encrypt_to";
 
 /// How long between two looks at the server's files, where nothing is set, in seconds.
 const UNSET: i64 = 60;
@@ -36,14 +35,6 @@ impl Raw<'_> {
                 )),
             };
         }
-        // What is encrypted on its way to the disk would lie beside the same in plain text.
-        if self.is_written(ENCRYPTION) {
-            return Err(self.problem(
-                KEY,
-                format!("{KEY}: true beside {ENCRYPTION}, and archived binary logs are not encrypted yet"),
-                format!("remove '{KEY}', or '{ENCRYPTION}'"),
-            ));
-        }
         let seconds = self.integer(INTERVAL, 1, LONGEST)?.unwrap_or(UNSET);
         Ok(Some(Binlogs { interval: Duration::from_secs(seconds.unsigned_abs()) }))
     }
@@ -53,17 +44,35 @@ impl Raw<'_> {
 mod tests {
     use super::super::Config;
 
-    /// What is encrypted would lie beside the same in plain text.
     #[test]
-    fn an_archive_that_is_not_encrypted_is_refused_beside_what_is() {
-        let least = "db_type: mariadb\nbackup_dir: /b\nstream: true\n";
-        let sealed = format!(
-            "{least}encrypt_to: [age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj]\nbinlog_archive: "
-        );
-        let refused = Config::parse(&format!("{sealed}true\n")).unwrap_err();
-        let refused = format!("{refused:?}");
-        assert!(refused.contains("binlog_archive: true beside encrypt_to"), "{refused}");
-        assert!(Config::parse(&format!("{sealed}false\n")).unwrap().binlogs.is_none());
-        assert!(Config::parse(&format!("{least}binlog_archive: true\n")).unwrap().binlogs.is_some());
+    fn half_of_the_archives_settings_is_told() {
+        let said = |text: &str| match Config::parse(&format!("db_type: mariadb\nbackup_dir: /b\n{text}")) {
+            Ok(config) => format!("{:?}", config.binlogs.map(|binlogs| binlogs.interval)),
+            Err(problem) => format!("line {}: {}; {}", problem.line.unwrap_or_default(), problem.text, problem.hint),
+        };
+        let sealed = "stream: true\nencrypt_to: age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\n";
+        let told = [
+            String::new(),
+            "binlog_archive: false\n".to_owned(),
+            "binlog_archive: true\n".to_owned(),
+            format!("{sealed}binlog_archive: true\nbinlog_interval: 5\n"),
+            "binlog_archive: maybe\n".to_owned(),
+            "binlog_interval: 5\n".to_owned(),
+            "binlog_archive: true\nbinlog_interval: 0\n".to_owned(),
+            "binlog_archive: true\nbinlog_interval: 86401\n".to_owned(),
+            "binlog_archives: true\n".to_owned(),
+        ]
+        .map(|text| said(&text));
+        insta::assert_snapshot!(told.join("\n"), @r"
+        None
+        None
+        Some(60s)
+        Some(5s)
+        line 3: binlog_archive must be true or false; write 'binlog_archive: true' or 'binlog_archive: false'
+        line 3: binlog_interval needs binlog_archive: true; write 'binlog_archive: true' too, or remove 'binlog_interval'
+        line 4: binlog_interval must be a whole number from 1 to 86400; write 'binlog_interval: 1', or leave it out for the default
+        line 4: binlog_interval must be a whole number from 1 to 86400; write 'binlog_interval: 1', or leave it out for the default
+        line 3: binlog_archives is not known; write one of binlog_archive, binlog_interval
+        ");
     }
 }

@@ -59,6 +59,28 @@ fn expiry(server: &Server) -> Option<(&'static str, Duration)> {
     })
 }
 
+/// How far the archive is in the repository.
+fn look_at_the_repository(config: &Config, archive: &Archive, late: Duration, findings: &mut Findings) {
+    let Some(repository) = &config.repository else { return };
+    let hint = "it is sent as soon as the store takes it; look at the daemon's log: journalctl -u dbcalm-db-cmd";
+    let there = match archive.elsewhere() {
+        Ok(there) => there,
+        Err(why) => return findings.problem(causes(&why), "move this file aside: the archive is sent anew"),
+    };
+    let (complete, trouble) = there.map(|there| (there.complete, there.trouble)).unwrap_or_default();
+    let why = trouble.map(|why| format!(": {why}")).unwrap_or_default();
+    match age(complete.as_deref(), Moment::now()) {
+        Some(Age::Ago(age)) if age > late => findings.warning(
+            format!("the archive of the binary log in {} is {} behind{why}", repository.remote, span(age)),
+            hint,
+        ),
+        Some(_) => findings.good(format!("the archive of the binary log in {} is up to date", repository.remote)),
+        None => {
+            findings.warning(format!("the archive of the binary log is not in {} yet{why}", repository.remote), hint);
+        }
+    }
+}
+
 /// How far the archive is, and whether something is missing in it.
 pub(super) fn look_at_the_archive(config: &Config, findings: &mut Findings) {
     let Some(binlogs) = config.binlogs else { return };
@@ -89,6 +111,7 @@ pub(super) fn look_at_the_archive(config: &Config, findings: &mut Findings) {
             "look at the daemon's log: journalctl -u dbcalm-db-cmd",
         ),
     }
+    look_at_the_repository(config, &archive, late, findings);
     let Some(known) = line::summary(config) else { return };
     let newest = known.timeline.and_then(|number| archive.timeline(number).ok()?);
     if let Some(timeline) = newest
