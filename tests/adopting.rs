@@ -16,7 +16,7 @@ use crate::harness::stand::{Place, Stand};
 use crate::harness::{TestEnv, program, wait_for};
 
 /// Stops the daemon, takes its database away with all that lies beside it, and starts it again.
-fn lose_the_records(env: &TestEnv) {
+pub(crate) fn lose_the_records(env: &TestEnv) {
     env.signal(Signal::TERM);
     assert_eq!(env.wait_for_end(), Some(0));
     for name in ["db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm", "db.sqlite3.db-cmd.lock", "verified.json"] {

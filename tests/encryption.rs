@@ -1,5 +1,6 @@
 //! Encrypted streams: the format as others write and read it, what is damaged in it, and what a daemon with `encrypt_to` does.
 
+mod chains;
 mod daemon;
 mod pages;
 mod vectors;

@@ -11,7 +11,7 @@ use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::harness::{TestEnv, wait_for};
 
 /// The first bytes of a definition of MariaDB 10.11.19, of Aria.
-fn definition() -> Vec<u8> {
+pub(crate) fn definition() -> Vec<u8> {
     let mut head = b"\xfe\x01\x0a\x2a\x12\0\x56\0\x01\0\xae\x01\0\0\x10\0".to_vec();
     head.resize(64, 0);
     head

@@ -38,6 +38,7 @@ impl Job {
         let said = said_directory(&finished.first.stderr.text).map(PathBuf::from);
         let streaming = self.config.streaming.as_ref().filter(|_| is_stream);
         let streaming = streaming.cloned();
+        let is_encrypted = streaming.as_ref().is_some_and(|streaming| streaming.packed().is_encrypted);
         let names = young::names(&finished.first.stderr.watched);
         let heard = Arc::clone(finished);
         let (tool, flavour) = (self.config.flavour.tool(), self.config.flavour);
@@ -88,7 +89,7 @@ impl Job {
                 form,
                 history: Trace { marked: false, redo_begins_at },
                 imported: imported::known(&found, begin),
-                young: names,
+                young: if is_encrypted { young::hide_all(names) } else { names },
             };
             card.history.marked = history.is_some_and(|history| is_marked(&history, &card, &data_dir));
             card.write(&dir).map_err(|why| {

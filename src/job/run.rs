@@ -16,7 +16,7 @@ use crate::disk::data_dir::Inventory;
 use crate::disk::places::Awaited;
 use crate::disk::writeback::WritingAhead;
 use crate::exec::{Finished, LastLine, NotStarted, Outcome, Running, Terms};
-use crate::model::{CommandId, Moment};
+use crate::model::{CommandId, Moment, Packed};
 use crate::plan::{Phase, Plan, Progress, Step};
 use crate::records::failure::Reason;
 use crate::records::process::{Begun, Ended};
@@ -268,10 +268,11 @@ impl Job {
             if let Proof::Backup { dir, base, stream } = &proof {
                 let bare = witness::whole_tables(dir, (base.is_some(), stream.as_deref()), &finished, &live);
                 let bare = bare.map_err(|doubt| doubted(&doubt))?;
+                let is_hidden = stream.as_deref().is_some_and(|name| Packed::of_name(name).is_encrypted);
                 for table in &bare {
                     warn!("{table}: the server had it like that, and so has the backup");
                 }
-                findings::note_bare(dir, &bare)
+                findings::note_bare(dir, &bare, is_hidden)
                     .map_err(|why| JobError::at_work(&why, format!("'{}' cannot be written: {why}", dir.display())))?;
             }
             if let Proof::Prepared { work, applied: Some(copy), .. } = &proof {

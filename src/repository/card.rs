@@ -1,8 +1,8 @@
 //! `backup.json`: what a backup says of itself, beside its data and covered by its manifest.
 //!
 //! In: what is known of a backup when it is whole. Out: a document with which, and the data alone, its chain can be found, understood and
-//! checked. It holds no secret and no table's name. A field that is not known is passed over; a format that is not known is refused. What a
-//! predecessor took, or this daemon before there were cards, has none.
+//! checked. It holds no secret, and beside an encrypted stream no name of a table that can be read. A field that is not known is passed over;
+//! a format that is not known is refused. What a predecessor took, or this daemon before there were cards, has none.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -98,7 +98,8 @@ pub struct Card {
     /// The pages that were imported before it began, by which a later import is known.
     #[serde(default, skip_serializing_if = "Imported::is_empty")]
     pub imported: Imported,
-    /// Where the tablespaces are that were made or renamed since the server's last checkpoint, by which a renaming of a young one is known.
+    /// Where the tablespaces are that were made or renamed since the server's last checkpoint, by which a renaming of a young one is known. Beside an
+    /// encrypted stream their names are hidden.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub young: Names,
 }

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::tables::{ENGINES, LEFT_BY_A_CRASH, Lacking};
-use super::young;
+use super::{hidden, young};
 
 /// What was found of a backup's tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,18 +87,21 @@ impl Findings {
     }
 }
 
-/// The list of tables that lacked files on the server already, in the backup's folder: a definition on each line.
+/// The list of tables that lacked files on the server already, in the backup's folder: a definition on each line, hidden beside encrypted data.
 pub const BARE: &str = "dbcalm.bare";
 
-/// Notes them beside the backup, if there are any; it is the caller's to sync.
+/// Notes them beside the backup, if there are any, `is_hidden` if nobody may read them there; it is the caller's to sync.
 ///
 /// # Errors
 /// The system's.
-pub(crate) fn note_bare(dir: &Path, bare: &[Lacking]) -> io::Result<()> {
+pub(crate) fn note_bare(dir: &Path, bare: &[Lacking], is_hidden: bool) -> io::Result<()> {
     if bare.is_empty() {
         return Ok(());
     }
-    let line = |table: &Lacking| [table.definition.as_os_str().as_bytes(), b"\n"].concat();
+    let line = |table: &Lacking| {
+        let name = table.definition.as_os_str().as_bytes();
+        if is_hidden { (hidden::hide(name) + "\n").into_bytes() } else { [name, b"\n"].concat() }
+    };
     fs::write(dir.join(BARE), bare.iter().flat_map(line).collect::<Vec<_>>())
 }
 
@@ -106,8 +109,11 @@ pub(crate) fn note_bare(dir: &Path, bare: &[Lacking]) -> io::Result<()> {
 pub(crate) fn unless_noted(dir: &Path, mut lacking: Vec<Lacking>) -> Vec<Lacking> {
     if !lacking.is_empty() {
         let noted = fs::read(dir.join(BARE)).unwrap_or_default();
-        let noted = noted.split(|byte| *byte == b'\n').collect::<HashSet<_>>();
-        lacking.retain(|table| !noted.contains(table.definition.as_os_str().as_bytes()));
+        let noted = noted.split(|byte| *byte == b'\n').collect::<Vec<_>>();
+        lacking.retain(|table| {
+            let name = table.definition.as_os_str().as_bytes();
+            !noted.iter().any(|kept| hidden::is(kept, name))
+        });
     }
     lacking
 }
@@ -148,6 +154,7 @@ pub(crate) fn taken_away<'a>(copied: impl IntoIterator<Item = &'a String>, files
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::fs;
     use std::path::PathBuf;
 
     use super::{BARE, Findings, copied, kept_line, note_bare, taken_away, unless_noted};
@@ -199,10 +206,15 @@ mod tests {
     fn what_was_bare_on_the_server_is_noted() {
         let dir = tempfile::tempdir().unwrap();
         let bare = |name: &str| Lacking { definition: name.into(), engine: "CSV", files: Vec::new() };
-        note_bare(dir.path(), &[]).unwrap();
+        note_bare(dir.path(), &[], false).unwrap();
         assert!(!dir.path().join(BARE).exists());
-        note_bare(dir.path(), &[bare("r/a.frm"), bare("r/b.frm")]).unwrap();
-        assert_eq!(unless_noted(dir.path(), vec![bare("r/a.frm"), bare("r/c.frm")]), [bare("r/c.frm")]);
+        for is_hidden in [false, true] {
+            note_bare(dir.path(), &[bare("r/a.frm"), bare("r/b.frm")], is_hidden).unwrap();
+            let text = fs::read_to_string(dir.path().join(BARE)).unwrap();
+            assert_eq!(text == "r/a.frm\nr/b.frm\n", !is_hidden, "{text}");
+            assert_eq!(text.contains(".frm"), !is_hidden, "{text}");
+            assert_eq!(unless_noted(dir.path(), vec![bare("r/a.frm"), bare("r/c.frm")]), [bare("r/c.frm")]);
+        }
         assert_eq!(unless_noted(&dir.path().join("none"), vec![bare("r/a.frm")]), [bare("r/a.frm")]);
     }
 

@@ -8,6 +8,7 @@ mod doubt;
 pub mod early_hashes;
 pub mod findings;
 pub mod hashed;
+mod hidden;
 pub(crate) mod hints;
 pub mod imported;
 pub(crate) mod index;

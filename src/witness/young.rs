@@ -12,6 +12,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use super::hidden;
+
 /// The names of tablespaces, by their ids: relative to the backup, without an ending.
 pub type Names = BTreeMap<u32, String>;
 
@@ -57,12 +59,24 @@ pub(crate) fn names(told: &[String]) -> Names {
     names
 }
 
-/// The tables that keep an incremental from being applied, each as `'OLD' (now 'NEW')`. `taken` gives the id in the first page of the file
-/// that was taken whole under a name; None if none was.
+/// The names as they are kept beside encrypted data.
+pub(crate) fn hide_all(names: Names) -> Names {
+    names.into_iter().map(|(id, name)| (id, hidden::hide(name.as_bytes()))).collect()
+}
+
+/// The tables that keep an incremental from being applied, each as `'OLD' (now 'NEW')`, or as `'NEW'` if the base hides the old name. `taken`
+/// gives the id in the first page of the file that was taken whole under a name; None if none was.
 pub(crate) fn clashes(base: &Names, now: &Names, taken: impl Fn(&str) -> Option<u32>) -> Vec<String> {
-    let renamed = now.iter().filter_map(|(id, new)| Some((*id, base.get(id).filter(|old| *old != new)?, new)));
-    let clashing = renamed.filter(|(id, old, new)| taken(new) == Some(*id) && taken(old).is_none());
-    clashing.map(|(_, old, new)| format!("'{old}' (now '{new}')")).collect()
+    let is = |kept: &str, name: &str| hidden::is(kept.as_bytes(), name.as_bytes());
+    let renamed = now.iter().filter_map(|(id, new)| Some((*id, base.get(id).filter(|old| !is(old, new))?, new)));
+    // Who has a hidden name now, is among those of whom the tool told: a file that it takes whole is of a new table or a renamed one.
+    let known = |old: &str| {
+        if hidden::is_plain(old) { Some(old.to_owned()) } else { now.values().find(|name| is(old, name)).cloned() }
+    };
+    let clashing = renamed.map(|(id, old, new)| (id, known(old), new));
+    let clashing =
+        clashing.filter(|(id, old, new)| taken(new) == Some(*id) && old.as_deref().and_then(&taken).is_none());
+    clashing.map(|(_, old, new)| old.map_or(format!("'{new}'"), |old| format!("'{old}' (now '{new}')"))).collect()
 }
 
 /// The id of the tablespace in what a file begins with: 0 if its first page is still empty. None if that is too short.
@@ -87,7 +101,7 @@ pub(crate) fn taken(dir: &Path, name: &str) -> io::Result<Option<u32>> {
 mod tests {
     use std::fs;
 
-    use super::{Names, clashes, names, space, taken, told};
+    use super::{Names, clashes, hide_all, names, space, taken, told};
 
     /// Lines as mariadb-backup 10.11.19 writes them.
     fn tracked(events: &[&str]) -> Names {
@@ -132,6 +146,28 @@ mod tests {
         assert_eq!(of(&[("shop/u", 6)]), none, "it was taken as any other");
         assert_eq!(of(&[("shop/a", 5), ("shop/t", 0)]), none, "another takes the place of the base's file");
         assert!(clashes(&Names::new(), &now, |_| Some(5)).is_empty(), "the base has none of them");
+    }
+
+    #[test]
+    fn a_base_that_hides_its_names_tells_as_much() {
+        let base = hide_all(tracked(&[r#"create 5 "./shop/t.ibd""#, r#"create 6 "./shop/u.ibd""#]));
+        assert!(base.values().all(|name| !name.contains("shop")), "{base:?}");
+        let now = tracked(&[
+            r#"rename 5 "./shop/t.ibd","./shop/a.ibd""#,
+            r#"create 6 "./shop/u.ibd""#,
+            r#"create 7 "./shop/new.ibd""#,
+        ]);
+        let mut other = now.clone();
+        other.insert(8, "shop/t".to_owned());
+        let of = |now: &Names, files: &[(&str, u32)]| {
+            let files = files.iter().map(|(name, id)| ((*name).to_owned(), *id)).collect::<Vec<_>>();
+            clashes(&base, now, move |name| Some(files.iter().find(|(file, _)| file == name)?.1))
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(of(&now, &[("shop/a", 5), ("shop/u", 6), ("shop/new", 7)]), ["'shop/a'"]);
+        assert_eq!(of(&now, &[("shop/a", 0), ("shop/u", 6)]), none, "its first page is empty yet");
+        assert_eq!(of(&other, &[("shop/a", 5), ("shop/t", 8)]), none, "another takes the place of the base's file");
+        assert_eq!(of(&other, &[("shop/a", 5)]), ["'shop/t' (now 'shop/a')"], "the other is not taken whole");
     }
 
     #[test]

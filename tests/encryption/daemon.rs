@@ -14,16 +14,16 @@ use crate::harness::{TestEnv, wait_for};
 use crate::repository::keeping_in;
 
 /// Rows of a table, such as nobody else writes.
-const ROWS: &[u8] = b"a row that nobody but its owner may read\n";
+pub(super) const ROWS: &[u8] = b"a row that nobody but its owner may read\n";
 
-fn streaming(env: &mut TestEnv, to: &[&Key]) {
+pub(super) fn streaming(env: &mut TestEnv, to: &[&Key]) {
     env.set("stream", "true");
     env.set("compression", "zstd");
     let names = to.iter().map(|key| key.public.as_str()).collect::<Vec<_>>().join(", ");
     env.set("encrypt_to", &format!("[{names}]"));
 }
 
-fn chain(env: &TestEnv) {
+pub(super) fn chain(env: &TestEnv) {
     env.world.put("shop/orders.ibd", &ROWS.repeat(100)).unwrap();
     env.full("full-1");
     assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
@@ -41,12 +41,12 @@ pub(super) fn reload(env: &TestEnv) {
     });
 }
 
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// The files below a directory that hold these bytes.
-fn holding(dir: &Path, wanted: &[u8]) -> Vec<String> {
+pub(super) fn holding(dir: &Path, wanted: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -59,7 +59,7 @@ fn holding(dir: &Path, wanted: &[u8]) -> Vec<String> {
     found
 }
 
-fn restored(env: &TestEnv) -> Vec<u8> {
+pub(super) fn restored(env: &TestEnv) -> Vec<u8> {
     env.restore(&["full-1", "inc-1"], "folder");
     assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
     let args: serde_json::Value = serde_json::from_str(&env.newest_raw("args")).unwrap();
@@ -94,6 +94,33 @@ fn of_known_text_nothing_reaches_the_disk_or_the_bucket_that_can_be_read() {
                 assert!(contains(&restored(&env), secret));
             }
         }
+    }
+}
+
+/// Nor do names of tables lie beside what is encrypted, where a witness has to know them again.
+#[test]
+fn the_tables_that_were_bare_on_the_server_are_known_again_and_not_named() {
+    for is_encrypted in [false, true] {
+        let mut env = TestEnv::new();
+        let one = key(&env.path(""), "one.key");
+        env.world.put("shop/diary.frm", &crate::tables::definition()).unwrap();
+        let data = env.world.data().display().to_string();
+        env.world.set_variable("datadir", &data).unwrap();
+        env.set("data_dir", &data);
+        env.set("stream", "true");
+        if is_encrypted {
+            streaming(&mut env, &[&one]);
+            env.set("identity_file", &one.file.display().to_string());
+        }
+        env.start_daemon();
+        env.full("full-1");
+        env.expect_log("the server had it like that");
+        assert_eq!(env.newest("status"), "success", "{}", env.newest("error"));
+        let named = holding(&env.backup("full-1"), b"diary");
+        assert_eq!(named.is_empty(), is_encrypted, "{named:?}");
+        assert!(env.backup("full-1/dbcalm.bare").is_file());
+        let said = stdout(&env, 0, "verify full-1");
+        assert!(said.contains("ok       full-1"), "{said}");
     }
 }
 
