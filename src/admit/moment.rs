@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::in_time::within;
 use super::on_disk;
+use crate::binlog::archive::Archive;
 use crate::binlog::replay::{NoReplay, Replay, Standing, find};
 use crate::command::Restore;
 use crate::config::Config;
@@ -19,15 +20,17 @@ pub(super) async fn replay(
     config: &Config,
     until: Instant,
 ) -> Result<Option<Replay>, Rejection> {
-    let Some(moment) = wanted.until else { return Ok(None) };
+    let Some(moment) = wanted.until.clone() else { return Ok(None) };
     if config.flavour == Flavour::MySql {
         return Err(Rejection::NoReplay("the binary log of MySQL is archived, but not replayed".to_owned()));
     }
-    let (dir, id) = (config.backup_dir.clone(), wanted.last().to_string());
+    // What is in the repository alone is looked into by no daemon: the operator's command line has found the place there.
+    let archive = Archive::of(&config.backup_dir).with_identity(config.identity_file.clone());
+    let id = wanted.last().to_string();
     let card = cards.last().and_then(Option::as_ref).map(|(card, _)| card.clone());
     let look = move || {
-        let standing = Standing::of(&dir, &id, card.as_ref())?;
-        find(&standing, moment)
+        let standing = Standing::of(&archive, &id, card.as_ref())?;
+        find(&standing, &moment)
     };
     let found: Result<Replay, NoReplay> = on_disk(&config.backup_dir, until, look).await?;
     found.map(Some).map_err(|why| Rejection::NoReplay(causes(&why)))

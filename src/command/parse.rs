@@ -27,6 +27,8 @@ pub const TO: &str = "to";
 pub const TO_GTID: &str = "to_gtid";
 /// The one that names the first transaction that is not.
 pub const BEFORE_GTID: &str = "before_gtid";
+/// The one by which root and the daemon's user name the place itself.
+pub const TO_PLACE: &str = "to_place";
 /// What [`TO`] says for all that is archived.
 pub const END: &str = "end";
 
@@ -46,7 +48,7 @@ const FULL: Shape = Shape { required: &["id"], optional: &["schedule_id"] };
 const INCREMENTAL: Shape = Shape { required: &["id", "from_backup_id"], optional: &["schedule_id"] };
 const RESTORE: Shape = Shape { required: &["id_list", "target"], optional: &[TO, TO_GTID, BEFORE_GTID] };
 /// The same from the operator's own command line.
-const OPERATORS_RESTORE: Shape = Shape { optional: &[TO, TO_GTID, BEFORE_GTID, RECORDED_IDS], ..RESTORE };
+const OPERATORS_RESTORE: Shape = Shape { optional: &[TO, TO_GTID, BEFORE_GTID, TO_PLACE, RECORDED_IDS], ..RESTORE };
 const REMOVE: Shape = Shape { required: &["id_list"], optional: &[] };
 const ADOPT: Shape = Shape { required: &["id"], optional: &[FROM] };
 
@@ -186,7 +188,7 @@ fn target(args: &Map<String, Value>) -> Result<Target, Rejection> {
 }
 
 fn until(args: &Map<String, Value>) -> Result<Option<Until>, Rejection> {
-    let said = [TO, TO_GTID, BEFORE_GTID].into_iter().filter_map(|name| Some((name, present(args, name)?)));
+    let said = [TO, TO_GTID, BEFORE_GTID, TO_PLACE].into_iter().filter_map(|name| Some((name, present(args, name)?)));
     let said = said.collect::<Vec<_>>();
     let (name, value) = match said.as_slice() {
         [] => return Ok(None),
@@ -202,6 +204,7 @@ fn until(args: &Map<String, Value>) -> Result<Option<Until>, Rejection> {
                 .ok_or_else(|| malformed(format!("to {} is neither a date and a time nor \"{END}\"", quote(text))))?,
         ),
         TO_GTID => Until::Through(gtid()?),
+        TO_PLACE => Until::Place(text.to_owned()),
         _ => Until::Before(gtid()?),
     }))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Gtid, Moment};
 
 /// Up to where the archived binary log is replayed on what a chain restores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Until {
     /// To the last transaction before the first one that is later than this, in the order in which they were committed.
     Time(Moment),
@@ -15,6 +15,8 @@ pub enum Until {
     Before(Gtid),
     /// To the last transaction that is archived.
     End,
+    /// To a place that the operator's command line has found, as it says it.
+    Place(String),
 }
 
 impl fmt::Display for Until {
@@ -24,6 +26,7 @@ impl fmt::Display for Until {
             Self::Through(gtid) => write!(f, "{gtid}"),
             Self::Before(gtid) => write!(f, "the transaction before {gtid}"),
             Self::End => f.write_str("the end of the archive"),
+            Self::Place(place) => f.write_str(place),
         }
     }
 }

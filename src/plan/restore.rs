@@ -240,8 +240,14 @@ fn replaying(work: &Path, replay: &Replay, inputs: &RestoreInputs<'_>, config: &
     args.extend(replay.before.as_ref().map(|gtids| format!("--gtids-before={gtids}")));
     args.push(format!("--gtids={}", replay.after));
     args.extend(inputs.memory.map(|bytes| format!("--memory={bytes}")));
+    args.extend(config.identity_file.as_ref().map(|file| format!("--identity={}", file.display())));
+    // What of the archive is not here.
+    let repository = config.repository.as_ref().map(|own| own.remote.args());
+    let is_reaching = repository.is_some();
+    args.extend(repository.into_iter().flatten());
+    let own = Invocation::own(args);
     Step {
-        pipeline: Invocation::own(args).into(),
+        pipeline: if is_reaching { own.inheriting(&REACHING) } else { own }.into(),
         phase: Phase::Replay,
         progress: Progress::Said,
         stays: None,

@@ -4,7 +4,7 @@ use std::io::BufReader;
 
 use super::client::Client;
 use super::run::{ReplayError, Run};
-use crate::binlog::archive::{Archive, Archived};
+use crate::binlog::archive::Archived;
 use crate::binlog::event::{Event, STATEMENT};
 use crate::binlog::reader::{Placed, Reader};
 use crate::binlog::scheduled::{Scheduled, Status};
@@ -43,7 +43,7 @@ impl Run<'_> {
 
     /// Takes note of what each statement on the way has made of the scheduled events.
     fn follow_events(&self, scheduled: &mut Scheduled) -> Result<(), ReplayError> {
-        let archive = Archive::of(self.backup_dir);
+        let archive = self.archive;
         let all = archive.files(self.timeline)?.into_iter().map(|(_, name)| name);
         let (mut is_first, mut is_last) = (true, false);
         for name in all.skip_while(|name| *name != self.from.file) {
@@ -52,7 +52,7 @@ impl Run<'_> {
             }
             is_last = name == self.to.file;
             let Some(entry) = archive.entry(self.timeline, &name)? else { return Err(ReplayError::Missing(name)) };
-            let input = BufReader::new(Archived { timeline: self.timeline, entry }.open(&archive)?);
+            let input = BufReader::new(Archived { timeline: self.timeline, entry }.open(archive)?);
             let damaged = |why| ReplayError::Log(name.clone(), why);
             let mut reader = Reader::begin(input).map_err(damaged)?;
             while let Some(Placed { at, event, .. }) = reader.event().map_err(damaged)? {

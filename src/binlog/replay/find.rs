@@ -1,7 +1,6 @@
 //! Where a replay ends: the moment, held against the archive, transaction by transaction where it lies.
 
 use std::io::BufReader;
-use std::path::Path;
 
 use super::{At, NoReplay, Replay, Seen, no_archive};
 use crate::binlog::archive::{Archive, Archived, Entry};
@@ -31,15 +30,23 @@ impl Standing {
     ///
     /// # Errors
     /// It stands nowhere, or the archive cannot be read.
-    pub fn of(backup_dir: &Path, id: &str, card: Option<&Card>) -> Result<Self, NoReplay> {
-        let archive = Archive::of(backup_dir);
+    pub fn of(archive: &Archive, id: &str, card: Option<&Card>) -> Result<Self, NoReplay> {
         let timelines = archive.timelines()?;
-        let newest = *timelines.last().ok_or_else(|| no_archive(backup_dir))?;
+        if timelines.is_empty() {
+            return Err(no_archive(archive.dir()));
+        }
+        let newest = archive.written()?.map(|timeline| timeline.number);
         let place = card.and_then(Place::of).ok_or_else(|| NoReplay::NoPlace(id.to_owned()))?;
         for timeline in timelines.into_iter().rev() {
             let entry = archive.entry(timeline, &place.binlog.file)?;
             if entry.is_some_and(|entry| place.is_in(&entry)) {
-                return Ok(Self { id: id.to_owned(), place, timeline, is_newest: timeline == newest, archive });
+                return Ok(Self {
+                    id: id.to_owned(),
+                    place,
+                    timeline,
+                    is_newest: Some(timeline) == newest,
+                    archive: archive.clone(),
+                });
             }
         }
         let at = At { file: place.binlog.file, position: place.binlog.position };
@@ -56,8 +63,11 @@ impl Standing {
 ///
 /// # Errors
 /// It cannot be come to; or the archive is damaged there.
-pub fn find(from: &Standing, until: Until) -> Result<Replay, NoReplay> {
-    let too_early = || NoReplay::TooEarly { id: from.id.clone(), until };
+pub fn find(from: &Standing, until: &Until) -> Result<Replay, NoReplay> {
+    if let Until::Place(text) = until {
+        return at(from, text);
+    }
+    let too_early = || NoReplay::TooEarly { id: from.id.clone(), until: until.clone() };
     // Between the backup's place in the log and its end, its last moments are told by no time.
     if let Until::Time(at) = until
         && at.seconds().floor() < from.place.end.floor()
@@ -75,9 +85,9 @@ pub fn find(from: &Standing, until: Until) -> Result<Replay, NoReplay> {
             return Err(too_early());
         }
         let may_be_here = match until {
-            Until::Time(at) => entry.times.is_some_and(|(_, latest)| is_later(latest, at)),
-            Until::Through(gtid) | Until::Before(gtid) => !entry.before.has(gtid) && entry.after.has(gtid),
-            Until::End => false,
+            Until::Time(at) => entry.times.is_some_and(|(_, latest)| is_later(latest, *at)),
+            Until::Through(gtid) | Until::Before(gtid) => !entry.before.has(*gtid) && entry.after.has(*gtid),
+            Until::End | Until::Place(_) => false,
         };
         if may_be_here {
             let archived = Archived { timeline: from.timeline, entry };
@@ -94,29 +104,58 @@ pub fn find(from: &Standing, until: Until) -> Result<Replay, NoReplay> {
     }
     match until {
         Until::Through(_) | Until::Before(_) => {
-            Err(NoReplay::NotThere { id: from.id.clone(), until, timeline: from.timeline })
+            Err(NoReplay::NotThere { id: from.id.clone(), until: until.clone(), timeline: from.timeline })
         }
         Until::Time(at) => {
             let looked = from.archive.looked()?.and_then(|looked| looked.complete);
             let reached = looked.filter(|_| from.is_newest).and_then(|at| Moment::read(&at));
             let reached = reached.or_else(|| line.latest().and_then(Moment::of_seconds));
             match reached {
-                Some(reached) if reached >= at => line.whole(),
+                Some(reached) if reached >= *at => line.whole(),
                 reached => {
                     let reached = reached.map_or_else(|| "nowhere".to_owned(), |at| format!("{} UTC", at.to_seconds()));
-                    Err(NoReplay::TooLate { until, reached })
+                    Err(NoReplay::TooLate { until: until.clone(), reached })
                 }
             }
         }
-        Until::End => line.whole(),
+        Until::End | Until::Place(_) => line.whole(),
     }
 }
 
+/// The replay to a place that was found before, by what the archive says of its files alone.
+fn at(from: &Standing, text: &str) -> Result<Replay, NoReplay> {
+    let unknown = || NoReplay::NoPlaceThere(text.to_owned());
+    let mut words = text.split(' ');
+    let timeline: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(unknown)?;
+    let to: At = words.next().and_then(|word| word.parse().ok()).ok_or_else(unknown)?;
+    let after: State = words.next().and_then(|word| word.parse().ok()).ok_or_else(unknown)?;
+    if timeline != from.timeline || words.next().is_some() {
+        return Err(unknown());
+    }
+    let mut line = Line::begin(from);
+    let files = from.archive.files(timeline)?.into_iter().map(|(_, file)| file);
+    for file in files.skip_while(|file| *file != from.place.binlog.file) {
+        let entry = from.archive.entry(timeline, &file)?.ok_or_else(unknown)?;
+        let is_last = file == to.file;
+        let is_there = !is_last || to.position <= entry.length;
+        line.add(entry);
+        if is_last {
+            let is_behind = line.entries.len() > 1 || to.position >= from.place.binlog.position;
+            return if is_there && is_behind {
+                Ok(line.replay(to.position, after, None, None))
+            } else {
+                Err(unknown())
+            };
+        }
+    }
+    Err(unknown())
+}
+
 /// Whether the moment lies before a file that begins with this state.
-fn is_before(until: Until, before: &State) -> bool {
+fn is_before(until: &Until, before: &State) -> bool {
     match until {
-        Until::Through(gtid) | Until::Before(gtid) => before.has(gtid),
-        Until::Time(_) | Until::End => false,
+        Until::Through(gtid) | Until::Before(gtid) => before.has(*gtid),
+        Until::Time(_) | Until::End | Until::Place(_) => false,
     }
 }
 
@@ -126,12 +165,12 @@ fn is_later(time: u32, at: Moment) -> bool {
 }
 
 /// Whether a moment is told by this transaction, on the way that begins at `start`.
-fn is_bound(until: Until, transaction: &Transaction, start: u64) -> bool {
+fn is_bound(until: &Until, transaction: &Transaction, start: u64) -> bool {
     match until {
         // An earlier one of a later time says nothing: times are those of the beginnings, and the order is that of the commits.
-        Until::Time(at) => transaction.at >= start && is_later(transaction.time, at),
-        Until::Through(gtid) | Until::Before(gtid) => transaction.gtid == Some(gtid),
-        Until::End => false,
+        Until::Time(at) => transaction.at >= start && is_later(transaction.time, *at),
+        Until::Through(gtid) | Until::Before(gtid) => transaction.gtid == Some(*gtid),
+        Until::End | Until::Place(_) => false,
     }
 }
 
@@ -148,7 +187,7 @@ struct Found {
 
 impl Found {
     /// Where the replay ends by it.
-    fn end(&self, until: Until) -> u64 {
+    fn end(&self, until: &Until) -> u64 {
         if matches!(until, Until::Through(_)) { self.end } else { self.bound.at }
     }
 }
@@ -236,7 +275,13 @@ impl<'a> Line<'a> {
     }
 
     /// To a transaction of this file.
-    fn end(mut self, entry: Entry, found: Found, until: Until, next_file: Option<&String>) -> Result<Replay, NoReplay> {
+    fn end(
+        mut self,
+        entry: Entry,
+        found: Found,
+        until: &Until,
+        next_file: Option<&String>,
+    ) -> Result<Replay, NoReplay> {
         let file = entry.file.clone();
         let seen = |transaction| Seen { file: file.clone(), transaction };
         let to = found.end(until);

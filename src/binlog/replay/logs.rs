@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::run::{ReplayError, Run, at};
-use crate::binlog::archive::{Archive, Archived};
+use crate::binlog::archive::Archived;
 use crate::model::Amount;
 use crate::server::throwaway::Owner;
 
@@ -24,7 +24,7 @@ pub(super) struct Logs {
 impl Run<'_> {
     /// Puts the files where the server finds its relay logs.
     pub(super) fn extract(&self, into: &Path, owner: Owner, say: &impl Fn(&str)) -> Result<Logs, ReplayError> {
-        let archive = Archive::of(self.backup_dir);
+        let archive = self.archive;
         let (mut files, mut index, mut servers) = (Vec::new(), String::new(), Vec::new());
         let all = archive.files(self.timeline)?;
         let number = |file: &str| all.iter().position(|(_, name)| name == file);
@@ -42,7 +42,7 @@ impl Run<'_> {
             let length = if first + place == last { self.to.position } else { entry.length };
             servers.push(entry.server_id);
             let path = into.join(format!("{RELAY}.{:06}", place + 1));
-            let mut input = Archived { timeline: self.timeline, entry }.open(&archive)?.take(length);
+            let mut input = Archived { timeline: self.timeline, entry }.open(archive)?.take(length);
             let copy = || -> io::Result<u64> {
                 let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
                 let copied = io::copy(&mut input, &mut file)?;

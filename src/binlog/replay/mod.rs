@@ -81,6 +81,11 @@ impl Replay {
         At { file: self.files.first().cloned().unwrap_or_default(), position: self.from }
     }
 
+    /// Its end, as [`Until::Place`] says it.
+    pub fn place(&self) -> String {
+        format!("{} {} {}", self.timeline, self.end(), self.after)
+    }
+
     /// Where it ends.
     pub fn end(&self) -> At {
         At { file: self.files.last().cloned().unwrap_or_default(), position: self.to }
@@ -118,7 +123,7 @@ impl fmt::Display for Seen {
 #[derive(Debug, Error)]
 pub enum NoReplay {
     /// There is no archive.
-    #[error("no binary log is archived in '{}'", .0.display())]
+    #[error("no binary log is archived here: there is no '{}'", .0.display())]
     NoArchive(std::path::PathBuf),
     /// The backup has no place in the binary log.
     #[error(
@@ -149,6 +154,9 @@ pub enum NoReplay {
         /// How far it reaches, UTC.
         reached: String,
     },
+    /// What the command line has found is not there.
+    #[error("'{0}' is no place of the archive behind the chain")]
+    NoPlaceThere(String),
     /// No such transaction is archived behind the backup.
     #[error("{until} is not on timeline {timeline} of the archive, behind backup '{id}'")]
     NotThere {
@@ -174,7 +182,7 @@ impl NoReplay {
     }
 }
 
-/// The archive's directory has to be below it.
-fn no_archive(backup_dir: &Path) -> NoReplay {
-    NoReplay::NoArchive(backup_dir.to_owned())
+/// That there is none in this directory.
+fn no_archive(dir: &Path) -> NoReplay {
+    NoReplay::NoArchive(dir.to_owned())
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::At;
 use super::client::{Client, Progress, Refused};
 use super::logs::{Logs, RELAY};
-use crate::binlog::archive::ArchiveError;
+use crate::binlog::archive::{Archive, ArchiveError};
 use crate::binlog::gtid::State;
 use crate::binlog::reader::BinlogError;
 use crate::disk::{PlaceError, links};
@@ -107,8 +107,8 @@ pub struct Run<'a> {
     pub work: &'a Path,
     /// The directory for its temporary files, and the uncompressed binary logs.
     pub own: &'a Path,
-    /// The directory of the backups.
-    pub backup_dir: &'a Path,
+    /// The archive.
+    pub archive: &'a Archive,
     /// The timeline.
     pub timeline: u32,
     /// From where.

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use crate::command::parse::{BEFORE_GTID, END, RECORDED_IDS, RESTORE_BACKUP, TO, TO_GTID};
-use crate::model::{BackupId, Rejection, Until};
+use crate::command::parse::{RECORDED_IDS, RESTORE_BACKUP, TO_PLACE};
+use crate::model::{BackupId, Rejection};
 
 /// How long an answer is waited for: the daemon's own bound is below 5 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -69,22 +69,11 @@ fn exchange(socket: &Path, command: &str, args: &Value, within: Duration) -> Res
     })
 }
 
-/// Orders the restore of a chain, full backup first, and up to a moment if one is given; gives the id of its records.
-pub(super) fn order_restore(
-    socket: &Path,
-    ids: &[&str],
-    target: &str,
-    until: Option<Until>,
-) -> Result<String, Failure> {
+/// Orders the restore of a chain, full backup first, and of what came after it up to a place that was found; gives the id of its records.
+pub(super) fn order_restore(socket: &Path, ids: &[&str], target: &str, place: Option<&str>) -> Result<String, Failure> {
     let mut args = serde_json::json!({"id_list": ids, "target": target});
-    let until = until.map(|until| match until {
-        Until::Time(at) => (TO, at.to_string()),
-        Until::Through(gtid) => (TO_GTID, gtid.to_string()),
-        Until::Before(gtid) => (BEFORE_GTID, gtid.to_string()),
-        Until::End => (TO, END.to_owned()),
-    });
-    if let Some((args, (name, value))) = args.as_object_mut().zip(until) {
-        args.insert(name.to_owned(), value.into());
+    if let Some((args, place)) = args.as_object_mut().zip(place) {
+        args.insert(TO_PLACE.to_owned(), place.into());
     }
     // Ids that the Go daemon allowed are recorded, and no client of the daemon's may name them.
     if let Some(args) = args.as_object_mut().filter(|_| ids.iter().any(|id| id.parse::<BackupId>().is_err())) {
@@ -123,6 +112,9 @@ pub(super) fn unreachable(socket: &Path, why: &io::Error) -> Failure {
 fn refused(code: u16, status: &str) -> Failure {
     let hint = match code {
         400 if status.contains("do not descend") => "dbcalm-db-cmd backup full",
+        400 if status.contains(TO_PLACE) => {
+            "only root and the daemon's user may restore to a moment by this command: run this as one of them"
+        }
         400 if status.contains(RECORDED_IDS) => {
             "only root and the daemon's user may restore such ids: run this as one of them"
         }

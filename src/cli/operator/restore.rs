@@ -14,6 +14,7 @@ use super::confirm::confirm;
 use super::exit::{Exit, Failure};
 use super::follow::{Order, see_to};
 use super::output::Output;
+use crate::binlog::archive::Archive;
 use crate::binlog::replay::{NoReplay, Replay, Seen, Standing, find};
 use crate::command::parse::END;
 use crate::config::Config;
@@ -71,7 +72,7 @@ fn gtid(text: &str) -> Result<Gtid, String> {
 impl RestoreArgs {
     fn until(&self) -> Option<Until> {
         let gtid = self.to_gtid.map(Until::Through).or(self.before_gtid.map(Until::Before));
-        self.to.or(gtid)
+        self.to.clone().or(gtid)
     }
 }
 
@@ -115,7 +116,7 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, config: &Config, socket: &Path
     let (chain, replay) = match args.until() {
         None => (chain(&all, &args.id)?, None),
         Some(until) => {
-            let (chain, replay) = leading(&all, &args.id, until, config)?;
+            let (chain, replay) = leading(&all, &args.id, &until, config)?;
             (chain, Some(replay))
         }
     };
@@ -135,7 +136,8 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, config: &Config, socket: &Path
     } else if replay.is_some() {
         crate::cli::print_error(plan.trim_end());
     }
-    let command_id = order_restore(socket, &ids, target, args.until())?;
+    let place = replay.as_ref().map(Replay::place);
+    let command_id = order_restore(socket, &ids, target, place.as_deref())?;
     let moment = args.until().map(|until| format!(" to {until}")).unwrap_or_default();
     let what = format!("restore of {}{moment} {into}", ids.join(" → "));
     see_to(&Order { command_id: &command_id, what: &what }, args.detach, config, socket, args.output)
@@ -160,15 +162,17 @@ fn chain<'a>(all: &'a Backups, id: &str) -> Result<Vec<&'a BackupRow>, Failure> 
 fn leading<'a>(
     all: &'a Backups,
     id: &str,
-    until: Until,
+    until: &Until,
     config: &Config,
 ) -> Result<(Vec<&'a BackupRow>, Replay), Failure> {
+    let archive = Archive::of(&config.backup_dir).with_identity(config.identity_file.clone());
+    let archive = archive.with_repository(config.repository.as_ref().map(|own| own.remote.clone()));
     let from = |chain: &[&BackupRow]| {
         let last = chain.last().map(|row| row.id.as_str()).unwrap_or_default();
         // What cannot be read says nothing.
         let card =
             BackupId::recorded(last).ok().and_then(|id| Card::read(&config.backup_dir.join(id.as_str())).ok()?);
-        find(&Standing::of(&config.backup_dir, last, card.as_ref())?, until)
+        find(&Standing::of(&archive, last, card.as_ref())?, until)
     };
     let no_way = |why: &NoReplay| {
         Failure::because(

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use tokio::runtime::Builder;
 
+use super::remote::RemoteArgs;
 use super::{print_error, run, warn};
+use crate::binlog::archive::Archive;
 use crate::binlog::gtid::State;
 use crate::binlog::replay::{At, ReplayError, Run};
 use crate::exec;
@@ -39,6 +41,11 @@ pub(in crate::cli) struct ReplayArgs {
     /// The GTIDs there were at the end
     #[arg(long)]
     gtids: State,
+    /// The file with the secret key, if the archive is encrypted
+    #[arg(long)]
+    identity: Option<PathBuf>,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// How much memory the server may take, in bytes
     #[arg(long)]
     memory: Option<u64>,
@@ -46,10 +53,12 @@ pub(in crate::cli) struct ReplayArgs {
 
 pub(in crate::cli) fn replay(args: &ReplayArgs) -> ExitCode {
     run("replay", || {
+        let archive = Archive::of(&args.backup_dir).with_identity(args.identity.clone());
+        let archive = archive.with_repository(args.remote.remote());
         let work = Run {
             work: &args.work,
             own: &args.own,
-            backup_dir: &args.backup_dir,
+            archive: &archive,
             timeline: args.timeline,
             from: args.from.clone(),
             to: args.to.clone(),

@@ -37,7 +37,9 @@ fn archived(more: impl FnOnce(&mut Writer)) -> Archived {
     server.flush();
     server.commit(1);
     more(&mut server);
-    Pass { backup_dir: &backup_dir, index: &server.index(), data_dir: &data, server_uid: None }.run().unwrap();
+    Pass { backup_dir: &backup_dir, index: &server.index(), data_dir: &data, server_uid: None, recipients: &[] }
+        .run()
+        .unwrap();
     let archive = Archive::of(&backup_dir);
     let binlog = Binlog { file: "bin.000001".to_owned(), position: from, gtid: Some("0-7-2".to_owned()) };
     let place = Place { binlog, end: f64::from(BEGUN + 2) };
@@ -48,7 +50,7 @@ fn archived(more: impl FnOnce(&mut Writer)) -> Archived {
 impl Archived {
     /// Where a replay to this moment ends, and the GTIDs of its last transaction and of the one behind it.
     fn end(&self, until: Until) -> Result<(String, String), String> {
-        let replay = find(&self.standing, until).map_err(|why| crate::model::causes(&why))?;
+        let replay = find(&self.standing, &until).map_err(|why| crate::model::causes(&why))?;
         assert_eq!(replay.begin().to_string(), format!("bin.000001:{}", self.from));
         let lengths = replay.files.iter().map(|file| self.archive.entry(1, file).unwrap().unwrap().length);
         let whole: u64 = lengths.take(replay.files.len() - 1).sum();
@@ -57,6 +59,8 @@ impl Archived {
             let gtid = seen.as_ref().and_then(|seen| seen.transaction.gtid);
             gtid.map_or_else(|| "-".to_owned(), |gtid| gtid.to_string())
         };
+        let again = find(&self.standing, &Until::Place(replay.place())).unwrap();
+        assert_eq!(again, super::Replay { last: None, next: None, ..replay.clone() });
         let last = gtid(&replay.last);
         assert!(last == "-" || replay.after.to_string() == last, "{last}: {}", replay.after);
         let file = replay.end().file;
@@ -89,7 +93,7 @@ fn a_moment_is_a_place_between_two_transactions() {
         (before("0-7-4"), "0-7-3 0-7-4", 2),
         (before("0-7-6"), "0-7-5 0-7-6", 3),
     ] {
-        assert_eq!(archived.end(until), Ok((wanted.to_owned(), Writer::name(file))), "{until}");
+        assert_eq!(archived.end(until.clone()), Ok((wanted.to_owned(), Writer::name(file))), "{until}");
     }
     // The seconds of the files' beginnings have no transaction.
     for (seconds, wanted) in
@@ -112,6 +116,12 @@ fn what_cannot_be_come_to_is_told() {
         (through("1-7-3"), "1-7-3 is not on timeline 1 of the archive, behind backup 'full-1'".to_owned()),
     ] {
         assert_eq!(archived.end(until), Err(why));
+    }
+    for place in
+        ["1 bin.000001:4 0-7-2", "1 bin.000002:9999 0-7-5", "2 bin.000002:600 0-7-5", "1 bin.000009:4 0-7-9", "x", ""]
+    {
+        let why = format!("'{place}' is no place of the archive behind the chain");
+        assert_eq!(archived.end(Until::Place(place.to_owned())), Err(why));
     }
     assert_eq!(archived.at(1), Err(format!("2023-11-14 22:13:22 UTC {early}")));
     let late = archived.at(3_000_000_000 - BEGUN).unwrap_err();
