@@ -14,6 +14,9 @@ use crate::harness::daemon::restore_request;
 use crate::harness::mariadb::{MariaDb, is_installed};
 use crate::repository::keeping_in;
 
+/// The members of a real chain.
+const CHAIN: [&str; 4] = ["full-1", "inc-1", "inc-2", "inc-3"];
+
 /// Sets the file of the secret key, or none.
 fn identity(env: &mut TestEnv, file: Option<&Path>) {
     env.set("identity_file", &file.map(|file| file.display().to_string()).unwrap_or_default());
@@ -159,7 +162,6 @@ fn a_real_chain_to_old_keys_to_new_ones_and_to_nobody_is_restored_from_the_disk_
     if !is_installed() {
         return;
     }
-    const CHAIN: [&str; 4] = ["full-1", "inc-1", "inc-2", "inc-3"];
     let bucket = Bucket::start();
     let mut server = MariaDb::start();
     let mut env = TestEnv::real(&server);

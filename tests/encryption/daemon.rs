@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use rustix::process::Signal;
 
 use super::{Key, key};
-use crate::cli::{json, stdout};
+use crate::cli::{json, run, stdout};
 use crate::harness::bucket::Bucket;
 use crate::harness::{TestEnv, wait_for};
 use crate::repository::keeping_in;
@@ -169,6 +169,28 @@ fn a_restore_needs_the_key_and_says_so_before_it_begins() {
         env.set("identity_file", &key.file.display().to_string());
         reload(&env);
         assert!(restored(&env) == ROWS.repeat(200));
+    }
+}
+
+#[test]
+fn a_secret_key_that_others_may_read_is_warned_of_by_check_and_by_the_step_that_reads_it() {
+    let mut env = TestEnv::new();
+    let one = key(&env.path(""), "one.key");
+    streaming(&mut env, &[&one]);
+    env.set("identity_file", &one.file.display().to_string());
+    env.start_daemon();
+    chain(&env);
+    for (mode, is_warned) in [(0o600, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(&one.file, fs::Permissions::from_mode(mode)).unwrap();
+        let wanted = format!("may be read or written by others than its owner (mode {mode:04o})");
+        let checked = run(&env, "check");
+        assert_eq!(checked.stdout.contains(&wanted), is_warned, "{}", checked.stdout);
+        assert!(restored(&env) == ROWS.repeat(200));
+        if is_warned {
+            env.expect_log(&wanted);
+        }
+        assert_eq!(env.log().contains(&wanted), is_warned);
+        assert_eq!(env.newest("output").contains(&wanted), is_warned, "{}", env.newest("output"));
     }
 }
 
