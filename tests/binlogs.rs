@@ -3,6 +3,7 @@
 mod crash;
 mod encrypted;
 mod lost;
+mod page;
 mod real;
 mod replay;
 mod repository;

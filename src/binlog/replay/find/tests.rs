@@ -49,8 +49,8 @@ fn archived(more: impl FnOnce(&mut Writer)) -> Archived {
 
 impl Archived {
     /// Where a replay to this moment ends, and the GTIDs of its last transaction and of the one behind it.
-    fn end(&self, until: Until) -> Result<(String, String), String> {
-        let replay = find(&self.standing, &until).map_err(|why| crate::model::causes(&why))?;
+    fn end(&self, until: &Until) -> Result<(String, String), String> {
+        let replay = find(&self.standing, until).map_err(|why| crate::model::causes(&why))?;
         assert_eq!(replay.begin().to_string(), format!("bin.000001:{}", self.from));
         let lengths = replay.files.iter().map(|file| self.archive.entry(1, file).unwrap().unwrap().length);
         let whole: u64 = lengths.take(replay.files.len() - 1).sum();
@@ -68,7 +68,7 @@ impl Archived {
     }
 
     fn at(&self, seconds: u32) -> Result<(String, String), String> {
-        self.end(Until::Time(Moment::of_seconds(BEGUN + seconds).unwrap()))
+        self.end(&Until::Time(Moment::of_seconds(BEGUN + seconds).unwrap()))
     }
 }
 
@@ -93,7 +93,7 @@ fn a_moment_is_a_place_between_two_transactions() {
         (before("0-7-4"), "0-7-3 0-7-4", 2),
         (before("0-7-6"), "0-7-5 0-7-6", 3),
     ] {
-        assert_eq!(archived.end(until.clone()), Ok((wanted.to_owned(), Writer::name(file))), "{until}");
+        assert_eq!(archived.end(&until), Ok((wanted.to_owned(), Writer::name(file))), "{until}");
     }
     // The seconds of the files' beginnings have no transaction.
     for (seconds, wanted) in
@@ -102,7 +102,7 @@ fn a_moment_is_a_place_between_two_transactions() {
         assert_eq!(archived.at(seconds).unwrap().0, wanted, "{seconds}");
     }
     let half = Until::Time(Moment::read("2023-11-14 22:13:24.5").unwrap());
-    assert_eq!(archived.end(half).unwrap().0, "0-7-3 0-7-4", "a second's events are not later than what is within it");
+    assert_eq!(archived.end(&half).unwrap().0, "0-7-3 0-7-4", "a second's events are not later than what is within it");
 }
 
 #[test]
@@ -115,13 +115,13 @@ fn what_cannot_be_come_to_is_told() {
         (through("0-7-9"), "0-7-9 is not on timeline 1 of the archive, behind backup 'full-1'".to_owned()),
         (through("1-7-3"), "1-7-3 is not on timeline 1 of the archive, behind backup 'full-1'".to_owned()),
     ] {
-        assert_eq!(archived.end(until), Err(why));
+        assert_eq!(archived.end(&until), Err(why));
     }
     for place in
         ["1 bin.000001:4 0-7-2", "1 bin.000002:9999 0-7-5", "2 bin.000002:600 0-7-5", "1 bin.000009:4 0-7-9", "x", ""]
     {
         let why = format!("'{place}' is no place of the archive behind the chain");
-        assert_eq!(archived.end(Until::Place(place.to_owned())), Err(why));
+        assert_eq!(archived.end(&Until::Place(place.to_owned())), Err(why));
     }
     assert_eq!(archived.at(1), Err(format!("2023-11-14 22:13:22 UTC {early}")));
     let late = archived.at(3_000_000_000 - BEGUN).unwrap_err();
@@ -131,9 +131,9 @@ fn what_cannot_be_come_to_is_told() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&data, bytes).unwrap();
-    let damaged = archived.end(through("0-7-5")).unwrap_err();
+    let damaged = archived.end(&through("0-7-5")).unwrap_err();
     assert!(damaged.starts_with("what is archived of 'bin.000002' cannot be read"), "{damaged}");
-    assert_eq!(archived.end(through("0-7-3")).unwrap().0, "0-7-3 0-7-4", "that stands in another file");
+    assert_eq!(archived.end(&through("0-7-3")).unwrap().0, "0-7-3 0-7-4", "that stands in another file");
 }
 
 #[test]
