@@ -1,7 +1,7 @@
 //! A replay: the archived binary log applied to what a chain restores, up to a moment.
 //!
 //! In: where the chain's last backup stands in the archive, and the moment. Out: from where to where, proved from the archive before anything is
-//! done ([`find`]); and then data that have come there ([`run`]). A server of its own does it, as a replica that has received the files: so each
+//! done ([`find`](fn@find)); and then data that have come there ([`Run`]). A server of its own does it, as a replica that has received the files: so each
 //! event is applied by what the server's makers apply it with, and no text of SQL is made of it in between.
 
 mod client;

@@ -1,6 +1,6 @@
 //! The work of a replay: a throw-away server on the working copy, which applies the archived files as a replica applies what it has received.
 //!
-//! In: a prepared data directory, and what [`find`](super::find) found. Out: the same directory as it was on the server behind the last transaction.
+//! In: a prepared data directory, and what [`find`](fn@super::find) found. Out: the same directory as it was on the server behind the last transaction.
 //! The server has no network, no binary log of its own, no events that run, and an account of its own that goes with it. Whoever is in its way is
 //! told, and the directory is nobody's then: it is a working copy, and goes.
 
