@@ -71,7 +71,7 @@ pub struct Replay {
     pub room: u64,
     /// The last transaction that is applied. None if there is none, or it stands two files before.
     pub last: Option<Seen>,
-    /// The first that is not. None if none is archived.
+    /// The first that is not. None if none is archived, or what is archived of it cannot be read.
     pub next: Option<Seen>,
 }
 
