@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::disk::space;
 use crate::model::{Flavour, Rejection, Shortage, causes};
 use crate::repository::card::Card;
+use crate::server::{probe, throwaway};
 
 /// What has to be replayed on a chain, whose backups say this of themselves. None if it is to be as it was backed up.
 pub(super) async fn replay(
@@ -23,6 +24,15 @@ pub(super) async fn replay(
     let Some(moment) = wanted.until.clone() else { return Ok(None) };
     if config.flavour == Flavour::MySql {
         return Err(Rejection::NoReplay("the binary log of MySQL is archived, but not replayed".to_owned()));
+    }
+    let (servers, clients) = throwaway::programs(config.flavour);
+    for (what, places) in [("server", servers), ("client", clients)] {
+        if probe::find(None, places).is_none() {
+            let places = places.join("', '");
+            return Err(Rejection::NoReplay(format!(
+                "no {what} is installed here to replay the binary log: there is no '{places}'"
+            )));
+        }
     }
     // What is in the repository alone is looked into by no daemon: the operator's command line has found the place there.
     let archive = Archive::of(&config.backup_dir).with_identity(config.identity_file.clone());

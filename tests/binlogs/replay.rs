@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::encrypted::key;
 use super::real::{BINLOG, wait_for_the_archive};
 use crate::cli::{json, run, stdout};
 use crate::harness::mariadb::{MariaDb, is_installed};
@@ -79,6 +80,7 @@ fn each_moment_is_what_the_server_held_then() {
         return;
     }
     each_moment("", false);
+    // And the backups and the archive are encrypted.
     each_moment("binlog-checksum=NONE\nlog-bin-compress=ON\nlog-bin-compress-min-len=10\n", true);
 }
 
@@ -97,6 +99,12 @@ fn each_moment(options: &str, is_outside: bool) {
     env.set("binlog_interval", "1");
     let metrics = env.path("dbcalm.prom").display().to_string();
     env.set("metrics_file", &metrics);
+    if is_outside {
+        let (identity, public) = key(&env.path(""), "first");
+        env.set("stream", "true");
+        env.set("encrypt_to", &public);
+        env.set("identity_file", &identity.display().to_string());
+    }
     env.start_daemon();
     server.sql(
         "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id INT AUTO_INCREMENT PRIMARY KEY, note TEXT) ENGINE=InnoDB;
