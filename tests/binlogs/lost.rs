@@ -58,9 +58,9 @@ fn what_was_archived_comes_back_on_another_machine_with_its_backup_and_goes_with
     env.start_daemon();
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.orders (id INT, note TEXT) ENGINE=InnoDB");
     env.full("full-1");
-    server.sql(
-        "SET binlog_format = STATEMENT; INSERT INTO shop.orders VALUES (1, 'everybody knows'); DROP TABLE shop.orders",
-    );
+    server.sql("SET binlog_format = STATEMENT; INSERT INTO shop.orders VALUES (1, 'everybody knows')");
+    let then = server.content();
+    server.sql("DROP TABLE shop.orders");
     let dropped = server.sql("SELECT @@gtid_binlog_pos").trim().to_owned();
     wait_for_the_repository(&env);
     assert!(is_nowhere(&env.path("backups"), "everybody knows") && is_nowhere(&env.path("lib"), "everybody knows"));
@@ -72,7 +72,8 @@ fn what_was_archived_comes_back_on_another_machine_with_its_backup_and_goes_with
     let listed = json(&env, 0, "list binlogs");
     assert_eq!((&listed["binlogs"][0]["unsent"], &listed["binlogs"][0]["received"]), (&Value::from(0), &false.into()));
 
-    let mut other = TestEnv::new();
+    let spare = MariaDb::start();
+    let mut other = TestEnv::real(&spare);
     keeping_in(&mut other, bucket.login(), true);
     other.start_daemon();
     stdout(&other, 0, "adopt --all --yes");
@@ -85,7 +86,16 @@ fn what_was_archived_comes_back_on_another_machine_with_its_backup_and_goes_with
     other.set("identity_file", &identity.display().to_string());
     let found = json(&other, 0, ask);
     let last = found["transactions"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!((&last["gtid"], &last["kinds"][0]), (&Value::from(dropped), &Value::from("DROP TABLE")), "{found}");
+    assert_eq!(
+        (&last["gtid"], &last["kinds"][0]),
+        (&Value::from(dropped.clone()), &Value::from("DROP TABLE")),
+        "{found}"
+    );
+    other.kill_and_restart();
+    stdout(&other, 0, &format!("restore latest --target folder --before-gtid {dropped}"));
+    let rows = other.rows("restore", "1");
+    let folder = Path::new(rows[0]["target_path"].as_str().unwrap()).join("full-1");
+    assert_eq!(MariaDb::over(&folder).content(), then, "chain and binary log are read from the bucket");
 
     server.sql("FLUSH BINARY LOGS; CREATE TABLE shop.more (id INT) ENGINE=InnoDB");
     wait_for_the_repository(&env);
