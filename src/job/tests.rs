@@ -151,6 +151,7 @@ fn origin() -> Origin {
         uid: None,
         data_dir: "/d".into(),
         places: BTreeMap::new(),
+        habits: BTreeMap::new(),
         now: BTreeMap::new(),
     };
     Origin { server: Some(server), ..Origin::default() }

@@ -241,6 +241,8 @@ fn replaying(work: &Path, replay: &Replay, inputs: &RestoreInputs<'_>, config: &
     args.push(format!("--gtids={}", replay.after));
     args.extend(inputs.memory.map(|bytes| format!("--memory={bytes}")));
     args.extend(config.identity_file.as_ref().map(|file| format!("--identity={}", file.display())));
+    let habits = inputs.server.map(Server::habit_options).unwrap_or_default();
+    args.extend(habits.into_iter().map(|option| format!("--server-option={option}")));
     // What of the archive is not here.
     let repository = config.repository.as_ref().map(|own| own.remote.args());
     let is_reaching = repository.is_some();

@@ -61,6 +61,20 @@ pub const BINLOG_EXPIRY: [&str; 2] = ["binlog_expire_logs_seconds", "expire_logs
 /// Whether each event has a checksum.
 pub const BINLOG_CHECKSUM: &str = "binlog_checksum";
 
+/// What a statement in its binary log may depend on without saying so: what a new table is made as, and what its name is (mariadb.com, "Server System
+/// Variables", "InnoDB System Variables").
+const HABITS: [&str; 9] = [
+    "character_set_server",
+    "collation_server",
+    "default_storage_engine",
+    "explicit_defaults_for_timestamp",
+    "innodb_compression_algorithm",
+    "innodb_default_row_format",
+    "innodb_encrypt_tables",
+    "innodb_file_per_table",
+    "lower_case_table_names",
+];
+
 /// What is asked for the moment.
 const NOW: [&str; 11] = [
     HOST,
@@ -89,6 +103,9 @@ pub struct Server {
     /// What it says of each place where it may keep files elsewhere, by the name of the option.
     #[serde(default)]
     pub places: BTreeMap<String, String>,
+    /// What it says of each option that statements in its binary log may depend on, by the name of the option.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub habits: BTreeMap<String, String>,
     /// What else it says of itself, by the name of the variable; of no use once the server has changed.
     #[serde(skip)]
     pub(crate) now: BTreeMap<&'static str, String>,
@@ -101,6 +118,7 @@ pub fn is_asked_for(line: &[u8]) -> bool {
         [DATA_DIR, VERSION].contains(&name)
             || IDENTITIES.contains(&name)
             || PLACES.contains(&name)
+            || HABITS.contains(&name)
             || NOW.contains(&name)
     })
 }
@@ -130,6 +148,7 @@ impl Server {
             uid: IDENTITIES.into_iter().find_map(get),
             data_dir: get(DATA_DIR).map(|dir| plain(&dir)).ok_or(DATA_DIR)?,
             places: PLACES.into_iter().filter_map(|name| Some((name.to_owned(), get(name)?))).collect(),
+            habits: HABITS.into_iter().filter_map(|name| Some((name.to_owned(), get(name)?))).collect(),
             now: NOW.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
         })
     }
@@ -137,6 +156,13 @@ impl Server {
     /// What it says of one of [`HOST`], [`IGNORED`] and the others that are asked for the moment. None if it says nothing, or is not asked any more.
     pub fn says(&self, name: &str) -> Option<&str> {
         self.now.get(name).map(String::as_str)
+    }
+
+    /// The options by which another server executes its statements as it does. What is no plain word is left out.
+    pub fn habit_options(&self) -> Vec<String> {
+        let is_word = |value: &str| value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let known = self.habits.iter().filter(|(name, value)| HABITS.contains(&name.as_str()) && is_word(value));
+        known.map(|(name, value)| format!("--loose-{}={value}", name.replace('_', "-"))).collect()
     }
 
     /// The name of the host that it runs on, if that is not this one's.

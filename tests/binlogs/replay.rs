@@ -23,7 +23,7 @@ const CHAPTERS: [&str; 7] = [
      SET gtid_domain_id = 3; INSERT INTO orders (note) VALUES ('third'); SET gtid_domain_id = 0;
      XA START 'r'; INSERT INTO orders (note) VALUES ('never'); XA END 'r'; XA PREPARE 'r'; XA ROLLBACK 'r';
      CREATE USER 'eve'@'localhost' IDENTIFIED BY 'secret'; GRANT SELECT ON shop.* TO 'eve'@'localhost'",
-    "USE shop; CREATE TABLE log (id INT AUTO_INCREMENT PRIMARY KEY, what TEXT) ENGINE=InnoDB;
+    "USE shop; CREATE TABLE plain (i INT); CREATE TABLE log (id INT AUTO_INCREMENT PRIMARY KEY, what TEXT) ENGINE=InnoDB;
      CREATE TRIGGER told AFTER INSERT ON orders FOR EACH ROW INSERT INTO log (what) VALUES (NEW.note);
      SET binlog_format = STATEMENT; INSERT INTO orders (note) VALUES ('told once'); SET binlog_format = ROW; INSERT INTO orders (note) VALUES ('told by row');
      CREATE FUNCTION plus(a INT) RETURNS INT DETERMINISTIC RETURN a + 1; CREATE PROCEDURE twice() INSERT INTO orders (note) VALUES (plus(1)), (plus(2));
@@ -40,6 +40,7 @@ const CHAPTERS: [&str; 7] = [
 fn held(server: &MariaDb) -> Vec<String> {
     let mut held = server.content();
     for more in [
+        "SELECT table_name, engine, row_format, table_collation FROM information_schema.tables WHERE table_schema = 'shop' ORDER BY 1",
         "SELECT event_schema, event_name, status FROM information_schema.events ORDER BY 1, 2",
         "SELECT user, host FROM mysql.global_priv ORDER BY 1, 2",
         "SELECT trigger_name, action_statement FROM information_schema.triggers WHERE trigger_schema = 'shop' ORDER BY 1",
@@ -68,7 +69,7 @@ fn restored(env: &TestEnv, id: &str, moment: &str) -> Vec<String> {
 fn held_in(env: &TestEnv, full: &str) -> Vec<String> {
     let rows = env.rows("restore", "id = (SELECT max(id) FROM restore)");
     let folder = PathBuf::from(rows[0]["target_path"].as_str().unwrap());
-    let server = MariaDb::over(&folder.join(full));
+    let server = MariaDb::over_with(&folder.join(full), |_root| "lower-case-table-names=1\n".to_owned());
     let held = held(&server);
     fs::remove_dir_all(folder).unwrap();
     held
@@ -81,7 +82,10 @@ fn each_moment_is_what_the_server_held_then() {
     }
     each_moment("", false);
     // And the backups and the archive are encrypted.
-    each_moment("binlog-checksum=NONE\nlog-bin-compress=ON\nlog-bin-compress-min-len=10\n", true);
+    each_moment(
+        "binlog-checksum=NONE\nlog-bin-compress=ON\nlog-bin-compress-min-len=10\ndefault-storage-engine=Aria\nlower-case-table-names=1\n",
+        true,
+    );
 }
 
 /// The options of a server whose binary log does not lie in the data directory.

@@ -121,6 +121,8 @@ pub struct Run<'a> {
     pub after: State,
     /// How much memory it may take, in bytes. None for what the server takes by itself.
     pub memory: Option<u64>,
+    /// Options of the server that was backed up, on which its statements depend.
+    pub options: &'a [String],
 }
 
 /// What was done.
@@ -218,6 +220,7 @@ impl Run<'_> {
             "--sync-master-info=0",
         ];
         args.extend(fixed.map(str::to_owned));
+        args.extend(self.options.iter().cloned());
         args.extend(self.memory.map(|bytes| format!("--innodb-buffer-pool-size={bytes}")));
         Invocation::own(args)
     }

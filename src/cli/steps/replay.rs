@@ -41,6 +41,9 @@ pub(in crate::cli) struct ReplayArgs {
     /// The GTIDs there were at the end
     #[arg(long)]
     gtids: State,
+    /// An option of the server that was backed up
+    #[arg(long = "server-option", allow_hyphen_values = true)]
+    options: Vec<String>,
     /// The file with the secret key, if the archive is encrypted
     #[arg(long)]
     identity: Option<PathBuf>,
@@ -65,6 +68,7 @@ pub(in crate::cli) fn replay(args: &ReplayArgs) -> ExitCode {
             before: args.gtids_before.clone(),
             after: args.gtids.clone(),
             memory: args.memory,
+            options: &args.options,
         };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|why| ReplayError::Io(args.own.clone(), why))?;
