@@ -68,7 +68,8 @@ impl Pass<'_> {
     pub fn run(&self) -> Result<Passed, ArchiveError> {
         let archive = Archive::of(self.backup_dir);
         archive.make()?;
-        let _lock = archive.lock()?;
+        // A removal is soon done; and what a process of many threads starts holds its lock too, until it is executed (flock(2), execve(2)).
+        let _lock = archive.lock_soon()?;
         let now = Moment::now().to_string();
         let last = archive.looked()?;
         let mut work = Work { pass: self, archive: &archive, done: Passed::default() };
